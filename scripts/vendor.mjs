@@ -1,0 +1,29 @@
+// Fills the git-ignored module .proto/ with the definitions that proto/ imports.
+// The schema registry is not needed: every file comes out of a pinned npm package.
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { printProto } from "./print-proto.mjs";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+
+const root = join(import.meta.dirname, "..");
+const out = join(root, ".proto");
+const modules = join(root, "node_modules");
+
+const copies = {
+  "google/api/annotations.proto": "google-proto-files/google/api/annotations.proto",
+  "google/api/http.proto": "google-proto-files/google/api/http.proto",
+  "google/rpc/code.proto": "google-proto-files/google/rpc/code.proto",
+  "google/rpc/error_details.proto": "google-proto-files/google/rpc/error_details.proto",
+  "google/rpc/status.proto": "google-proto-files/google/rpc/status.proto",
+  "grpc/health/v1/health.proto": "grpc-health-check/proto/health/v1/health.proto",
+  "grpc/reflection/v1/reflection.proto": "@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto",
+  "grpc/reflection/v1alpha/reflection.proto": "@grpc/reflection/build/proto/grpc/reflection/v1alpha/reflection.proto",
+};
+
+rmSync(out, { recursive: true, force: true });
+for (const [target, source] of Object.entries(copies)) {
+  mkdirSync(dirname(join(out, target)), { recursive: true });
+  cpSync(join(modules, source), join(out, target));
+}
+mkdirSync(join(out, "buf/validate"), { recursive: true });
+writeFileSync(join(out, "buf/validate/validate.proto"), printProto(file_buf_validate_validate));
