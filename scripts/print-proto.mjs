@@ -33,7 +33,9 @@ function labelOf(field, syntax) {
 const printField = (field, label) => `${label}${typeOf(field)} ${field.name} = ${field.number}${optionsOf(field)};`;
 
 function printEnum(desc) {
-  const values = desc.value.map((v) => `${v.name} = ${v.number}${v.options?.deprecated ? " [deprecated = true]" : ""};`);
+  const values = desc.value.map(
+    (v) => `${v.name} = ${v.number}${v.options?.deprecated ? " [deprecated = true]" : ""};`,
+  );
   return [`enum ${desc.name} {`, ...indent(values), "}"];
 }
 

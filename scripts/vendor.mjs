@@ -2,8 +2,8 @@
 // The schema registry is not needed: every file comes out of a pinned npm package.
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { printProto } from "./print-proto.mjs";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { printProto } from "./print-proto.mjs";
 
 const root = join(import.meta.dirname, "..");
 const out = join(root, ".proto");

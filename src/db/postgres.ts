@@ -1,0 +1,218 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { drizzle } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import { migratePostgres } from "./migrate.ts";
+import { assertDefined, driverError, type Prepared, preparer, rowsOf } from "./prepare.ts";
+import { type Queries, type Statement, type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
+import { type Execute, type UnitOptions, unitRules } from "./unit.ts";
+
+/** Where a PostgreSQL store is and how much it may use. */
+export interface PostgresOptions extends UnitOptions {
+  readonly url: string;
+  /** A replica for reads; by default they go to `url`, on connections that cannot write. */
+  readonly readUrl?: string;
+  /** Connections for writes, and as many for reads. */
+  readonly poolSize?: number;
+  /** Folder of the migrations to apply; without it the database is taken as it is. */
+  readonly migrations?: string;
+  /** How long a unit waits for a connection, be it to a dead server or behind other units. */
+  readonly connectTimeoutMs?: number;
+}
+
+const ATTEMPTS = 4;
+
+/** Nothing waits for ever: each limit is a little wider than the one it backs up. */
+const LIMITS = {
+  statement_timeout: 5_000, // on the server
+  query_timeout: 6_000, // here, when the server no longer answers
+  idle_in_transaction_session_timeout: 15_000, // on the server, when we no longer ask
+  keepAlive: true,
+  keepAliveInitialDelayMillis: 10_000,
+  idleTimeoutMillis: 300_000, // a new connection prepares its statements afresh
+};
+
+/** A url with server settings added to those it brings; given beside the url they would be overridden by it. */
+function withSettings(url: string, settings: Record<string, string>): string {
+  const parsed = new URL(url);
+  const added = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
+  parsed.searchParams.set("options", [parsed.searchParams.get("options") ?? "", ...added].join(" ").trim());
+  return parsed.href;
+}
+
+function createPool(url: string, { poolSize = 16, connectTimeoutMs = 3_000 }: PostgresOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: connectTimeoutMs,
+    ...LIMITS,
+  });
+  // A connection that breaks raises `error` whether idle or in use, and unheard it would end the process. Idle ones the
+  // pool replaces; a unit hears of it from its own query.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
+  return pool;
+}
+
+/** Serialization failures and deadlocks: the same unit may succeed when run again. */
+const LOST = new Set(["40001", "40P01"]);
+/** SQLSTATE classes of a server or connection in trouble, our own time limits, and Node's network errors. */
+const OUTAGES = /^(08|53|57P|57014|25P03|55P03|58|XX|E(?!RR_))/;
+/** The same from `pg` itself, which gives no codes. */
+const PG_OUTAGES = /timeout|Connection terminated|not queryable/i;
+
+function translate(thrown: unknown, reading: boolean): unknown {
+  const error = driverError(thrown);
+  if (!(error instanceof Error)) return error;
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  if (LOST.has(code)) return new StoreConflict("Lost against concurrent units", { cause: error });
+  // A write that finds itself on a standby came too early after a failover; a read that writes is our own mistake.
+  const isStandby = code === "25006" && !reading;
+  if (isStandby || (code ? OUTAGES.test(code) : PG_OUTAGES.test(error.message))) {
+    return new StoreUnavailable("PostgreSQL failed", { cause: error });
+  }
+  // `detail` quotes the row, which may hold a secret, and loggers print it.
+  if (error instanceof pg.DatabaseError) error.detail = undefined;
+  return error;
+}
+
+type Prepare = <P, R>(statement: Statement<P, R>) => Prepared;
+const preparers = new WeakMap<pg.PoolClient, Prepare>();
+
+/** Statements are prepared on the client itself: prepared on the pool they would run outside the transaction. */
+function preparing(client: pg.PoolClient): Prepare {
+  let prepare = preparers.get(client);
+  if (!prepare) {
+    prepare = preparer("postgres", drizzle(client) as Queries);
+    preparers.set(client, prepare);
+  }
+  return prepare;
+}
+
+/** Runs one query at a time, as `pg` demands of a client, even when a unit asks for several at once. */
+function executing(client: pg.PoolClient, reading: boolean): { execute: Execute; settled: () => Promise<unknown> } {
+  const prepare = preparing(client);
+  let last: Promise<unknown> = Promise.resolve();
+  const execute: Execute = (statement, params) => {
+    const rows = last.then(async () => {
+      assertDefined(params);
+      try {
+        return rowsOf<never>(await prepare(statement).execute(params));
+      } catch (error) {
+        throw translate(error, reading);
+      }
+    });
+    last = rows.catch(() => {});
+    return rows;
+  };
+  return { execute, settled: () => last };
+}
+
+async function query(client: pg.PoolClient, text: string, reading: boolean): Promise<string> {
+  try {
+    return (await client.query(text)).command;
+  } catch (error) {
+    throw translate(error, reading);
+  }
+}
+
+/** Lends a client to `work`; one that failed it, or may be in an unknown state, is not lent again. */
+async function withClient<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  let client: pg.PoolClient;
+  try {
+    client = await pool.connect();
+  } catch (cause) {
+    throw new StoreUnavailable("No connection to PostgreSQL", { cause });
+  }
+  let broken: Error | undefined;
+  try {
+    return await work(client);
+  } catch (error) {
+    if (error instanceof StoreUnavailable) broken = error;
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** Runs `work` between BEGIN and COMMIT. Not drizzle's `transaction`: a failed BEGIN there leaks its client. */
+async function transaction<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {
+  await query(client, "BEGIN", false);
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    // A broken client is thrown away, and its transaction with it; a query on it would only wait for another time limit.
+    if (!(error instanceof StoreUnavailable)) await query(client, "ROLLBACK", false);
+    throw error;
+  }
+  const command = await query(client, "COMMIT", false);
+  // PostgreSQL answers the COMMIT of a failed transaction politely, with a rollback.
+  if (command !== "COMMIT") throw new StoreUnavailable(`PostgreSQL answered COMMIT with ${command}`);
+  return result;
+}
+
+async function prepareDatabase({ url, migrations, connectTimeoutMs = 3_000 }: PostgresOptions): Promise<void> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true });
+  client.on("error", () => {});
+  try {
+    await client.connect().catch((cause) => {
+      throw new StoreUnavailable("No connection to PostgreSQL", { cause });
+    });
+    const { rows } = await client.query("SHOW synchronous_commit");
+    if (rows[0].synchronous_commit === "off") throw new Error("PostgreSQL is set to synchronous_commit=off");
+    if (migrations) await migratePostgres(client, migrations);
+  } catch (error) {
+    throw translate(error, false);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** Opens a PostgreSQL database: one pool that writes, and one that can only read and may point at a replica. */
+export async function openPostgres(options: PostgresOptions): Promise<Store> {
+  await prepareDatabase(options);
+  // Fixed, since drizzle reads instants from their text.
+  const settings = { TimeZone: "UTC", DateStyle: "ISO" };
+  const writers = createPool(withSettings(options.url, settings), options);
+  const readers = createPool(
+    withSettings(options.readUrl ?? options.url, { ...settings, default_transaction_read_only: "on" }),
+    options,
+  );
+  const units = unitRules(options);
+
+  const readOnce = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
+    withClient(readers, (client) => units.run(executing(client, true).execute, work));
+
+  const writeOnce = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
+    withClient(writers, (client) => {
+      const { execute, settled } = executing(client, false);
+      return transaction(client, async () => {
+        try {
+          return await units.run(execute, work);
+        } finally {
+          await settled(); // nothing may slip in between a unit's end and its COMMIT or ROLLBACK
+        }
+      });
+    });
+
+  async function writeUntilWon<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await writeOnce(work);
+      } catch (error) {
+        if (!(error instanceof StoreConflict) || attempt === ATTEMPTS) throw error;
+        await sleep(Math.random() * 20 * attempt); // apart, or the losers meet again
+      }
+    }
+  }
+
+  return {
+    engine: "postgres",
+    read: (work) => units.admit(() => readOnce(work)),
+    write: (work) => units.admit(() => writeUntilWon(work)),
+    close: () =>
+      units.close(async () => {
+        await Promise.all([writers.end(), readers.end()]);
+      }),
+  };
+}

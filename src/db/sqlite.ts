@@ -1,0 +1,128 @@
+import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import Database from "better-sqlite3";
+import { drizzle } from "drizzle-orm/better-sqlite3";
+import { groupCommit } from "./group-commit.ts";
+import { migrateSqlite } from "./migrate.ts";
+import { assertDefined, preparer, rowsOf } from "./prepare.ts";
+import { type Queries, type Store, StoreUnavailable } from "./store.ts";
+import { type Execute, type UnitOptions, unitRules } from "./unit.ts";
+
+/** Where a SQLite store is and how much it may use. */
+export interface SqliteOptions extends UnitOptions {
+  readonly path: string;
+  /** Page cache of both connections together. */
+  readonly cacheMegabytes?: number;
+  /** Folder of the migrations to apply; without it the file is taken as it is. */
+  readonly migrations?: string;
+  /** How long a write waits, without blocking, for a lock that another process holds. */
+  readonly busyTimeoutMs?: number;
+  readonly batchSize?: number;
+}
+
+/** What every connection must hold after opening. WAL files re-open at NORMAL, which can lose acknowledged commits. */
+const PRAGMAS = {
+  synchronous: 2, // FULL
+  foreign_keys: 1,
+  secure_delete: 1, // a deleted secret is overwritten, not only unlinked
+  busy_timeout: 10, // the driver blocks the event loop meanwhile; the patient waiting is done in group-commit.ts
+  wal_autocheckpoint: 10_000,
+  temp_store: 2, // MEMORY: no page images in the system's temporary folder
+};
+
+function connect(path: string, cacheMegabytes: number, options: Database.Options): Database.Database {
+  const connection = new Database(path, { ...options, timeout: PRAGMAS.busy_timeout });
+  try {
+    const pragmas = {
+      ...PRAGMAS,
+      cache_size: -Math.round(cacheMegabytes * 1024),
+      query_only: options.readonly ? 1 : 0,
+    };
+    if (!options.readonly) connection.pragma("journal_mode = WAL");
+    for (const [name, value] of Object.entries(pragmas)) connection.pragma(`${name} = ${value}`);
+    for (const [name, value] of Object.entries({ ...pragmas, journal_mode: "wal" })) {
+      const actual = connection.pragma(name, { simple: true });
+      if (actual !== value) throw new Error(`SQLite keeps ${name} at ${actual} instead of ${value}`);
+    }
+    return connection;
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** Creates a file that only we may read. Never opened when it exists: closing it would drop this process's locks on it. */
+function createPrivately(path: string): void {
+  if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
+}
+
+/**
+ * Holds the file for this process: two of them would each think their queue the only one. A lock on a file beside it, as
+ * the lock of the database itself must stay free for our second connection; the system drops it when the process dies.
+ */
+function holdFor(path: string): Database.Database {
+  createPrivately(`${path}.lock`);
+  const guard = new Database(`${path}.lock`, { timeout: 0 });
+  try {
+    guard.exec("BEGIN EXCLUSIVE");
+    return guard;
+  } catch (cause) {
+    guard.close();
+    throw new StoreUnavailable(`${path} is in use by another process`, { cause });
+  }
+}
+
+// READONLY only while writing: on the reader it is our own mistake, a read that writes.
+const OUTAGES = /^SQLITE_(FULL|BUSY|LOCKED|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/;
+
+function translate(error: unknown, reading: boolean): unknown {
+  if (!(error instanceof Database.SqliteError) || !OUTAGES.test(error.code)) return error;
+  if (reading && error.code.startsWith("SQLITE_READONLY")) return error;
+  return new StoreUnavailable("SQLite failed", { cause: error });
+}
+
+function executing(connection: Database.Database, reading: boolean): Execute {
+  // SQLite passes for PostgreSQL in what `Queries` picks: the builders agree at run time.
+  const prepare = preparer("sqlite", drizzle(connection) as unknown as Queries);
+  return (statement, params) => {
+    assertDefined(params);
+    try {
+      return rowsOf(prepare(statement).execute(params).sync());
+    } catch (error) {
+      throw translate(error, reading);
+    }
+  };
+}
+
+/** Opens a SQLite file: one connection that writes, in group commits, and one that can only read. */
+export function openSqlite(options: SqliteOptions): Store {
+  const { path, cacheMegabytes = 64, migrations, busyTimeoutMs = 3_000, batchSize = 256 } = options;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const guard = holdFor(path);
+  const open: Database.Database[] = [guard];
+  const release = () => {
+    for (const connection of open.reverse()) connection.close();
+  };
+  try {
+    createPrivately(path);
+    const writer = connect(path, cacheMegabytes / 2, {});
+    open.push(writer);
+    if (migrations) migrateSqlite(writer, migrations);
+    const reader = connect(path, cacheMegabytes / 2, { readonly: true });
+    open.push(reader);
+
+    const units = unitRules(options);
+    const enqueue = groupCommit(writer, { batchSize, busyTimeoutMs });
+    const reads = executing(reader, true);
+    const writes = executing(writer, false);
+    return {
+      engine: "sqlite",
+      read: (work) => units.admit(() => units.run(reads, work)),
+      write: (work) => units.admit(() => enqueue(() => units.run(writes, work))),
+      close: () => units.close(release),
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}

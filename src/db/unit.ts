@@ -1,0 +1,84 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { type Statement, StoreUnavailable, type Tx } from "./store.ts";
+
+/** Runs one statement on the connection that the unit was given. */
+export type Execute = <P, R>(statement: Statement<P, R>, params: Record<string, unknown>) => R[] | Promise<R[]>;
+
+/** What a store is told about its units. */
+export interface UnitOptions {
+  /** After this long a unit is rolled back: one that never ends would keep every other writer waiting. */
+  readonly unitTimeoutMs?: number;
+  /** Called in the unit's own async context when it took over 50 ms, which delays everybody else's commit. */
+  readonly onSlowUnit?: (milliseconds: number) => void;
+}
+
+const SLOW_MS = 50;
+
+/** The rules every unit keeps on both engines: no nesting, no stragglers, one failed statement fails it, close waits. */
+export function unitRules({ unitTimeoutMs = 10_000, onSlowUnit }: UnitOptions) {
+  const current = new AsyncLocalStorage<{ open: boolean }>();
+  let waiting = 0;
+  let closing: Promise<void> | undefined;
+  let whenIdle = () => {};
+
+  /** Admits a unit, from the request for it until its answer. */
+  async function admit<T>(unit: () => Promise<T>): Promise<T> {
+    // A nested write would wait for the unit that waits for it, for ever.
+    if (current.getStore()?.open) throw new Error("A unit of work inside a unit of work");
+    if (closing !== undefined) throw new StoreUnavailable("The store is closed");
+    waiting++;
+    try {
+      return await unit();
+    } finally {
+      if (--waiting === 0) whenIdle();
+    }
+  }
+
+  /** Calls `work` with a Tx that is good until it returns. */
+  async function run<T>(execute: Execute, work: (tx: Tx) => Promise<T>): Promise<T> {
+    const unit = { open: true };
+    const started = performance.now();
+    let failure: { error: unknown } | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const tx: Tx = {
+      run: async (statement, params) => {
+        // It would land in somebody else's unit.
+        if (!unit.open) throw new Error("A statement after its unit ended: await every run");
+        // PostgreSQL ignores everything after an error; SQLite may have left the transaction altogether.
+        if (failure) throw new Error("A statement after one that failed", { cause: failure.error });
+        try {
+          return await execute(statement, params);
+        } catch (error) {
+          failure ??= { error };
+          throw error;
+        }
+      },
+    };
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(reject, unitTimeoutMs, new StoreUnavailable(`A unit was not done after ${unitTimeoutMs} ms`));
+    });
+    try {
+      const result = await Promise.race([current.run(unit, () => work(tx)), timeout]);
+      if (failure) throw failure.error;
+      return result;
+    } catch (error) {
+      throw failure ? failure.error : error;
+    } finally {
+      unit.open = false;
+      clearTimeout(timer);
+      const elapsed = performance.now() - started;
+      if (elapsed > SLOW_MS) onSlowUnit?.(elapsed);
+    }
+  }
+
+  /** Admits no more units, waits for the admitted ones, then lets go of the connections. */
+  const close = (release: () => Promise<void> | void): Promise<void> => {
+    closing ??= new Promise<void>((resolve) => {
+      whenIdle = resolve;
+      if (waiting === 0) resolve();
+    }).then(release);
+    return closing;
+  };
+
+  return { admit, run, close };
+}

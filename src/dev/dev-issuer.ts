@@ -1,0 +1,67 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
+import { writeOnce } from "../core/write-once.ts";
+import { randomSecret } from "../crypto/random.ts";
+import type { Issuer } from "../rpc/authentication.ts";
+
+/** What a minted token says. */
+export interface Claims {
+  readonly audience: "mfa" | "mfa-admin" | "mfa-internal";
+  readonly subject: string;
+  readonly acr?: "aal1" | "aal2";
+  readonly scope?: string;
+  readonly tenant?: string;
+}
+
+interface Stored {
+  readonly issuer: string;
+  readonly privateKey: JWK;
+}
+
+const LIFETIME = "1h";
+const fileIn = (dataDir: string) => join(dataDir, "dev-issuer.json");
+
+async function generate(): Promise<string> {
+  const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });
+  const kid = randomSecret(8).toString("hex");
+  const stored: Stored = {
+    issuer: `urn:mfa:dev:${kid}`,
+    privateKey: { ...(await exportJWK(privateKey)), kid, alg: "EdDSA" },
+  };
+  return JSON.stringify(stored, null, 2);
+}
+
+async function load(dataDir: string): Promise<Stored> {
+  return JSON.parse(await readFile(fileIn(dataDir), "utf8")) as Stored;
+}
+
+/**
+ * The issuer of dev mode: a key of its own in the data folder, under a name no production start accepts. Made at the
+ * first start, kept for the next, so that tokens outlive a restart.
+ */
+export async function openDevIssuer(dataDir: string): Promise<Issuer> {
+  await writeOnce(fileIn(dataDir), generate);
+  const { issuer, privateKey } = await load(dataDir);
+  const { d: _private, ...publicKey } = privateKey;
+  return { issuer, jwks: { keys: [publicKey] } };
+}
+
+/** Mints an access token (RFC 9068) of the dev issuer, authenticated now, good for an hour. */
+export async function mintDevToken(dataDir: string, claims: Claims): Promise<string> {
+  const { issuer, privateKey } = await load(dataDir);
+  const { audience, subject, acr, scope, tenant = "dev" } = claims;
+  return new SignJWT({
+    tid: tenant,
+    ...(acr && { acr }),
+    ...(scope && { scope }),
+    auth_time: Math.floor(Date.now() / 1000),
+  })
+    .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: privateKey.kid ?? "" })
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setSubject(subject)
+    .setIssuedAt()
+    .setExpirationTime(LIFETIME)
+    .sign(await importJWK(privateKey, "EdDSA"));
+}

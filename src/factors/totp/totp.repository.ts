@@ -1,0 +1,152 @@
+import { and, asc, eq, gt, lt, ne, or } from "drizzle-orm";
+import type { Owner } from "../../core/caller.ts";
+import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
+import { type Building, statement, type Tx } from "../../db/store.ts";
+import { totpDevices } from "./totp.table.ts";
+
+/** A row of the table. */
+export type TotpDeviceRow = ReturnType<typeof totpDevices>["$inferSelect"];
+
+type Key = Owner & { deviceId: string };
+type Step = Key & { step: number; now: Date };
+type Pending = Key &
+  Pick<TotpDeviceRow, "displayName" | "algorithm" | "digits" | "periodSeconds" | "sealedSecret"> & {
+    now: Date;
+    expireTime: Date;
+  };
+
+const isOwner = (s: Building<Owner>) => {
+  const t = s.table(totpDevices);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+};
+
+const isDevice = (s: Building<Key>) => {
+  const t = s.table(totpDevices);
+  return and(isOwner(s), eq(t.deviceId, s.param("deviceId", t.deviceId)));
+};
+
+/** Proven, or pending and not yet forgotten: expiry holds here, whenever the clean-up comes by. */
+const isLive = (s: Building<{ now: Date }>) => {
+  const t = s.table(totpDevices);
+  return or(ne(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
+};
+
+const statements = {
+  insertPending: statement((s: Building<Pending>) => {
+    const t = s.table(totpDevices);
+    const now = s.param("now", t.createTime);
+    return s.db
+      .insert(t)
+      .values({
+        tenantId: s.param("tenantId", t.tenantId),
+        userId: s.param("userId", t.userId),
+        deviceId: s.param("deviceId", t.deviceId),
+        displayName: s.param("displayName", t.displayName),
+        state: "pending",
+        algorithm: s.param("algorithm", t.algorithm),
+        digits: s.param("digits", t.digits),
+        periodSeconds: s.param("periodSeconds", t.periodSeconds),
+        sealedSecret: s.param("sealedSecret", t.sealedSecret),
+        lastStep: 0,
+        createTime: now,
+        updateTime: now,
+        expireTime: s.param("expireTime", t.expireTime),
+      })
+      .returning();
+  }),
+  deletePending: statement((s: Building<Owner>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .delete(t)
+      .where(and(isOwner(s), eq(t.state, "pending")))
+      .returning({ deviceId: t.deviceId });
+  }),
+  find: statement((s: Building<Key & { now: Date }>) =>
+    s.db
+      .select()
+      .from(s.table(totpDevices))
+      .where(and(isDevice(s), isLive(s))),
+  ),
+  findPending: statement((s: Building<Owner & { now: Date }>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), eq(t.state, "pending"), isLive(s)));
+  }),
+  list: statement((s: Building<Owner & PageParams & { now: Date }>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), isLive(s), after(s, t.createTime, t.deviceId)))
+      .orderBy(asc(t.createTime), asc(t.deviceId))
+      .limit(s.limit("limit"));
+  }),
+  listActive: statement((s: Building<Owner>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), eq(t.state, "active")))
+      .orderBy(asc(t.createTime), asc(t.deviceId));
+  }),
+  listProven: statement((s: Building<Owner>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .select({ deviceId: t.deviceId })
+      .from(t)
+      .where(and(isOwner(s), ne(t.state, "pending")));
+  }),
+  advance: statement((s: Building<Step>) => {
+    const t = s.table(totpDevices);
+    const step = s.param("step", t.lastStep);
+    const now = s.param("now", t.updateTime);
+    return s.db
+      .update(t)
+      .set({ lastStep: step, lastUseTime: now })
+      .where(and(isDevice(s), eq(t.state, "active"), lt(t.lastStep, step)))
+      .returning({ deviceId: t.deviceId });
+  }),
+  activate: statement((s: Building<Step>) => {
+    const t = s.table(totpDevices);
+    const now = s.param("now", t.updateTime);
+    return s.db
+      .update(t)
+      .set({
+        state: "active",
+        lastStep: s.param("step", t.lastStep),
+        lastUseTime: now,
+        updateTime: now,
+        expireTime: null,
+      })
+      .where(and(isDevice(s), eq(t.state, "pending"), isLive(s)))
+      .returning();
+  }),
+};
+
+/** A user's authenticator apps. */
+export const totpRepository = (tx: Tx) => ({
+  /** Adds a device that verifies nothing yet. */
+  insertPending: async (row: Pending): Promise<TotpDeviceRow> => {
+    const [inserted] = await tx.run(statements.insertPending, row);
+    if (!inserted) throw new Error("an inserted device was not returned");
+    return inserted;
+  },
+  deletePending: (owner: Owner) => tx.run(statements.deletePending, owner),
+  find: async (key: Key, now: Date) => (await tx.run(statements.find, { ...key, now }))[0],
+  findPending: async (owner: Owner, now: Date) => (await tx.run(statements.findPending, { ...owner, now }))[0],
+  /** A page of devices, oldest first, without pending ones that expired. */
+  list: async (owner: Owner, { position, size, now }: { position: Position; size: number; now: Date }) => {
+    const rows = await tx.run(statements.list, { ...owner, ...pageParams(position, size), now });
+    return slice(rows, size, (row) => ({ time: row.createTime, id: row.deviceId }));
+  },
+  listActive: (owner: Owner) => tx.run(statements.listActive, owner),
+  /** How many devices count towards the cap: all but a pending one. */
+  countProven: async (owner: Owner) => (await tx.run(statements.listProven, owner)).length,
+  /** Spends a step of an active device: true for exactly one of any number of callers, and never for an older step. */
+  advance: async (key: Key & { step: number }, now: Date) =>
+    (await tx.run(statements.advance, { ...key, now })).length === 1,
+  /** Makes a pending device active and spends the step that proved it; undefined if it is pending no more. */
+  activate: async (key: Key & { step: number }, now: Date) => (await tx.run(statements.activate, { ...key, now }))[0],
+});

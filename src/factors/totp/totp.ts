@@ -1,0 +1,131 @@
+import { recordAudit, recordChange } from "../../audit/changes.ts";
+import type { Call } from "../../core/call.ts";
+import type { Owner } from "../../core/caller.ts";
+import { newId } from "../../core/id.ts";
+import { Refusal } from "../../core/refusal.ts";
+import type { Cell, Keyring } from "../../crypto/keyring.ts";
+import { randomSecret } from "../../crypto/random.ts";
+import type { Tx } from "../../db/store.ts";
+import { prove } from "../../protection/proof.ts";
+import { userRepository } from "../../users/users.repository.ts";
+import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
+import { type CodeParameters, matchStep } from "./totp-code.ts";
+import { accountNameOf, provision } from "./totp-provisioning.ts";
+
+/** What TOTP needs of the process. */
+export interface TotpOptions {
+  readonly keyring: Keyring;
+  /** What authenticator apps show as the service's name. */
+  readonly issuer: string;
+}
+
+/** What a user asks of a new device. */
+export interface NewDevice {
+  readonly displayName: string;
+  /** Empty takes the user's id. */
+  readonly accountName: string;
+  readonly parameters: CodeParameters;
+}
+
+/** A device and the step its code stood for. */
+interface Match {
+  readonly deviceId: string;
+  readonly step: number;
+}
+
+/** RFC 4226 R6 recommends 160 bits. */
+const SECRET_BYTES = 20;
+const PENDING_MS = 10 * 60 * 1000;
+const MAX_DEVICES = 5;
+
+/** Judged in place of the devices of a user who has none, so that the answer takes as long. */
+const decoy = {
+  secret: randomSecret(SECRET_BYTES),
+  parameters: { algorithm: "sha1", digits: 6, periodSeconds: 30 },
+} as const;
+
+const cellOf = ({ tenantId, userId }: Owner, deviceId: string): Cell => ({
+  tenantId,
+  userId,
+  row: deviceId,
+  column: "totp_devices.sealed_secret",
+});
+
+/** Enrolment and verification of authenticator apps. */
+export function createTotp({ keyring, issuer }: TotpOptions) {
+  const judge = async (devices: readonly TotpDeviceRow[], code: string, now: Date): Promise<Match[] | undefined> => {
+    const matches: Match[] = [];
+    for (const device of devices) {
+      const secret = await keyring.open(device.sealedSecret, cellOf(device, device.deviceId));
+      const step = matchStep(secret, device, { code, now, lastStep: device.lastStep });
+      secret.fill(0);
+      if (step !== undefined) matches.push({ deviceId: device.deviceId, step });
+    }
+    if (devices.length === 0) matchStep(decoy.secret, decoy.parameters, { code, now, lastStep: 0 });
+    return matches.length > 0 ? matches : undefined;
+  };
+
+  /** Spends the code on every device it matches, which by chance may be two: whole or not at all. */
+  const spend = async (tx: Tx, owner: Owner, [first, ...others]: Match[], now: Date) => {
+    const devices = totpRepository(tx);
+    if (!first || !(await devices.advance({ ...owner, ...first }, now))) return undefined;
+    for (const other of others) await devices.advance({ ...owner, ...other }, now);
+    return { deviceId: first.deviceId };
+  };
+
+  return {
+    /** Stores a new secret, pending, in place of an older pending one, and shows it this once. */
+    async start(call: Call, owner: Owner, { displayName, accountName, parameters }: NewDevice) {
+      const deviceId = newId();
+      const secret = randomSecret(SECRET_BYTES);
+      const sealedSecret = await keyring.seal(secret, cellOf(owner, deviceId));
+      const row = { ...owner, ...parameters, deviceId, displayName, sealedSecret };
+      const device = await call.unit(async (tx) => {
+        await userRepository(tx).serialise(owner, call.now);
+        const devices = totpRepository(tx);
+        if ((await devices.countProven(owner)) >= MAX_DEVICES) {
+          return new Refusal("LIMIT_REACHED", { metadata: { limit: String(MAX_DEVICES) } });
+        }
+        await devices.deletePending(owner);
+        await recordAudit(tx, call, { owner, type: "totp.enrollment_started", targetId: deviceId });
+        return devices.insertPending({ ...row, now: call.now, expireTime: new Date(call.now.getTime() + PENDING_MS) });
+      });
+      if (device instanceof Refusal) return device;
+      const label = { issuer, accountName: accountName || accountNameOf(owner.userId) };
+      const provisioning = await provision(secret, parameters, label);
+      secret.fill(0);
+      return { device, provisioning };
+    },
+
+    /** Makes the pending device active if the code proves it. */
+    async finish(call: Call, owner: Owner, { deviceId, code }: { deviceId: string; code: string }) {
+      return prove(call, owner, {
+        factor: "totp",
+        load: async (tx) => {
+          const pending = await totpRepository(tx).findPending(owner, call.now);
+          const named = deviceId === "" || pending?.deviceId === deviceId;
+          return pending && named ? [pending] : new Refusal("ENROLLMENT_EXPIRED");
+        },
+        judge: (devices) => judge(devices, code, call.now),
+        spend: async (tx, [match]) => {
+          const device = match && (await totpRepository(tx).activate({ ...owner, ...match }, call.now));
+          if (device) await recordChange(tx, call, { owner, type: "totp.enrolled", targetId: device.deviceId });
+          return device;
+        },
+      });
+    },
+
+    /** Spends a code of any active device. `hideUnenrolled`: who has no device is refused like a wrong code. */
+    async verify(call: Call, owner: Owner, { code, hideUnenrolled }: { code: string; hideUnenrolled: boolean }) {
+      return prove(call, owner, {
+        factor: "totp",
+        load: async (tx) => {
+          const devices = await totpRepository(tx).listActive(owner);
+          return devices.length > 0 || hideUnenrolled ? devices : new Refusal("NOT_ENROLLED");
+        },
+        judge: (devices) => judge(devices, code, call.now),
+        spend: (tx, matches) => spend(tx, owner, matches, call.now),
+      });
+    },
+  };
+}

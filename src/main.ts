@@ -1,0 +1,34 @@
+import { pino } from "pino";
+import { ConfigError, loadConfig } from "./config.ts";
+import { devBanner } from "./dev/dev-banner.ts";
+import { startServer } from "./server.ts";
+
+const EX_CONFIG = 78;
+
+// Standard output is for people and their shells; the log goes beside it, one JSON object a line.
+const log = pino({ name: "mfa-service" }, pino.destination({ fd: 2, sync: true }));
+
+function fail(error: unknown): never {
+  const lines = error instanceof ConfigError ? error.lines : [error instanceof Error ? error.message : String(error)];
+  process.stderr.write(`mfa-service does not start:\n${lines.map((line) => `  ${line}\n`).join("")}`);
+  process.exit(EX_CONFIG);
+}
+
+try {
+  const config = loadConfig(process.argv.slice(2));
+  const server = await startServer(config, { log });
+  const banner = config.mode === "dev" ? await devBanner(config, server) : "";
+  process.stdout.write(`mfa-service (${config.mode}) ready on ${server.host}:${server.port}\n${banner}`);
+
+  let stopping = false;
+  const stop = (signal: string) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, "draining");
+    server.stop().then(() => process.exit(0), fail);
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+} catch (error) {
+  fail(error);
+}

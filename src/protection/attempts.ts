@@ -1,0 +1,39 @@
+import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Tx } from "../db/store.ts";
+import { attemptRepository } from "./attempts.repository.ts";
+
+/** How many typed codes are judged before the user is locked. */
+export const MAX_FAILURES = 5;
+
+const MINUTE_MS = 60_000;
+const LOCK_MINUTES = [1, 5, 15, 60];
+
+const lockMs = (locks: number) => (LOCK_MINUTES[locks] ?? 60) * MINUTE_MS;
+
+/** An attempt that was counted and may be judged. `locking`: it was the last one, and the user is locked by now. */
+export interface Reservation {
+  readonly locking: boolean;
+}
+
+/**
+ * Counts an attempt before it is judged: the count is committed whatever happens afterwards, so that parallel guesses
+ * cannot outrun it. The last attempt of a row locks at once; a success unlocks by `settle`. Locks grow from one minute
+ * to an hour.
+ */
+export async function reserve(tx: Tx, owner: Owner, now: Date): Promise<Reservation | Refusal> {
+  const attempts = attemptRepository(tx);
+  const counted = await attempts.hit(owner, now);
+  if (!counted) {
+    const locked = await attempts.find(owner);
+    return new Refusal("LOCKED", { retryAfterMs: (locked?.lockExpireTime?.getTime() ?? 0) - now.getTime() });
+  }
+  const locking = counted.failures >= MAX_FAILURES;
+  if (locking) await attempts.lock(owner, new Date(now.getTime() + lockMs(counted.locks)));
+  return { locking };
+}
+
+/** Takes back the reservation and the failures before it: the attempt was right. */
+export async function settle(tx: Tx, owner: Owner): Promise<void> {
+  await attemptRepository(tx).clear(owner);
+}

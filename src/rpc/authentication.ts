@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from "jose";
+import { Principal } from "../../gen/mfa/v1/options_pb.js";
+import type { Caller } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+
+/** An issuer whose tokens are accepted: fixed by configuration, never by the token. */
+export interface Issuer {
+  readonly issuer: string;
+  readonly jwks: JSONWebKeySet;
+  /** The tenant of all its tokens, for issuers whose tokens carry no `tid`. */
+  readonly tenantId?: string | undefined;
+}
+
+/** The audience decides the kind of principal, so a token of one kind is never accepted as another. */
+export const audiences: ReadonlyMap<string, Principal> = new Map([
+  ["mfa", Principal.USER],
+  ["mfa-admin", Principal.ADMIN],
+  ["mfa-internal", Principal.SERVICE],
+]);
+
+const ALGORITHMS = ["EdDSA", "ES256"];
+const SKEW_S = 30;
+const MAX_SUBJECT_BYTES = 255;
+const MAX_CACHED = 10_000;
+
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+
+function toCaller(claims: JWTPayload, fixedTenant: string | undefined): Caller | undefined {
+  const [audience, ...others] = [claims.aud].flat();
+  const principal = others.length === 0 ? audiences.get(audience ?? "") : undefined;
+  const tenantId = fixedTenant ?? text(claims.tid);
+  const subject = text(claims.sub);
+  if (principal === undefined || tenantId === undefined || subject === undefined) return undefined;
+  if (Buffer.byteLength(subject) > MAX_SUBJECT_BYTES || Buffer.byteLength(tenantId) > MAX_SUBJECT_BYTES)
+    return undefined;
+  return {
+    principal,
+    tenantId,
+    subject,
+    acr: claims.acr === "aal2" ? "aal2" : "aal1",
+    authTime: typeof claims.auth_time === "number" ? new Date(claims.auth_time * 1000) : undefined,
+    scopes: new Set(text(claims.scope)?.split(" ")),
+  };
+}
+
+/** Turns an `authorization` header into a caller, or throws INVALID_CREDENTIAL, always alike. */
+export type Authenticate = (authorization: string | null, now: Date) => Promise<Caller>;
+
+/**
+ * Verifies access tokens (RFC 9068) of the given issuers: algorithms pinned, `iss`, `aud` and `typ` exact (RFC 8725
+ * §3.1, §3.8–3.11), key references inside the token ignored. A verified token is remembered by its hash until it
+ * expires, because verifying a signature costs more than most calls.
+ */
+export function createAuthentication(issuers: readonly Issuer[]): Authenticate {
+  const known = new Map(issuers.map((i) => [i.issuer, { ...i, keys: createLocalJWKSet(i.jwks) }]));
+  const verified = new Map<string, { readonly caller: Caller; readonly expiresMs: number }>();
+
+  const verify = async (token: string, now: Date) => {
+    const issuer = known.get(text(decodeJwt(token).iss) ?? "");
+    if (!issuer) return undefined;
+    const { payload } = await jwtVerify(token, issuer.keys, {
+      algorithms: ALGORITHMS,
+      issuer: issuer.issuer,
+      typ: "at+jwt",
+      clockTolerance: SKEW_S,
+      currentDate: now,
+      requiredClaims: ["sub", "aud", "exp"],
+    });
+    const caller = toCaller(payload, issuer.tenantId);
+    return caller && { caller, expiresMs: ((payload.exp ?? 0) + SKEW_S) * 1000 };
+  };
+
+  return async (authorization, now) => {
+    const token = authorization?.startsWith("Bearer ") ? authorization.slice("Bearer ".length) : undefined;
+    if (token === undefined) throw new Refusal("INVALID_CREDENTIAL");
+    const hash = createHash("sha256").update(token).digest("base64");
+    const hit = verified.get(hash);
+    if (hit && hit.expiresMs > now.getTime()) return hit.caller;
+    verified.delete(hash);
+
+    const fresh = await verify(token, now).catch((error: unknown) => {
+      if (error instanceof errors.JOSEError || error instanceof TypeError || error instanceof SyntaxError)
+        return undefined;
+      throw error;
+    });
+    if (!fresh) throw new Refusal("INVALID_CREDENTIAL");
+    const oldest = verified.size >= MAX_CACHED ? verified.keys().next().value : undefined;
+    if (oldest !== undefined) verified.delete(oldest);
+    verified.set(hash, fresh);
+    return fresh.caller;
+  };
+}

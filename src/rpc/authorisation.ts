@@ -1,0 +1,32 @@
+import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
+import type { Caller } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Policy } from "./policy.ts";
+
+/** Whether a user holds an enrolled factor, computed from live rows, never from a cached flag. */
+export type IsEnrolled = (caller: Caller) => Promise<boolean>;
+
+function stepUp(acr: "aal1" | "aal2", { maxAgeMs }: Policy): Refusal {
+  const age: Record<string, string> = maxAgeMs === undefined ? {} : { max_age: String(maxAgeMs / 1000) };
+  return new Refusal("INSUFFICIENT_USER_AUTHENTICATION", { metadata: { acr_values: acr, ...age } });
+}
+
+async function requiredAcr(policy: Policy, caller: Caller, isEnrolled: IsEnrolled): Promise<"aal1" | "aal2"> {
+  if (policy.acr === Acr.AAL1) return "aal1";
+  if (policy.acr === Acr.AAL2 || caller.acr === "aal2") return "aal2";
+  return (await isEnrolled(caller)) ? "aal2" : "aal1";
+}
+
+/** Throws the refusal unless the caller satisfies the policy. Who may not call learns nothing of what is needed. */
+export async function authorise(caller: Caller, policy: Policy, now: Date, isEnrolled: IsEnrolled): Promise<void> {
+  if (!policy.principals.has(caller.principal)) throw new Refusal("ACCESS_DENIED");
+  const scoped = caller.principal === Principal.ADMIN || caller.principal === Principal.SERVICE;
+  if (scoped && !caller.scopes.has(policy.scope)) throw new Refusal("ACCESS_DENIED");
+  if (caller.principal !== Principal.USER && caller.principal !== Principal.ADMIN) return;
+
+  const acr = await requiredAcr(policy, caller, isEnrolled);
+  if (acr === "aal2" && caller.acr !== "aal2") throw stepUp("aal2", policy);
+  if (policy.maxAgeMs === undefined) return;
+  const age = caller.authTime && now.getTime() - caller.authTime.getTime();
+  if (age === undefined || age > policy.maxAgeMs) throw stepUp(acr, policy);
+}

@@ -1,0 +1,105 @@
+import type {
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  Message,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
+import { createContextKey, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import type { Call } from "../core/call.ts";
+import type { Caller } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Store, Tx } from "../db/store.ts";
+import { onceOnly } from "../protection/request-ids.ts";
+
+/** What answers one RPC: a message in, a message or a refusal out; a stream of messages where the RPC streams. */
+export type Handler<M extends DescMethod> =
+  M extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O> | Refusal>
+    : M extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageShape<I>, call: Call) => AsyncIterable<MessageInitShape<O>>
+      : never;
+
+/** The handlers that a feature gives to a service: `satisfies Handlers<typeof MfaService>` checks names and types. */
+export type Handlers<S extends DescService> = { readonly [M in keyof S["method"]]?: Handler<S["method"][M]> };
+
+/** The names of the RPCs of a service. */
+export type RpcName<S extends DescService> = keyof S["method"] & string;
+
+/** Where the gate leaves the verified caller for the handlers. */
+export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
+
+/** What serving needs of the process. */
+export interface Serving {
+  readonly store: Store;
+  readonly clock: () => Date;
+}
+
+/** No unary call runs longer, whatever deadline its client asks for. */
+const MAX_UNARY_MS = 30_000;
+
+function withinDeadline<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Refusal("DEADLINE")), MAX_UNARY_MS);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+function startCall(method: DescMethod, request: Message, caller: Caller, { store, clock }: Serving): Call {
+  const rpc = `${method.parent.typeName}/${method.name}`;
+  const now = clock();
+  const requestId = "requestId" in request && typeof request.requestId === "string" ? request.requestId : "";
+  const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+  const unit = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+    if (reads) return store.read(work);
+    if (requestId === "") return store.write(work);
+    return store.write((tx) => onceOnly(tx, { caller, rpc, requestId, now }, () => work(tx)));
+  };
+  return { caller, now, rpc, unit };
+}
+
+/** Fails to compile, naming the RPC, when one of `Names` has neither a handler nor a place in `notBuilt`. */
+type Complete<Names extends string, Answered> =
+  Exclude<Names, Answered> extends never ? unknown : { readonly neitherBuiltNorListed: Exclude<Names, Answered> };
+
+const refuse = () => Promise.reject(new Refusal("NOT_BUILT"));
+
+/**
+ * Makes a Connect implementation of handlers, the same for every transport. Authorisation already ran: a call without
+ * a caller is refused here all the same. An RPC listed in `notBuilt` answers NOT_BUILT; a missing RPC, a misspelt one
+ * and a built one that is still listed do not compile.
+ */
+export function serve<S extends DescService, const H extends Handlers<S>, const N extends Exclude<RpcName<S>, keyof H>>(
+  service: S,
+  handlers: H,
+  notBuilt: readonly N[] & Complete<RpcName<S>, keyof H | N>,
+  serving: Serving,
+): ServiceImpl<S> {
+  const answer = (method: DescMethod) => {
+    const missing = (notBuilt as readonly string[]).includes(method.localName);
+    const handler = missing ? refuse : handlers[method.localName as RpcName<S>];
+    if (!handler) throw new Error(`${service.typeName}/${method.name} has no handler`);
+
+    const begin = (request: Message, context: HandlerContext): Call => {
+      const caller = context.values.get(callerKey);
+      if (!caller) throw new Refusal("INVALID_CREDENTIAL");
+      return startCall(method, request, caller, serving);
+    };
+    if (method.methodKind === "server_streaming" && !missing) {
+      const stream = handler as unknown as (request: Message, call: Call) => AsyncIterable<Message>;
+      return (request: Message, context: HandlerContext) => stream(request, begin(request, context));
+    }
+    const unary = handler as (request: Message, call: Call) => Promise<object>;
+    return async (request: Message, context: HandlerContext) => {
+      const reply = await withinDeadline(unary(request, begin(request, context)));
+      if (reply instanceof Refusal) throw reply;
+      return reply;
+    };
+  };
+  const methods = service.methods.map((method) => [method.localName, answer(method)] as const);
+  return Object.fromEntries(methods) as unknown as ServiceImpl<S>;
+}

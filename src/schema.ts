@@ -1,0 +1,24 @@
+import type { Table } from "drizzle-orm";
+import { auditEntries } from "./audit/audit-entries.table.ts";
+import { dataKeys } from "./crypto/data-keys.table.ts";
+import { keyChecks } from "./crypto/key-checks.table.ts";
+import type { Dialect } from "./db/dialect.ts";
+import { installation } from "./db/installation.table.ts";
+import { events } from "./events/events.table.ts";
+import { totpDevices } from "./factors/totp/totp.table.ts";
+import { attempts } from "./protection/attempts.table.ts";
+import { requestIds } from "./protection/request-ids.table.ts";
+import { users } from "./users/users.table.ts";
+
+/** Every table, one line each: for migrations, erase and export. A table that is not here does not exist. */
+export const tables: readonly ((d: Dialect) => Table)[] = [
+  installation,
+  keyChecks,
+  dataKeys,
+  users,
+  attempts,
+  requestIds,
+  auditEntries,
+  events,
+  totpDevices,
+];

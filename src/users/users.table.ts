@@ -1,0 +1,15 @@
+import type { Dialect } from "../db/dialect.ts";
+
+/** One row for each user who ever had anything to do with MFA: what serialises and dates the changes of their factors. */
+export const users = (d: Dialect) =>
+  d.table(
+    "users",
+    {
+      tenantId: d.text("tenant_id").notNull(),
+      userId: d.text("user_id").notNull(),
+      /** Grows with each change of the user's factors; what was trusted under an older one is trusted no more. */
+      mfaEpoch: d.counter("mfa_epoch").notNull(),
+      updateTime: d.instant("update_time").notNull(),
+    },
+    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId] })],
+  );

@@ -1,0 +1,298 @@
+import { describe, expect, it } from "vitest";
+import { parseSource, readSources, type Source } from "./support/sources.ts";
+
+/** A part of src/: a folder, or a file that stands for itself. */
+interface Room {
+  /** `x/*` stands for each folder below x by itself: they do not know each other. */
+  readonly name: string;
+  /** The rooms whose code it runs; each stands above in this list, so no arrow leads back up. */
+  readonly uses: readonly string[];
+  /** Rooms that it may know by type only. */
+  readonly types?: readonly string[];
+}
+
+const ground = ["core", "db", "crypto"];
+const records = [...ground, "users", "events", "audit"];
+const floor = [...records, "protection"];
+const features = [
+  "challenges",
+  "trusted-devices",
+  "device-sync",
+  "risk",
+  "ip-whitelist",
+  "delivery",
+  "privacy",
+  "schedule",
+];
+
+/** The house, from the ground up. A new room, or a new arrow between two, is a decision: it is made here. */
+const house: readonly Room[] = [
+  { name: "core", uses: [], types: ["db"] },
+  { name: "db", uses: ["core"] },
+  { name: "crypto", uses: ["core", "db"] },
+  { name: "users", uses: ground },
+  { name: "events", uses: ground },
+  { name: "audit", uses: [...ground, "users", "events"] },
+  { name: "protection", uses: records },
+  { name: "rpc", uses: floor },
+  { name: "factors/factor.ts", uses: ["core"], types: ["db"] },
+  { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
+  { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*"], types: ["rpc"] },
+  ...features.map((name) => ({ name, uses: [...floor, "factors"], types: ["rpc"] })),
+  { name: "console", uses: ["core"] },
+  { name: "schema.ts", uses: [...floor, "factors/*", ...features] },
+  { name: "services.ts", uses: [...floor, "rpc", "factors", "factors/*", ...features, "schema.ts"] },
+  { name: "config.ts", uses: ["core", "db", "crypto"], types: ["rpc"] },
+  { name: "dev", uses: ["core", "crypto", "config.ts"], types: ["rpc", "db"] },
+  {
+    name: "main.ts",
+    uses: [...floor, "rpc", "factors", ...features, "console", "schema.ts", "services.ts", "config.ts", "dev"],
+  },
+  {
+    name: "cli",
+    uses: [...floor, "rpc", "factors", ...features, "schema.ts", "services.ts", "config.ts", "dev"],
+  },
+];
+
+function roomOf(path: string): Room | undefined {
+  const holds = ({ name }: Room) =>
+    name.endsWith("/*")
+      ? path.startsWith(name.slice(0, -1)) && path.slice(name.length - 1).includes("/")
+      : path === name || path.startsWith(`${name}/`);
+  return house.filter(holds).sort((a, b) => b.name.length - a.name.length)[0];
+}
+
+/** Whether two files of one room are at home with each other. */
+function isOneHousehold(room: Room, a: string, b: string): boolean {
+  const folder = (path: string) => path.slice(0, path.indexOf("/", room.name.length - 1));
+  return roomOf(b) === room && (!room.name.endsWith("/*") || folder(a) === folder(b));
+}
+
+function wrongArrows({ path, imports }: Source): string[] {
+  const room = roomOf(path);
+  if (!room) return [`${path} is in no room of the house`];
+  return imports.flatMap(({ target, ours, typeOnly }) => {
+    if (!ours || isOneHousehold(room, path, target)) return [];
+    const other = roomOf(target)?.name ?? "nowhere";
+    const allowed = [...room.uses, ...(typeOnly ? (room.types ?? []) : [])];
+    return allowed.includes(other) ? [] : [`${path} -> ${target}${typeOnly ? " (type)" : ""}`];
+  });
+}
+
+/** Files from which a run-time import leads back to themselves. */
+function circles(sources: readonly Source[]): string[] {
+  const next = new Map(
+    sources.map(({ path, imports }) => [path, imports.filter((i) => i.ours && !i.typeOnly).map((i) => i.target)]),
+  );
+  const reaches = (from: string): Set<string> => {
+    const seen = new Set<string>();
+    const open = [...(next.get(from) ?? [])];
+    for (let path = open.pop(); path !== undefined; path = open.pop()) {
+      if (seen.has(path)) continue;
+      seen.add(path);
+      open.push(...(next.get(path) ?? []));
+    }
+    return seen;
+  };
+  return [...next.keys()].filter((path) => reaches(path).has(path));
+}
+
+const isIn =
+  (...folders: string[]) =>
+  (path: string) =>
+    folders.some((folder) => path.startsWith(folder));
+const isHandlers = (path: string) => path.endsWith(".handlers.ts");
+const isRepository = (path: string) => path.endsWith(".repository.ts");
+const isStorage = (path: string) => isIn("db/")(path) || isRepository(path) || path.endsWith(".table.ts");
+
+/** Finds a pattern in the files that a rule is about; comments do not count. */
+const written = (pattern: RegExp, isSubject: (path: string) => boolean) => (sources: readonly Source[]) =>
+  sources
+    .filter(({ path }) => isSubject(path))
+    .flatMap(({ path, code }) =>
+      [...code.matchAll(new RegExp(pattern, "g"))].map(([found]) => `${path}: ${found.trim()}`),
+    );
+
+/** Finds imports of packages; of files that may know their types, only those that run count. */
+const imported =
+  (packages: RegExp, isSubject: (path: string) => boolean, mayKnowTypes = (_: string) => false) =>
+  (sources: readonly Source[]) =>
+    sources
+      .filter(({ path }) => isSubject(path))
+      .flatMap(({ path, imports }) =>
+        imports
+          .filter(({ target, ours, typeOnly }) => !ours && packages.test(target) && !(typeOnly && mayKnowTypes(path)))
+          .map(({ target }) => `${path}: ${target}`),
+      );
+
+interface Rule {
+  readonly sentence: string;
+  readonly offenders: (sources: readonly Source[]) => string[];
+  /** Files that break the rule: each must be noticed, or the rule is a wish. */
+  readonly broken: readonly Readonly<Record<string, string>>[];
+}
+
+const forbiddenInHandlers =
+  /\btry\b|\bConnectError\b|\bCode\.|\bstore\.|\bDate\.now\b|\bnew Date\(|\brandomBytes\b|\bprocess\.env\b|\bcaller\.role\b|\bconsole\b|\b(?:log|logger)\.\w+\(/;
+
+const rules: readonly Rule[] = [
+  {
+    sentence: "a room uses only the rooms below it that the house allows",
+    offenders: (sources) => sources.flatMap(wrongArrows),
+    broken: [
+      { "core/a.ts": `import { b } from "../crypto/b.ts";` },
+      { "core/a.ts": `import { b } from "../db/b.ts";` },
+      { "db/a.ts": `import type { B } from "../crypto/b.ts";` },
+      { "crypto/a.ts": `export { b } from "../events/b.ts";` },
+      { "audit/a.ts": `const b = await import("../protection/b.ts");` },
+      { "factors/totp/totp.ts": `import { b } from "../webauthn/webauthn.repository.ts";` },
+      { "factors/totp/totp.ts": `import { type B } from "../webauthn/webauthn.ts";` },
+      { "factors/totp/totp.handlers.ts": `import { serve } from "../../rpc/service.ts";` },
+      { "factors/totp/totp.ts": `import { factors } from "../index.ts";` },
+      { "risk/risk.ts": `import { b } from "../challenges/b.ts";` },
+      { "rpc/a.ts": `import { factors } from "../factors/index.ts";` },
+      { "services.ts": `import { config } from "./config.ts";` },
+      { "cli/a.ts": `import "../main.ts";` },
+      { "attic/a.ts": "" },
+    ],
+  },
+  {
+    sentence: "no import leads back to where it came from",
+    offenders: circles,
+    broken: [
+      {
+        "core/a.ts": `import { b } from "./b.ts";`,
+        "core/b.ts": `import { c } from "./c.ts";`,
+        "core/c.ts": `import "./a.ts";`,
+      },
+    ],
+  },
+  {
+    sentence: "drizzle is known only in db/, repositories and tables",
+    offenders: imported(
+      /^drizzle-orm/,
+      (path) => !isStorage(path),
+      (path) => path === "schema.ts",
+    ),
+    broken: [{ "factors/totp/totp.ts": `import { eq } from "drizzle-orm";` }],
+  },
+  {
+    sentence: "drivers are known only in db/",
+    offenders: imported(/^(better-sqlite3|pg)(\/|$)/, (path) => !isIn("db/")(path)),
+    broken: [{ "main.ts": `import pg from "pg";` }, { "cli/a.ts": `import Database from "better-sqlite3";` }],
+  },
+  {
+    sentence: "only the configuration reads the environment",
+    offenders: written(/\bprocess\.env\b|\bprocess\[/, (path) => path !== "config.ts"),
+    broken: [{ "main.ts": "const home = process.env.HOME;" }],
+  },
+  {
+    sentence: "only commands write to the console",
+    offenders: written(/\bconsole\b/, (path) => !isIn("cli/")(path)),
+    broken: [{ "main.ts": `console.log("ready");` }],
+  },
+  {
+    sentence: "handlers hold no errors, stores, clocks, randomness, roles or logs",
+    offenders: (sources) => [
+      ...written(forbiddenInHandlers, isHandlers)(sources),
+      ...imported(/^(drizzle-orm|node:crypto|pino)/, isHandlers)(sources),
+    ],
+    broken: [
+      "try { a(); } finally { b(); }",
+      `throw new ConnectError("no");`,
+      "const c = Code.Internal;",
+      "store.write(work);",
+      "const t = Date.now();",
+      "const t = new Date(0);",
+      "randomBytes(1);",
+      "process.env.HOME;",
+      `if (caller.role === "admin") a();`,
+      `console.error("no");`,
+      `log.info("yes");`,
+      `logger.warn("well");`,
+      `import { eq } from "drizzle-orm";`,
+    ].map((text) => ({ "factors/totp/totp.handlers.ts": text })),
+  },
+  {
+    sentence: "statements use only what both engines have",
+    offenders: (sources) => [
+      ...written(/(?<!\b(?:tx|Promise))\.(?:for|all|get|run)\(/, isRepository)(sources),
+      ...written(/\bi[lL]ike\b/, (path) => !isIn("db/")(path))(sources),
+    ],
+    broken: [
+      `s.db.select().from(t).for("update");`,
+      "s.db.select().from(t).all();",
+      "s.db.select().from(t).get();",
+      "s.db.delete(t).run();",
+      `ilike(t.name, "a%");`,
+    ].map((text) => ({ "users/users.repository.ts": text })),
+  },
+  {
+    sentence: "no file is longer than 400 lines",
+    offenders: (sources) => sources.filter(({ lines }) => lines > 400).map(({ path, lines }) => `${path}: ${lines}`),
+    broken: [{ "core/long.ts": "// a line\n".repeat(401) }],
+  },
+  {
+    sentence: "every file is named after what it is",
+    offenders: (sources) =>
+      sources
+        .filter(({ path }) => /(?:^|[/.-])(?:utils?|helpers?|managers?|common)\b/i.test(path))
+        .map(({ path }) => path),
+    broken: [
+      { "core/utils.ts": "" },
+      { "rpc/http-helper.ts": "" },
+      { "crypto/key-manager.ts": "" },
+      { "common/a.ts": "" },
+    ],
+  },
+  {
+    sentence: "every exported name says what it is for",
+    offenders: (sources) => sources.flatMap(({ path, uncommented }) => uncommented.map((name) => `${path}: ${name}`)),
+    broken: [
+      "export const a = 1;",
+      "// not a doc comment\nexport function a() {}",
+      "export interface A {}",
+      "export type A = string;",
+      "export class A {}",
+      "export default () => 1;",
+    ].map((text) => ({ "core/a.ts": text })),
+  },
+];
+
+const sources = readSources();
+
+describe("the house", () => {
+  it("has its rooms in order: each uses only rooms before it", () => {
+    const known = new Set<string>();
+    for (const { name, uses } of house) {
+      expect(
+        [...uses].filter((used) => !known.has(used)),
+        name,
+      ).toEqual([]);
+      known.add(name);
+    }
+  });
+
+  it("is not empty", () => expect(sources.length).toBeGreaterThan(20));
+
+  it.each(rules)("$sentence", ({ offenders }) => expect(offenders(sources)).toEqual([]));
+});
+
+describe("the rules notice", () => {
+  const cases = rules.flatMap(({ sentence, offenders, broken }) =>
+    broken.map((files) => ({ sentence, offenders, files, shown: Object.values(files).join(" ").slice(0, 60) })),
+  );
+  it.each(cases)("$shown", ({ offenders, files }) => {
+    const parsed = Object.entries(files).map(([path, text]) => parseSource(path, text));
+    expect(offenders(parsed)).not.toEqual([]);
+  });
+
+  it("let pass what is well", () => {
+    const text = `import type { Store } from "../../rpc/service.ts";
+      import { statement } from "../../db/store.ts";
+      /** Explained: console, process.env and new Date(0) in a comment are no offence. */
+      export const fine = (tx: Tx) => tx.run(a, { b: 1 });`;
+    const parsed = [parseSource("factors/totp/totp.handlers.ts", text)];
+    for (const { offenders } of rules) expect(offenders(parsed)).toEqual([]);
+  });
+});

@@ -1,0 +1,5 @@
+import { describe } from "vitest";
+import { engines } from "../support/engines.ts";
+import { storageContract } from "./contract.ts";
+
+describe.each(engines)("storage contract on $name", storageContract);

