@@ -27,6 +27,8 @@ export interface RunningServer {
 export interface StartOptions {
   readonly log: Logger;
   readonly clock?: () => Date;
+  /** An open store in place of the configured database; closed on stop like it. */
+  readonly store?: Store;
 }
 
 const GRACE_MS = 10_000;
@@ -70,10 +72,8 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
 /** Opens the store, checks the keys, listens. Throws before anything is touched when the configuration is wrong. */
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
   const { log } = options;
-  const store = await openStore({
-    url: config.database,
-    onSlowUnit: (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer"),
-  });
+  const onSlowUnit = (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer");
+  const store = options.store ?? (await openStore({ url: config.database, onSlowUnit }));
   try {
     const server = await listen(config, store, options);
     const stop = async () => {

@@ -45,13 +45,11 @@ const house: readonly Room[] = [
   { name: "config.ts", uses: ["core", "db", "crypto"], types: ["rpc"] },
   { name: "dev", uses: ["core", "crypto", "config.ts"], types: ["rpc", "db"] },
   {
-    name: "main.ts",
+    name: "server.ts",
     uses: [...floor, "rpc", "factors", ...features, "console", "schema.ts", "services.ts", "config.ts", "dev"],
   },
-  {
-    name: "cli",
-    uses: [...floor, "rpc", "factors", ...features, "schema.ts", "services.ts", "config.ts", "dev"],
-  },
+  { name: "main.ts", uses: ["config.ts", "dev", "server.ts"] },
+  { name: "cli", uses: [...floor, "factors", ...features, "schema.ts", "config.ts", "dev", "server.ts"] },
 ];
 
 function roomOf(path: string): Room | undefined {

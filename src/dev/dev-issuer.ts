@@ -12,6 +12,8 @@ export interface Claims {
   readonly acr?: "aal1" | "aal2";
   readonly scope?: string;
   readonly tenant?: string;
+  /** When the subject authenticated; default: as the token is minted. */
+  readonly authTime?: Date;
 }
 
 interface Stored {
@@ -19,7 +21,7 @@ interface Stored {
   readonly privateKey: JWK;
 }
 
-const LIFETIME = "1h";
+const LIFETIME_S = 3600;
 const fileIn = (dataDir: string) => join(dataDir, "dev-issuer.json");
 
 async function generate(): Promise<string> {
@@ -47,21 +49,19 @@ export async function openDevIssuer(dataDir: string): Promise<Issuer> {
   return { issuer, jwks: { keys: [publicKey] } };
 }
 
-/** Mints an access token (RFC 9068) of the dev issuer, authenticated now, good for an hour. */
-export async function mintDevToken(dataDir: string, claims: Claims): Promise<string> {
+const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);
+
+/** Mints an access token (RFC 9068) of the dev issuer, good for an hour. */
+export async function mintDevToken(dataDir: string, claims: Claims, now = new Date()): Promise<string> {
   const { issuer, privateKey } = await load(dataDir);
-  const { audience, subject, acr, scope, tenant = "dev" } = claims;
-  return new SignJWT({
-    tid: tenant,
-    ...(acr && { acr }),
-    ...(scope && { scope }),
-    auth_time: Math.floor(Date.now() / 1000),
-  })
+  const { audience, subject, acr, scope, tenant = "dev", authTime = now } = claims;
+  const claimed = { tid: tenant, ...(acr && { acr }), ...(scope && { scope }), auth_time: seconds(authTime) };
+  return new SignJWT(claimed)
     .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: privateKey.kid ?? "" })
     .setIssuer(issuer)
     .setAudience(audience)
     .setSubject(subject)
-    .setIssuedAt()
-    .setExpirationTime(LIFETIME)
+    .setIssuedAt(seconds(now))
+    .setExpirationTime(seconds(now) + LIFETIME_S)
     .sign(await importJWK(privateKey, "EdDSA"));
 }

@@ -80,6 +80,12 @@ export const insert = statement((s: Building<Thing>) => {
   return s.db.insert(t).values(values(s)).returning();
 });
 
+/** Without `returning` SQLite keeps no statement journal: a full disk then rolls back the whole transaction. */
+export const insertSilently = statement((s: Building<Thing>) => {
+  const t = s.table(things);
+  return s.db.insert(t).values(values(s)) as unknown as PromiseLike<never[]>; // has no rows, so no type for them
+});
+
 export const insertUnlessThere = statement((s: Building<Thing>) => {
   const t = s.table(things);
   return s.db.insert(t).values(values(s)).onConflictDoNothing().returning({ id: t.id });

@@ -5,6 +5,22 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { ListUserFactorsRequestSchema, ListUserFactorsResponseSchema } from "./factor_pb.js";
+import type { GetUserTotpRequestSchema, GetUserTotpResponseSchema } from "./totp_pb.js";
+import type { GetUserBackupCodeCountRequestSchema, GetUserBackupCodeCountResponseSchema, ListUserBackupCodeCountsRequestSchema, ListUserBackupCodeCountsResponseSchema } from "./backup_codes_pb.js";
+import type { GetPushStatsRequestSchema, GetPushStatsResponseSchema, ListUserPushChallengesRequestSchema, ListUserPushChallengesResponseSchema } from "./push_pb.js";
+import type { GetCoverageRequestSchema, GetCoverageResponseSchema } from "./coverage_pb.js";
+import type { ExportUserRequestSchema, ExportUserResponseSchema, ResetUserFactorRequestSchema, ResetUserFactorResponseSchema, ResetUserMfaRequestSchema, ResetUserMfaResponseSchema } from "./privacy_pb.js";
+import type { ClearLockoutRequestSchema, ClearLockoutResponseSchema, ListLockoutsRequestSchema, ListLockoutsResponseSchema } from "./lockout_pb.js";
+import type { IssueTemporaryPassRequestSchema, IssueTemporaryPassResponseSchema, RevokeTemporaryPassRequestSchema, RevokeTemporaryPassResponseSchema } from "./temporary_pass_pb.js";
+import type { CancelApprovalRequestSchema, CancelApprovalResponseSchema, GetApprovalRequestSchema, GetApprovalResponseSchema, GrantApprovalRequestSchema, GrantApprovalResponseSchema, ListApprovalsRequestSchema, ListApprovalsResponseSchema, RejectApprovalRequestSchema, RejectApprovalResponseSchema } from "./approval_pb.js";
+import type { DeleteRiskPolicyRequestSchema, DeleteRiskPolicyResponseSchema, EvaluateRiskRequestSchema, EvaluateRiskResponseSchema, GetMfaRiskPolicyRequestSchema, GetMfaRiskPolicyResponseSchema, ListRiskDecisionsRequestSchema, ListRiskDecisionsResponseSchema, ListRiskPoliciesRequestSchema, ListRiskPoliciesResponseSchema, ReplayRiskDecisionsRequestSchema, ReplayRiskDecisionsResponseSchema, UpdateMfaRiskPolicyRequestSchema, UpdateMfaRiskPolicyResponseSchema, UpdateRiskPolicyRequestSchema, UpdateRiskPolicyResponseSchema } from "./risk_pb.js";
+import type { CreateEnforcementRuleRequestSchema, CreateEnforcementRuleResponseSchema, DeleteEnforcementRuleRequestSchema, DeleteEnforcementRuleResponseSchema, GetEnforcementRuleRequestSchema, GetEnforcementRuleResponseSchema, ListEnforcementRulesRequestSchema, ListEnforcementRulesResponseSchema, UpdateEnforcementRuleRequestSchema, UpdateEnforcementRuleResponseSchema } from "./enforcement_pb.js";
+import type { CreateIpWhitelistEntryRequestSchema, CreateIpWhitelistEntryResponseSchema, DeleteIpWhitelistEntryRequestSchema, DeleteIpWhitelistEntryResponseSchema, GetIpWhitelistEntryRequestSchema, GetIpWhitelistEntryResponseSchema, ListIpWhitelistEntriesRequestSchema, ListIpWhitelistEntriesResponseSchema, UpdateIpWhitelistEntryRequestSchema, UpdateIpWhitelistEntryResponseSchema } from "./ip_whitelist_pb.js";
+import type { ExportAuditRequestSchema, ExportAuditResponseSchema, ListAuditCheckpointsRequestSchema, ListAuditCheckpointsResponseSchema, ListConfigAuditLogsRequestSchema, ListConfigAuditLogsResponseSchema, VerifyAuditChainRequestSchema, VerifyAuditChainResponseSchema } from "./audit_pb.js";
+import type { CreateWebhookEndpointRequestSchema, CreateWebhookEndpointResponseSchema, DeleteWebhookEndpointRequestSchema, DeleteWebhookEndpointResponseSchema, GetWebhookEndpointRequestSchema, GetWebhookEndpointResponseSchema, ListWebhookEndpointsRequestSchema, ListWebhookEndpointsResponseSchema, ReplayWebhookEventsRequestSchema, ReplayWebhookEventsResponseSchema, RotateWebhookSecretRequestSchema, RotateWebhookSecretResponseSchema, UpdateWebhookEndpointRequestSchema, UpdateWebhookEndpointResponseSchema } from "./event_pb.js";
+import type { GetTenantSettingsRequestSchema, GetTenantSettingsResponseSchema, UpdateTenantSettingsRequestSchema, UpdateTenantSettingsResponseSchema } from "./tenant_settings_pb.js";
+import type { ListScheduledTaskRunsRequestSchema, ListScheduledTaskRunsResponseSchema, PauseScheduledTaskRequestSchema, PauseScheduledTaskResponseSchema, ResumeScheduledTaskRequestSchema, ResumeScheduledTaskResponseSchema, RunScheduledTaskRequestSchema, RunScheduledTaskResponseSchema } from "./schedule_pb.js";
 
 /**
  * Describes the file mfa/v1/admin_mfa_service.proto.
@@ -13,10 +29,636 @@ export declare const file_mfa_v1_admin_mfa_service: GenFile;
 
 /**
  * Users' factors, policy and audit of the caller's tenant. Every call needs a scope
- * and, to change anything, a fresh second factor of the administrator's own.
+ * and, to change anything, a fresh second factor of the administrator's own: 15 minutes
+ * at most, 5 for resets, passes, approvals and exports. Administrators do not act on
+ * themselves (SELF_ACTION).
+ *
+ * The scopes: mfa.read, mfa.audit.read, mfa.policy.write, mfa.ip.write, mfa.reset,
+ * mfa.lockout.write, mfa.settings.write, mfa.schedule.write, mfa.export. The roles are
+ * bundles of them: viewer has mfa.read; auditor also mfa.audit.read; helpdesk has mfa.read,
+ * mfa.reset and mfa.lockout.write; policy administrator has mfa.read and the scopes for
+ * policy, networks, settings and schedules. mfa.export is in none and granted by itself.
+ *
+ * --- Users' factors ---
  *
  * @generated from service mfa.v1.AdminMfaService
  */
 export declare const AdminMfaService: GenService<{
+  /**
+   * Lists a user's factors, masked, with their status.
+   *
+   * Empty for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListUserFactors
+   */
+  listUserFactors: {
+    methodKind: "unary";
+    input: typeof ListUserFactorsRequestSchema;
+    output: typeof ListUserFactorsResponseSchema;
+  },
+  /**
+   * Reads a user's authenticator apps. Never shows a secret.
+   *
+   * Empty for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetUserTotp
+   */
+  getUserTotp: {
+    methodKind: "unary";
+    input: typeof GetUserTotpRequestSchema;
+    output: typeof GetUserTotpResponseSchema;
+  },
+  /**
+   * Lists how the backup codes of the tenant's users stand. Never shows a code.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListUserBackupCodeCounts
+   */
+  listUserBackupCodeCounts: {
+    methodKind: "unary";
+    input: typeof ListUserBackupCodeCountsRequestSchema;
+    output: typeof ListUserBackupCodeCountsResponseSchema;
+  },
+  /**
+   * Counts a user's backup codes.
+   *
+   * All zero for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetUserBackupCodeCount
+   */
+  getUserBackupCodeCount: {
+    methodKind: "unary";
+    input: typeof GetUserBackupCodeCountRequestSchema;
+    output: typeof GetUserBackupCodeCountResponseSchema;
+  },
+  /**
+   * Lists push challenges of the tenant's users, newest first. Never shows a number.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListUserPushChallenges
+   */
+  listUserPushChallenges: {
+    methodKind: "unary";
+    input: typeof ListUserPushChallengesRequestSchema;
+    output: typeof ListUserPushChallengesResponseSchema;
+  },
+  /**
+   * Counts the tenant's push challenges in a window of time, by outcome and reason.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetPushStats
+   */
+  getPushStats: {
+    methodKind: "unary";
+    input: typeof GetPushStatsRequestSchema;
+    output: typeof GetPushStatsResponseSchema;
+  },
+  /**
+   * Reads how well the tenant's users are protected: who has no factor, text messages only, few
+   * backup codes.
+   *
+   * Counts users that this service has met.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetCoverage
+   */
+  getCoverage: {
+    methodKind: "unary";
+    input: typeof GetCoverageRequestSchema;
+    output: typeof GetCoverageResponseSchema;
+  },
+  /**
+   * Removes every factor, backup code and trust of a user in one unit, ends their challenges, and
+   * tells them.
+   *
+   * Where the tenant asks for four eyes it waits for a second administrator. Fails with
+   * SELF_ACTION on oneself, and with ACCESS_DENIED on an administrator of higher role. Succeeds
+   * with nothing removed for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ResetUserMfa
+   */
+  resetUserMfa: {
+    methodKind: "unary";
+    input: typeof ResetUserMfaRequestSchema;
+    output: typeof ResetUserMfaResponseSchema;
+  },
+  /**
+   * Removes a user's factors of one kind, ends trust in their devices, and tells them.
+   *
+   * Fails like ResetUserMfa. The last factor needs no confirmation here.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ResetUserFactor
+   */
+  resetUserFactor: {
+    methodKind: "unary";
+    input: typeof ResetUserFactorRequestSchema;
+    output: typeof ResetUserFactorResponseSchema;
+  },
+  /**
+   * Lists users whom failed attempts stop at present.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListLockouts
+   */
+  listLockouts: {
+    methodKind: "unary";
+    input: typeof ListLockoutsRequestSchema;
+    output: typeof ListLockoutsResponseSchema;
+  },
+  /**
+   * Lets a locked user try again.
+   *
+   * Clears the failures in a row, not the sum of the day. Fails with SELF_ACTION on oneself.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ClearLockout
+   */
+  clearLockout: {
+    methodKind: "unary";
+    input: typeof ClearLockoutRequestSchema;
+    output: typeof ClearLockoutResponseSchema;
+  },
+  /**
+   * Issues a pass that lets a user in once, for 10 to 480 minutes, and shows it, once.
+   *
+   * Ends an earlier one. The user is told. Fails with SELF_ACTION on oneself and POLICY_FORBIDS
+   * where passes are off.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.IssueTemporaryPass
+   */
+  issueTemporaryPass: {
+    methodKind: "unary";
+    input: typeof IssueTemporaryPassRequestSchema;
+    output: typeof IssueTemporaryPassResponseSchema;
+  },
+  /**
+   * Ends a user's unused temporary pass.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RevokeTemporaryPass
+   */
+  revokeTemporaryPass: {
+    methodKind: "unary";
+    input: typeof RevokeTemporaryPassRequestSchema;
+    output: typeof RevokeTemporaryPassResponseSchema;
+  },
+  /**
+   * Collects everything held about a user (GDPR art. 15), without secrets.
+   *
+   * The user is the data's subject: numbers and addresses are not masked.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ExportUser
+   */
+  exportUser: {
+    methodKind: "unary";
+    input: typeof ExportUserRequestSchema;
+    output: typeof ExportUserResponseSchema;
+  },
+  /**
+   * Lists changes that wait, or waited, for a second administrator.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListApprovals
+   */
+  listApprovals: {
+    methodKind: "unary";
+    input: typeof ListApprovalsRequestSchema;
+    output: typeof ListApprovalsResponseSchema;
+  },
+  /**
+   * Reads one of them.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetApproval
+   */
+  getApproval: {
+    methodKind: "unary";
+    input: typeof GetApprovalRequestSchema;
+    output: typeof GetApprovalResponseSchema;
+  },
+  /**
+   * Grants what another administrator asked for, and makes the change in the same unit.
+   *
+   * Fails with SELF_ACTION for the caller's own request or when it concerns the caller, and with
+   * WRONG_STATE once decided or expired.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GrantApproval
+   */
+  grantApproval: {
+    methodKind: "unary";
+    input: typeof GrantApprovalRequestSchema;
+    output: typeof GrantApprovalResponseSchema;
+  },
+  /**
+   * Rejects what another administrator asked for. Nothing is changed.
+   *
+   * Fails with WRONG_STATE once granted, cancelled or expired.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RejectApproval
+   */
+  rejectApproval: {
+    methodKind: "unary";
+    input: typeof RejectApprovalRequestSchema;
+    output: typeof RejectApprovalResponseSchema;
+  },
+  /**
+   * Takes back what the caller asked for.
+   *
+   * Fails with NOT_FOUND for somebody else's request and WRONG_STATE once decided.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.CancelApproval
+   */
+  cancelApproval: {
+    methodKind: "unary";
+    input: typeof CancelApprovalRequestSchema;
+    output: typeof CancelApprovalResponseSchema;
+  },
+  /**
+   * Lists what each level of risk asks for, defaults included.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListRiskPolicies
+   */
+  listRiskPolicies: {
+    methodKind: "unary";
+    input: typeof ListRiskPoliciesRequestSchema;
+    output: typeof ListRiskPoliciesResponseSchema;
+  },
+  /**
+   * Changes what one level of risk asks for.
+   *
+   * Fails with STALE_VERSION, with EMPTY_UPDATE, and with POLICY_UNSATISFIABLE when no user could
+   * meet it.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.UpdateRiskPolicy
+   */
+  updateRiskPolicy: {
+    methodKind: "unary";
+    input: typeof UpdateRiskPolicyRequestSchema;
+    output: typeof UpdateRiskPolicyResponseSchema;
+  },
+  /**
+   * Returns one level of risk to its default.
+   *
+   * Succeeds when it is there already.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.DeleteRiskPolicy
+   */
+  deleteRiskPolicy: {
+    methodKind: "unary";
+    input: typeof DeleteRiskPolicyRequestSchema;
+    output: typeof DeleteRiskPolicyResponseSchema;
+  },
+  /**
+   * Reads what all levels ask for, as one view of the same rows.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetMfaRiskPolicy
+   */
+  getMfaRiskPolicy: {
+    methodKind: "unary";
+    input: typeof GetMfaRiskPolicyRequestSchema;
+    output: typeof GetMfaRiskPolicyResponseSchema;
+  },
+  /**
+   * Replaces what all levels ask for, in one unit.
+   *
+   * Fails with STALE_VERSION and POLICY_UNSATISFIABLE.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.UpdateMfaRiskPolicy
+   */
+  updateMfaRiskPolicy: {
+    methodKind: "unary";
+    input: typeof UpdateMfaRiskPolicyRequestSchema;
+    output: typeof UpdateMfaRiskPolicyResponseSchema;
+  },
+  /**
+   * Judges a log-in by the policy in force or a candidate, and says why.
+   *
+   * Total: unknown or broken input gives the strictest level, never an error. The decision is
+   * recorded unless dry_run is set or a candidate given.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.EvaluateRisk
+   */
+  evaluateRisk: {
+    methodKind: "unary";
+    input: typeof EvaluateRiskRequestSchema;
+    output: typeof EvaluateRiskResponseSchema;
+  },
+  /**
+   * Lists recorded decisions with their reasons, newest first.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListRiskDecisions
+   */
+  listRiskDecisions: {
+    methodKind: "unary";
+    input: typeof ListRiskDecisionsRequestSchema;
+    output: typeof ListRiskDecisionsResponseSchema;
+  },
+  /**
+   * Judges past log-ins again by a candidate policy, and counts what would change.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ReplayRiskDecisions
+   */
+  replayRiskDecisions: {
+    methodKind: "unary";
+    input: typeof ReplayRiskDecisionsRequestSchema;
+    output: typeof ReplayRiskDecisionsResponseSchema;
+  },
+  /**
+   * Demands a second factor of some users from a time on.
+   *
+   * Begin with report_only. Each user's deadline is written once, and no change of the rule renews
+   * it. Fails with POLICY_UNSATISFIABLE when no enrolled kind could meet it.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.CreateEnforcementRule
+   */
+  createEnforcementRule: {
+    methodKind: "unary";
+    input: typeof CreateEnforcementRuleRequestSchema;
+    output: typeof CreateEnforcementRuleResponseSchema;
+  },
+  /**
+   * Reads a rule.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetEnforcementRule
+   */
+  getEnforcementRule: {
+    methodKind: "unary";
+    input: typeof GetEnforcementRuleRequestSchema;
+    output: typeof GetEnforcementRuleResponseSchema;
+  },
+  /**
+   * Lists the tenant's rules.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListEnforcementRules
+   */
+  listEnforcementRules: {
+    methodKind: "unary";
+    input: typeof ListEnforcementRulesRequestSchema;
+    output: typeof ListEnforcementRulesResponseSchema;
+  },
+  /**
+   * Changes a rule.
+   *
+   * Fails with STALE_VERSION, EMPTY_UPDATE and POLICY_UNSATISFIABLE.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.UpdateEnforcementRule
+   */
+  updateEnforcementRule: {
+    methodKind: "unary";
+    input: typeof UpdateEnforcementRuleRequestSchema;
+    output: typeof UpdateEnforcementRuleResponseSchema;
+  },
+  /**
+   * Removes a rule.
+   *
+   * Users whom no other rule names are free at once.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.DeleteEnforcementRule
+   */
+  deleteEnforcementRule: {
+    methodKind: "unary";
+    input: typeof DeleteEnforcementRuleRequestSchema;
+    output: typeof DeleteEnforcementRuleResponseSchema;
+  },
+  /**
+   * Lists a network, whose addresses then lower the risk of a log-in.
+   *
+   * Never switches a second factor off. Fails with RANGE_REFUSED for host bits or a broad prefix
+   * unless forced, with DUPLICATE for a network listed already, and with LIMIT_REACHED at 1,000.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.CreateIpWhitelistEntry
+   */
+  createIpWhitelistEntry: {
+    methodKind: "unary";
+    input: typeof CreateIpWhitelistEntryRequestSchema;
+    output: typeof CreateIpWhitelistEntryResponseSchema;
+  },
+  /**
+   * Reads an entry.
+   *
+   * An entry of another tenant answers like one that does not exist.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetIpWhitelistEntry
+   */
+  getIpWhitelistEntry: {
+    methodKind: "unary";
+    input: typeof GetIpWhitelistEntryRequestSchema;
+    output: typeof GetIpWhitelistEntryResponseSchema;
+  },
+  /**
+   * Lists the tenant's entries, expired ones included.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListIpWhitelistEntries
+   */
+  listIpWhitelistEntries: {
+    methodKind: "unary";
+    input: typeof ListIpWhitelistEntriesRequestSchema;
+    output: typeof ListIpWhitelistEntriesResponseSchema;
+  },
+  /**
+   * Changes an entry.
+   *
+   * Fails with STALE_VERSION and EMPTY_UPDATE, and for the network like CreateIpWhitelistEntry.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.UpdateIpWhitelistEntry
+   */
+  updateIpWhitelistEntry: {
+    methodKind: "unary";
+    input: typeof UpdateIpWhitelistEntryRequestSchema;
+    output: typeof UpdateIpWhitelistEntryResponseSchema;
+  },
+  /**
+   * Removes an entry. The audit trail keeps what it was.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.DeleteIpWhitelistEntry
+   */
+  deleteIpWhitelistEntry: {
+    methodKind: "unary";
+    input: typeof DeleteIpWhitelistEntryRequestSchema;
+    output: typeof DeleteIpWhitelistEntryResponseSchema;
+  },
+  /**
+   * Lists entries of the audit trail, newest first by default.
+   *
+   * Reading is itself audited.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListConfigAuditLogs
+   */
+  listConfigAuditLogs: {
+    methodKind: "unary";
+    input: typeof ListConfigAuditLogsRequestSchema;
+    output: typeof ListConfigAuditLogsResponseSchema;
+  },
+  /**
+   * Checks that no entry of the audit trail is missing or altered, its tail included.
+   *
+   * A broken chain is a finding in the reply, not an error. Checking is itself audited.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.VerifyAuditChain
+   */
+  verifyAuditChain: {
+    methodKind: "unary";
+    input: typeof VerifyAuditChainRequestSchema;
+    output: typeof VerifyAuditChainResponseSchema;
+  },
+  /**
+   * Lists the signed checkpoints of the chain, to be kept where this service cannot reach.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListAuditCheckpoints
+   */
+  listAuditCheckpoints: {
+    methodKind: "unary";
+    input: typeof ListAuditCheckpointsRequestSchema;
+    output: typeof ListAuditCheckpointsResponseSchema;
+  },
+  /**
+   * Streams entries of the audit trail as JSON lines, oldest first.
+   *
+   * Exporting is itself audited. A stream ends after an hour; go on with after_sequence.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ExportAudit
+   */
+  exportAudit: {
+    methodKind: "server_streaming";
+    input: typeof ExportAuditRequestSchema;
+    output: typeof ExportAuditResponseSchema;
+  },
+  /**
+   * Adds an endpoint that events are delivered to, and shows its secret, once.
+   *
+   * In order per user, retried with growing pauses for as long as events are kept. Fails with
+   * DESTINATION_REFUSED for an address that is not public, and LIMIT_REACHED at ten.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.CreateWebhookEndpoint
+   */
+  createWebhookEndpoint: {
+    methodKind: "unary";
+    input: typeof CreateWebhookEndpointRequestSchema;
+    output: typeof CreateWebhookEndpointResponseSchema;
+  },
+  /**
+   * Reads an endpoint. Never shows its secret.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetWebhookEndpoint
+   */
+  getWebhookEndpoint: {
+    methodKind: "unary";
+    input: typeof GetWebhookEndpointRequestSchema;
+    output: typeof GetWebhookEndpointResponseSchema;
+  },
+  /**
+   * Lists the tenant's endpoints.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListWebhookEndpoints
+   */
+  listWebhookEndpoints: {
+    methodKind: "unary";
+    input: typeof ListWebhookEndpointsRequestSchema;
+    output: typeof ListWebhookEndpointsResponseSchema;
+  },
+  /**
+   * Changes, pauses or resumes an endpoint.
+   *
+   * Fails with STALE_VERSION, EMPTY_UPDATE and DESTINATION_REFUSED.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.UpdateWebhookEndpoint
+   */
+  updateWebhookEndpoint: {
+    methodKind: "unary";
+    input: typeof UpdateWebhookEndpointRequestSchema;
+    output: typeof UpdateWebhookEndpointResponseSchema;
+  },
+  /**
+   * Removes an endpoint and what waits for it.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.DeleteWebhookEndpoint
+   */
+  deleteWebhookEndpoint: {
+    methodKind: "unary";
+    input: typeof DeleteWebhookEndpointRequestSchema;
+    output: typeof DeleteWebhookEndpointResponseSchema;
+  },
+  /**
+   * Gives an endpoint a new secret and shows it, once.
+   *
+   * Deliveries carry both signatures for a day by default.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RotateWebhookSecret
+   */
+  rotateWebhookSecret: {
+    methodKind: "unary";
+    input: typeof RotateWebhookSecretRequestSchema;
+    output: typeof RotateWebhookSecretResponseSchema;
+  },
+  /**
+   * Delivers past events to an endpoint again, with their old ids.
+   *
+   * Fails with CURSOR_EXPIRED for events that are no longer kept.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ReplayWebhookEvents
+   */
+  replayWebhookEvents: {
+    methodKind: "unary";
+    input: typeof ReplayWebhookEventsRequestSchema;
+    output: typeof ReplayWebhookEventsResponseSchema;
+  },
+  /**
+   * Reads the settings of the caller's tenant, as they are in force.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.GetTenantSettings
+   */
+  getTenantSettings: {
+    methodKind: "unary";
+    input: typeof GetTenantSettingsRequestSchema;
+    output: typeof GetTenantSettingsResponseSchema;
+  },
+  /**
+   * Changes settings of the caller's tenant, group by group.
+   *
+   * In force on all instances within a second. Fails with STALE_VERSION, EMPTY_UPDATE, and
+   * POLICY_UNSATISFIABLE when a policy could no longer be met.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.UpdateTenantSettings
+   */
+  updateTenantSettings: {
+    methodKind: "unary";
+    input: typeof UpdateTenantSettingsRequestSchema;
+    output: typeof UpdateTenantSettingsResponseSchema;
+  },
+  /**
+   * Lists a task's past runs, newest first.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListScheduledTaskRuns
+   */
+  listScheduledTaskRuns: {
+    methodKind: "unary";
+    input: typeof ListScheduledTaskRunsRequestSchema;
+    output: typeof ListScheduledTaskRunsResponseSchema;
+  },
+  /**
+   * Makes a task due at once.
+   *
+   * One instance runs it. Fails with WRONG_STATE while it runs.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RunScheduledTask
+   */
+  runScheduledTask: {
+    methodKind: "unary";
+    input: typeof RunScheduledTaskRequestSchema;
+    output: typeof RunScheduledTaskResponseSchema;
+  },
+  /**
+   * Stops a task from running until it is resumed.
+   *
+   * What it cleans up is expired all the same: expiry is enforced at use.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.PauseScheduledTask
+   */
+  pauseScheduledTask: {
+    methodKind: "unary";
+    input: typeof PauseScheduledTaskRequestSchema;
+    output: typeof PauseScheduledTaskResponseSchema;
+  },
+  /**
+   * Lets a paused task run again, at its next time.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ResumeScheduledTask
+   */
+  resumeScheduledTask: {
+    methodKind: "unary";
+    input: typeof ResumeScheduledTaskRequestSchema;
+    output: typeof ResumeScheduledTaskResponseSchema;
+  },
 }>;
 

@@ -151,6 +151,144 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_DEADLINE = 18;
    */
   DEADLINE = 18,
+
+  /**
+   * FAILED_PRECONDITION: the challenge, ceremony, ticket or pairing has expired or was spent.
+   *
+   * @generated from enum value: ERROR_REASON_CHALLENGE_EXPIRED = 19;
+   */
+  CHALLENGE_EXPIRED = 19,
+
+  /**
+   * FAILED_PRECONDITION: the object is in a state that does not allow this. Metadata: state.
+   *
+   * @generated from enum value: ERROR_REASON_WRONG_STATE = 20;
+   */
+  WRONG_STATE = 20,
+
+  /**
+   * FAILED_PRECONDITION: it would leave the user without a factor. Metadata: required, "true"
+   * where policy demands one, so that confirm_last_factor does not help.
+   *
+   * @generated from enum value: ERROR_REASON_LAST_FACTOR = 21;
+   */
+  LAST_FACTOR = 21,
+
+  /**
+   * ABORTED: the version in the request is no longer current; read again. Metadata: version.
+   *
+   * @generated from enum value: ERROR_REASON_STALE_VERSION = 22;
+   */
+  STALE_VERSION = 22,
+
+  /**
+   * FAILED_PRECONDITION: the tenant, its policy or the challenge does not admit this factor.
+   * Metadata: allowed, the factor types that are, separated by commas.
+   *
+   * @generated from enum value: ERROR_REASON_FACTOR_NOT_ALLOWED = 23;
+   */
+  FACTOR_NOT_ALLOWED = 23,
+
+  /**
+   * FAILED_PRECONDITION: the tenant's policy does not allow it. Metadata: policy.
+   *
+   * @generated from enum value: ERROR_REASON_POLICY_FORBIDS = 24;
+   */
+  POLICY_FORBIDS = 24,
+
+  /**
+   * INVALID_ARGUMENT: the number or address is not one the tenant sends to: its country, its
+   * kind of line or its domain.
+   *
+   * @generated from enum value: ERROR_REASON_DESTINATION_REFUSED = 25;
+   */
+  DESTINATION_REFUSED = 25,
+
+  /**
+   * ALREADY_EXISTS: an equal object exists, here or with another user; never told whose.
+   *
+   * @generated from enum value: ERROR_REASON_DUPLICATE = 26;
+   */
+  DUPLICATE = 26,
+
+  /**
+   * PERMISSION_DENIED: an authenticator's or a phone's signed answer does not verify; never told why.
+   *
+   * @generated from enum value: ERROR_REASON_SIGNATURE_REJECTED = 27;
+   */
+  SIGNATURE_REJECTED = 27,
+
+  /**
+   * FAILED_PRECONDITION: the authenticator works but policy refuses its model, its attestation
+   * or that it is synced. Metadata: policy.
+   *
+   * @generated from enum value: ERROR_REASON_AUTHENTICATOR_NOT_ALLOWED = 28;
+   */
+  AUTHENTICATOR_NOT_ALLOWED = 28,
+
+  /**
+   * PERMISSION_DENIED: the assertion is forged, expired, consumed or made for something else; never told apart.
+   *
+   * @generated from enum value: ERROR_REASON_ASSERTION_REJECTED = 29;
+   */
+  ASSERTION_REJECTED = 29,
+
+  /**
+   * FAILED_PRECONDITION: the app ignores the parameters of the enrolment. Metadata: algorithm,
+   * digits and period that it uses; repeat with accept_app_parameters to take them over.
+   *
+   * @generated from enum value: ERROR_REASON_APP_PARAMETERS_DIFFER = 30;
+   */
+  APP_PARAMETERS_DIFFER = 30,
+
+  /**
+   * PERMISSION_DENIED: administrators do not act on themselves nor decide their own requests.
+   *
+   * @generated from enum value: ERROR_REASON_SELF_ACTION = 31;
+   */
+  SELF_ACTION = 31,
+
+  /**
+   * FAILED_PRECONDITION: no user could satisfy the policy with the factors the tenant has on. Metadata: level.
+   *
+   * @generated from enum value: ERROR_REASON_POLICY_UNSATISFIABLE = 32;
+   */
+  POLICY_UNSATISFIABLE = 32,
+
+  /**
+   * INVALID_ARGUMENT: the range has host bits or is too broad; force admits it. Metadata: canonical.
+   *
+   * @generated from enum value: ERROR_REASON_RANGE_REFUSED = 33;
+   */
+  RANGE_REFUSED = 33,
+
+  /**
+   * OUT_OF_RANGE: the cursor lies before the oldest event kept; begin anew. Metadata: oldest_time.
+   *
+   * @generated from enum value: ERROR_REASON_CURSOR_EXPIRED = 34;
+   */
+  CURSOR_EXPIRED = 34,
+
+  /**
+   * FAILED_PRECONDITION: only served in dev mode.
+   *
+   * @generated from enum value: ERROR_REASON_DEV_MODE_ONLY = 35;
+   */
+  DEV_MODE_ONLY = 35,
+
+  /**
+   * DATA_LOSS: stored data fails its integrity check; nothing was decided on it.
+   *
+   * @generated from enum value: ERROR_REASON_DATA_TAMPERED = 36;
+   */
+  DATA_TAMPERED = 36,
+
+  /**
+   * INVALID_ARGUMENT: an update that changes nothing: every field that could change is absent.
+   *
+   * @generated from enum value: ERROR_REASON_EMPTY_UPDATE = 37;
+   */
+  EMPTY_UPDATE = 37,
 }
 
 /**

@@ -4,12 +4,657 @@
 // @generated from file mfa/v1/factor.proto (package mfa.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { Message } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { WebAuthnSignals } from "./webauthn_signals_pb.js";
 
 /**
  * Describes the file mfa/v1/factor.proto.
  */
 export declare const file_mfa_v1_factor: GenFile;
+
+/**
+ * One enrolled factor of any kind. Never holds a secret; numbers and addresses are masked.
+ *
+ * @generated from message mfa.v1.Factor
+ */
+export declare type Factor = Message<"mfa.v1.Factor"> & {
+  /**
+   * Identifies it among the user's factors; a UUIDv7, equal to the device_id or credential_id of
+   * its kind.
+   *
+   * @generated from field: string factor_id = 1;
+   */
+  factorId: string;
+
+  /**
+   * Its kind.
+   *
+   * @generated from field: mfa.v1.FactorType type = 2;
+   */
+  type: FactorType;
+
+  /**
+   * Where it stands.
+   *
+   * @generated from field: mfa.v1.FactorState state = 3;
+   */
+  state: FactorState;
+
+  /**
+   * What the user calls it.
+   *
+   * @generated from field: string display_name = 4;
+   */
+  displayName: string;
+
+  /**
+   * Where codes go, masked: "+49 *** ** 42", "a***@example.com". Empty for kinds without a
+   * target.
+   *
+   * @generated from field: string masked_target = 5;
+   */
+  maskedTarget: string;
+
+  /**
+   * Whether it is the user's first choice.
+   *
+   * @generated from field: bool primary = 6;
+   */
+  primary: boolean;
+
+  /**
+   * Whether it is a restricted authenticator, of which users must be told (NIST SP 800-63B-4
+   * §3.2.9).
+   *
+   * @generated from field: bool restricted = 7;
+   */
+  restricted: boolean;
+
+  /**
+   * When enrolment started.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 8;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it last changed.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 9;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * When it last proved something; absent before the first time.
+   *
+   * @generated from field: google.protobuf.Timestamp last_use_time = 10;
+   */
+  lastUseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.Factor.
+ * Use `create(FactorSchema)` to create a new message.
+ */
+export declare const FactorSchema: GenMessage<Factor>;
+
+/**
+ * One kind of factor, as far as a user has it.
+ *
+ * @generated from message mfa.v1.FactorSummary
+ */
+export declare type FactorSummary = Message<"mfa.v1.FactorSummary"> & {
+  /**
+   * The kind.
+   *
+   * @generated from field: mfa.v1.FactorType type = 1;
+   */
+  type: FactorType;
+
+  /**
+   * Whether at least one of the kind is active.
+   *
+   * @generated from field: bool enabled = 2;
+   */
+  enabled: boolean;
+
+  /**
+   * How many of the kind are active. For backup codes, how many are unused.
+   *
+   * @generated from field: int32 active_count = 3;
+   */
+  activeCount: number;
+
+  /**
+   * Whether an enrolment of the kind waits for its proof.
+   *
+   * @generated from field: bool pending = 4;
+   */
+  pending: boolean;
+
+  /**
+   * Whether the user's first choice is of this kind.
+   *
+   * @generated from field: bool primary = 5;
+   */
+  primary: boolean;
+
+  /**
+   * Where codes of the kind go, masked.
+   *
+   * @generated from field: repeated string masked_targets = 6;
+   */
+  maskedTargets: string[];
+
+  /**
+   * When one of the kind last proved something; absent before the first time.
+   *
+   * @generated from field: google.protobuf.Timestamp last_use_time = 7;
+   */
+  lastUseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.FactorSummary.
+ * Use `create(FactorSummarySchema)` to create a new message.
+ */
+export declare const FactorSummarySchema: GenMessage<FactorSummary>;
+
+/**
+ * Whether failed attempts stop a user at present.
+ *
+ * @generated from message mfa.v1.LockStatus
+ */
+export declare type LockStatus = Message<"mfa.v1.LockStatus"> & {
+  /**
+   * Whether typed codes of every kind are refused.
+   *
+   * @generated from field: bool codes_locked = 1;
+   */
+  codesLocked: boolean;
+
+  /**
+   * When typed codes are accepted again; absent when not locked, or until an administrator
+   * clears the lock.
+   *
+   * @generated from field: google.protobuf.Timestamp codes_unlock_time = 2;
+   */
+  codesUnlockTime?: Timestamp | undefined;
+
+  /**
+   * Whether only an administrator's ClearLockout ends the lock.
+   *
+   * @generated from field: bool needs_clearing = 3;
+   */
+  needsClearing: boolean;
+
+  /**
+   * Whether WebAuthn is refused; its counter is its own.
+   *
+   * @generated from field: bool webauthn_locked = 4;
+   */
+  webauthnLocked: boolean;
+
+  /**
+   * When WebAuthn is accepted again; absent when not locked.
+   *
+   * @generated from field: google.protobuf.Timestamp webauthn_unlock_time = 5;
+   */
+  webauthnUnlockTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.LockStatus.
+ * Use `create(LockStatusSchema)` to create a new message.
+ */
+export declare const LockStatusSchema: GenMessage<LockStatus>;
+
+/**
+ * A user's second factors at a glance. Has the same shape for users that are not known.
+ *
+ * @generated from message mfa.v1.MfaStatus
+ */
+export declare type MfaStatus = Message<"mfa.v1.MfaStatus"> & {
+  /**
+   * Whether any factor is active that counts: not backup codes, e-mail or disabled devices.
+   *
+   * @generated from field: bool enrolled = 1;
+   */
+  enrolled: boolean;
+
+  /**
+   * The kinds that the user has, active or pending, strongest first.
+   *
+   * @generated from field: repeated mfa.v1.FactorSummary factors = 2;
+   */
+  factors: FactorSummary[];
+
+  /**
+   * The kinds that the tenant lets the user enrol.
+   *
+   * @generated from field: repeated mfa.v1.FactorType enrollable_types = 3;
+   */
+  enrollableTypes: FactorType[];
+
+  /**
+   * The kind of the user's first choice; unset without factors.
+   *
+   * @generated from field: mfa.v1.FactorType primary_factor_type = 4;
+   */
+  primaryFactorType: FactorType;
+
+  /**
+   * How many backup codes are unused.
+   *
+   * @generated from field: int32 backup_codes_remaining = 5;
+   */
+  backupCodesRemaining: number;
+
+  /**
+   * Whether policy requires a factor of this user.
+   *
+   * @generated from field: bool enforced = 6;
+   */
+  enforced: boolean;
+
+  /**
+   * Until when the user may still log in without one; absent when not enforced or no longer. Set
+   * once, never renewed.
+   *
+   * @generated from field: google.protobuf.Timestamp grace_until_time = 7;
+   */
+  graceUntilTime?: Timestamp | undefined;
+
+  /**
+   * Whether attempts are stopped.
+   *
+   * @generated from field: mfa.v1.LockStatus lock = 8;
+   */
+  lock?: LockStatus | undefined;
+
+  /**
+   * How many browsers or apps are trusted at present.
+   *
+   * @generated from field: int32 trusted_device_count = 9;
+   */
+  trustedDeviceCount: number;
+
+  /**
+   * Whether an unused temporary pass is out.
+   *
+   * @generated from field: bool temporary_pass = 10;
+   */
+  temporaryPass: boolean;
+
+  /**
+   * Grows with every change of factors or trust. A backend that remembers it sees that sessions
+   * made before are outdated.
+   *
+   * @generated from field: int64 mfa_epoch = 11;
+   */
+  mfaEpoch: bigint;
+
+  /**
+   * What would make the set better, most urgent first.
+   *
+   * @generated from field: repeated mfa.v1.Recommendation recommendations = 12;
+   */
+  recommendations: Recommendation[];
+};
+
+/**
+ * Describes the message mfa.v1.MfaStatus.
+ * Use `create(MfaStatusSchema)` to create a new message.
+ */
+export declare const MfaStatusSchema: GenMessage<MfaStatus>;
+
+/**
+ * Reads the caller's status.
+ *
+ * @generated from message mfa.v1.GetMfaStatusRequest
+ */
+export declare type GetMfaStatusRequest = Message<"mfa.v1.GetMfaStatusRequest"> & {
+  /**
+   * Shows this kind only. Unset shows every kind.
+   *
+   * @generated from field: mfa.v1.FactorType factor_type = 1;
+   */
+  factorType: FactorType;
+};
+
+/**
+ * Describes the message mfa.v1.GetMfaStatusRequest.
+ * Use `create(GetMfaStatusRequestSchema)` to create a new message.
+ */
+export declare const GetMfaStatusRequestSchema: GenMessage<GetMfaStatusRequest>;
+
+/**
+ * The status.
+ *
+ * @generated from message mfa.v1.GetMfaStatusResponse
+ */
+export declare type GetMfaStatusResponse = Message<"mfa.v1.GetMfaStatusResponse"> & {
+  /**
+   * The caller's factors at a glance.
+   *
+   * @generated from field: mfa.v1.MfaStatus status = 1;
+   */
+  status?: MfaStatus | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.GetMfaStatusResponse.
+ * Use `create(GetMfaStatusResponseSchema)` to create a new message.
+ */
+export declare const GetMfaStatusResponseSchema: GenMessage<GetMfaStatusResponse>;
+
+/**
+ * Reads a user's status for a backend.
+ *
+ * @generated from message mfa.v1.GetUserMfaStatusRequest
+ */
+export declare type GetUserMfaStatusRequest = Message<"mfa.v1.GetUserMfaStatusRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message mfa.v1.GetUserMfaStatusRequest.
+ * Use `create(GetUserMfaStatusRequestSchema)` to create a new message.
+ */
+export declare const GetUserMfaStatusRequestSchema: GenMessage<GetUserMfaStatusRequest>;
+
+/**
+ * The status.
+ *
+ * @generated from message mfa.v1.GetUserMfaStatusResponse
+ */
+export declare type GetUserMfaStatusResponse = Message<"mfa.v1.GetUserMfaStatusResponse"> & {
+  /**
+   * The user's factors at a glance; all empty for a user that is not known.
+   *
+   * @generated from field: mfa.v1.MfaStatus status = 1;
+   */
+  status?: MfaStatus | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.GetUserMfaStatusResponse.
+ * Use `create(GetUserMfaStatusResponseSchema)` to create a new message.
+ */
+export declare const GetUserMfaStatusResponseSchema: GenMessage<GetUserMfaStatusResponse>;
+
+/**
+ * Lists the caller's factors.
+ *
+ * @generated from message mfa.v1.ListFactorsRequest
+ */
+export declare type ListFactorsRequest = Message<"mfa.v1.ListFactorsRequest"> & {
+  /**
+   * Only this kind.
+   *
+   * @generated from field: mfa.v1.FactorType factor_type = 1;
+   */
+  factorType: FactorType;
+
+  /**
+   * Only those that stand so.
+   *
+   * @generated from field: mfa.v1.FactorState state = 2;
+   */
+  state: FactorState;
+
+  /**
+   * How many at most; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListFactorsRequest.
+ * Use `create(ListFactorsRequestSchema)` to create a new message.
+ */
+export declare const ListFactorsRequestSchema: GenMessage<ListFactorsRequest>;
+
+/**
+ * A page of factors, strongest kind first, then oldest first.
+ *
+ * @generated from message mfa.v1.ListFactorsResponse
+ */
+export declare type ListFactorsResponse = Message<"mfa.v1.ListFactorsResponse"> & {
+  /**
+   * The factors. Backup codes count as one.
+   *
+   * @generated from field: repeated mfa.v1.Factor factors = 1;
+   */
+  factors: Factor[];
+
+  /**
+   * Where the next page begins; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListFactorsResponse.
+ * Use `create(ListFactorsResponseSchema)` to create a new message.
+ */
+export declare const ListFactorsResponseSchema: GenMessage<ListFactorsResponse>;
+
+/**
+ * Lists a user's factors for an administrator.
+ *
+ * @generated from message mfa.v1.ListUserFactorsRequest
+ */
+export declare type ListUserFactorsRequest = Message<"mfa.v1.ListUserFactorsRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Only this kind.
+   *
+   * @generated from field: mfa.v1.FactorType factor_type = 2;
+   */
+  factorType: FactorType;
+
+  /**
+   * Only those that stand so.
+   *
+   * @generated from field: mfa.v1.FactorState state = 3;
+   */
+  state: FactorState;
+
+  /**
+   * How many at most; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListUserFactorsRequest.
+ * Use `create(ListUserFactorsRequestSchema)` to create a new message.
+ */
+export declare const ListUserFactorsRequestSchema: GenMessage<ListUserFactorsRequest>;
+
+/**
+ * A page of factors, with the status on the side.
+ *
+ * @generated from message mfa.v1.ListUserFactorsResponse
+ */
+export declare type ListUserFactorsResponse = Message<"mfa.v1.ListUserFactorsResponse"> & {
+  /**
+   * The factors, masked as for the user.
+   *
+   * @generated from field: repeated mfa.v1.Factor factors = 1;
+   */
+  factors: Factor[];
+
+  /**
+   * The user's factors at a glance.
+   *
+   * @generated from field: mfa.v1.MfaStatus status = 2;
+   */
+  status?: MfaStatus | undefined;
+
+  /**
+   * Where the next page begins; empty on the last.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListUserFactorsResponse.
+ * Use `create(ListUserFactorsResponseSchema)` to create a new message.
+ */
+export declare const ListUserFactorsResponseSchema: GenMessage<ListUserFactorsResponse>;
+
+/**
+ * Makes one factor the caller's first choice.
+ *
+ * @generated from message mfa.v1.SetPrimaryFactorRequest
+ */
+export declare type SetPrimaryFactorRequest = Message<"mfa.v1.SetPrimaryFactorRequest"> & {
+  /**
+   * The factor. It must be active.
+   *
+   * @generated from field: string factor_id = 1;
+   */
+  factorId: string;
+
+  /**
+   * The kind that the caller takes it for. If set, it must be the factor's.
+   *
+   * @generated from field: mfa.v1.FactorType factor_type = 2;
+   */
+  factorType: FactorType;
+};
+
+/**
+ * Describes the message mfa.v1.SetPrimaryFactorRequest.
+ * Use `create(SetPrimaryFactorRequestSchema)` to create a new message.
+ */
+export declare const SetPrimaryFactorRequestSchema: GenMessage<SetPrimaryFactorRequest>;
+
+/**
+ * The choice, made.
+ *
+ * @generated from message mfa.v1.SetPrimaryFactorResponse
+ */
+export declare type SetPrimaryFactorResponse = Message<"mfa.v1.SetPrimaryFactorResponse"> & {
+  /**
+   * The factor, now primary.
+   *
+   * @generated from field: mfa.v1.Factor factor = 1;
+   */
+  factor?: Factor | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.SetPrimaryFactorResponse.
+ * Use `create(SetPrimaryFactorResponseSchema)` to create a new message.
+ */
+export declare const SetPrimaryFactorResponseSchema: GenMessage<SetPrimaryFactorResponse>;
+
+/**
+ * Forgets every factor of one kind.
+ *
+ * @generated from message mfa.v1.DeleteFactorRequest
+ */
+export declare type DeleteFactorRequest = Message<"mfa.v1.DeleteFactorRequest"> & {
+  /**
+   * The kind.
+   *
+   * @generated from field: mfa.v1.FactorType factor_type = 1;
+   */
+  factorType: FactorType;
+
+  /**
+   * Whether the user knows that this may leave them without any factor. Without it the last one
+   * is refused with LAST_FACTOR; where policy requires a factor it does not help.
+   *
+   * @generated from field: bool confirm_last_factor = 2;
+   */
+  confirmLastFactor: boolean;
+};
+
+/**
+ * Describes the message mfa.v1.DeleteFactorRequest.
+ * Use `create(DeleteFactorRequestSchema)` to create a new message.
+ */
+export declare const DeleteFactorRequestSchema: GenMessage<DeleteFactorRequest>;
+
+/**
+ * What was forgotten.
+ *
+ * @generated from message mfa.v1.DeleteFactorResponse
+ */
+export declare type DeleteFactorResponse = Message<"mfa.v1.DeleteFactorResponse"> & {
+  /**
+   * How many factors were forgotten; 0 when there were none. For backup codes, how many codes.
+   *
+   * @generated from field: int32 deleted_count = 1;
+   */
+  deletedCount: number;
+
+  /**
+   * How many trusted devices lost their trust with it.
+   *
+   * @generated from field: int32 revoked_trusted_device_count = 2;
+   */
+  revokedTrustedDeviceCount: number;
+
+  /**
+   * What the user has left.
+   *
+   * @generated from field: mfa.v1.MfaStatus status = 3;
+   */
+  status?: MfaStatus | undefined;
+
+  /**
+   * For the browser, when passkeys were forgotten: one for each relying party.
+   *
+   * @generated from field: repeated mfa.v1.WebAuthnSignals webauthn_signals = 4;
+   */
+  webauthnSignals: WebAuthnSignals[];
+};
+
+/**
+ * Describes the message mfa.v1.DeleteFactorResponse.
+ * Use `create(DeleteFactorResponseSchema)` to create a new message.
+ */
+export declare const DeleteFactorResponseSchema: GenMessage<DeleteFactorResponse>;
 
 /**
  * A kind of second factor.
@@ -78,4 +723,173 @@ export enum FactorType {
  * Describes the enum mfa.v1.FactorType.
  */
 export declare const FactorTypeSchema: GenEnum<FactorType>;
+
+/**
+ * Where an enrolled factor stands.
+ *
+ * @generated from enum mfa.v1.FactorState
+ */
+export enum FactorState {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: FACTOR_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Enrolment started; it has not proved itself and verifies nothing.
+   *
+   * @generated from enum value: FACTOR_STATE_PENDING = 1;
+   */
+  PENDING = 1,
+
+  /**
+   * Proved and in use.
+   *
+   * @generated from enum value: FACTOR_STATE_ACTIVE = 2;
+   */
+  ACTIVE = 2,
+
+  /**
+   * Kept, but not accepted until it is enabled again.
+   *
+   * @generated from enum value: FACTOR_STATE_DISABLED = 3;
+   */
+  DISABLED = 3,
+}
+
+/**
+ * Describes the enum mfa.v1.FactorState.
+ */
+export declare const FactorStateSchema: GenEnum<FactorState>;
+
+/**
+ * What a proof has to be worth. Stronger values include the demands of weaker ones.
+ *
+ * @generated from enum mfa.v1.AuthenticationStrength
+ */
+export enum AuthenticationStrength {
+  /**
+   * Not stated; what the policy for the case asks.
+   *
+   * @generated from enum value: AUTHENTICATION_STRENGTH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Any factor that raises the level to aal2.
+   *
+   * @generated from enum value: AUTHENTICATION_STRENGTH_ANY_FACTOR = 1;
+   */
+  ANY_FACTOR = 1,
+
+  /**
+   * As above, but no restricted authenticator: SMS does not do (NIST SP 800-63B-4 §3.2.9).
+   *
+   * @generated from enum value: AUTHENTICATION_STRENGTH_UNRESTRICTED = 2;
+   */
+  UNRESTRICTED = 2,
+
+  /**
+   * WebAuthn only: bound to the origin by the authenticator (NIST SP 800-63B-4 §3.2.5).
+   *
+   * @generated from enum value: AUTHENTICATION_STRENGTH_PHISHING_RESISTANT = 3;
+   */
+  PHISHING_RESISTANT = 3,
+
+  /**
+   * WebAuthn with user verification and a key that cannot be synced.
+   *
+   * @generated from enum value: AUTHENTICATION_STRENGTH_DEVICE_BOUND = 4;
+   */
+  DEVICE_BOUND = 4,
+}
+
+/**
+ * Describes the enum mfa.v1.AuthenticationStrength.
+ */
+export declare const AuthenticationStrengthSchema: GenEnum<AuthenticationStrength>;
+
+/**
+ * What would make the user's set of factors better.
+ *
+ * @generated from enum mfa.v1.Recommendation
+ */
+export enum Recommendation {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: RECOMMENDATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Nothing is enrolled.
+   *
+   * @generated from enum value: RECOMMENDATION_ADD_FIRST_FACTOR = 1;
+   */
+  ADD_FIRST_FACTOR = 1,
+
+  /**
+   * One factor only: its loss locks the user out.
+   *
+   * @generated from enum value: RECOMMENDATION_ADD_SECOND_FACTOR = 2;
+   */
+  ADD_SECOND_FACTOR = 2,
+
+  /**
+   * One device-bound passkey only, and nothing as strong beside it.
+   *
+   * @generated from enum value: RECOMMENDATION_ADD_SECOND_PASSKEY = 3;
+   */
+  ADD_SECOND_PASSKEY = 3,
+
+  /**
+   * Nothing enrolled resists phishing.
+   *
+   * @generated from enum value: RECOMMENDATION_ADD_PASSKEY = 4;
+   */
+  ADD_PASSKEY = 4,
+
+  /**
+   * No backup codes.
+   *
+   * @generated from enum value: RECOMMENDATION_GENERATE_BACKUP_CODES = 5;
+   */
+  GENERATE_BACKUP_CODES = 5,
+
+  /**
+   * Codes were generated, but the user never said that they are saved.
+   *
+   * @generated from enum value: RECOMMENDATION_CONFIRM_BACKUP_CODES = 6;
+   */
+  CONFIRM_BACKUP_CODES = 6,
+
+  /**
+   * Few codes are left.
+   *
+   * @generated from enum value: RECOMMENDATION_REPLACE_BACKUP_CODES = 7;
+   */
+  REPLACE_BACKUP_CODES = 7,
+
+  /**
+   * Text messages are the strongest factor.
+   *
+   * @generated from enum value: RECOMMENDATION_REPLACE_SMS = 8;
+   */
+  REPLACE_SMS = 8,
+
+  /**
+   * A passkey's counter went back; it may have been copied.
+   *
+   * @generated from enum value: RECOMMENDATION_REVIEW_CLONE_WARNING = 9;
+   */
+  REVIEW_CLONE_WARNING = 9,
+}
+
+/**
+ * Describes the enum mfa.v1.Recommendation.
+ */
+export declare const RecommendationSchema: GenEnum<Recommendation>;
 

@@ -4,15 +4,128 @@
 // @generated from file mfa/v1/factor.proto (package mfa.v1, syntax proto3)
 /* eslint-disable */
 
-import { enumDesc, fileDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_mfa_v1_webauthn_signals } from "./webauthn_signals_pb.js";
 
 /**
  * Describes the file mfa/v1/factor.proto.
  */
 export const file_mfa_v1_factor = /*@__PURE__*/
-  fileDesc("ChNtZmEvdjEvZmFjdG9yLnByb3RvEgZtZmEudjEq2AEKCkZhY3RvclR5cGUSGwoXRkFDVE9SX1RZUEVfVU5TUEVDSUZJRUQQABIUChBGQUNUT1JfVFlQRV9UT1RQEAESGAoURkFDVE9SX1RZUEVfV0VCQVVUSE4QAhIUChBGQUNUT1JfVFlQRV9QVVNIEAMSEwoPRkFDVE9SX1RZUEVfU01TEAQSFQoRRkFDVE9SX1RZUEVfRU1BSUwQBRIbChdGQUNUT1JfVFlQRV9CQUNLVVBfQ09ERRAGEh4KGkZBQ1RPUl9UWVBFX1RFTVBPUkFSWV9QQVNTEAdiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("ChNtZmEvdjEvZmFjdG9yLnByb3RvEgZtZmEudjEiyAIKBkZhY3RvchIRCglmYWN0b3JfaWQYASABKAkSIAoEdHlwZRgCIAEoDjISLm1mYS52MS5GYWN0b3JUeXBlEiIKBXN0YXRlGAMgASgOMhMubWZhLnYxLkZhY3RvclN0YXRlEhQKDGRpc3BsYXlfbmFtZRgEIAEoCRIVCg1tYXNrZWRfdGFyZ2V0GAUgASgJEg8KB3ByaW1hcnkYBiABKAgSEgoKcmVzdHJpY3RlZBgHIAEoCBIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWxhc3RfdXNlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIsUBCg1GYWN0b3JTdW1tYXJ5EiAKBHR5cGUYASABKA4yEi5tZmEudjEuRmFjdG9yVHlwZRIPCgdlbmFibGVkGAIgASgIEhQKDGFjdGl2ZV9jb3VudBgDIAEoBRIPCgdwZW5kaW5nGAQgASgIEg8KB3ByaW1hcnkYBSABKAgSFgoObWFza2VkX3RhcmdldHMYBiADKAkSMQoNbGFzdF91c2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixAEKCkxvY2tTdGF0dXMSFAoMY29kZXNfbG9ja2VkGAEgASgIEjUKEWNvZGVzX3VubG9ja190aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5uZWVkc19jbGVhcmluZxgDIAEoCBIXCg93ZWJhdXRobl9sb2NrZWQYBCABKAgSOAoUd2ViYXV0aG5fdW5sb2NrX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqgDCglNZmFTdGF0dXMSEAoIZW5yb2xsZWQYASABKAgSJgoHZmFjdG9ycxgCIAMoCzIVLm1mYS52MS5GYWN0b3JTdW1tYXJ5EiwKEGVucm9sbGFibGVfdHlwZXMYAyADKA4yEi5tZmEudjEuRmFjdG9yVHlwZRIvChNwcmltYXJ5X2ZhY3Rvcl90eXBlGAQgASgOMhIubWZhLnYxLkZhY3RvclR5cGUSHgoWYmFja3VwX2NvZGVzX3JlbWFpbmluZxgFIAEoBRIQCghlbmZvcmNlZBgGIAEoCBI0ChBncmFjZV91bnRpbF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgRsb2NrGAggASgLMhIubWZhLnYxLkxvY2tTdGF0dXMSHAoUdHJ1c3RlZF9kZXZpY2VfY291bnQYCSABKAUSFgoOdGVtcG9yYXJ5X3Bhc3MYCiABKAgSEQoJbWZhX2Vwb2NoGAsgASgDEi8KD3JlY29tbWVuZGF0aW9ucxgMIAMoDjIWLm1mYS52MS5SZWNvbW1lbmRhdGlvbiJIChNHZXRNZmFTdGF0dXNSZXF1ZXN0EjEKC2ZhY3Rvcl90eXBlGAEgASgOMhIubWZhLnYxLkZhY3RvclR5cGVCCLpIBYIBAhABIjkKFEdldE1mYVN0YXR1c1Jlc3BvbnNlEiEKBnN0YXR1cxgBIAEoCzIRLm1mYS52MS5NZmFTdGF0dXMiNgoXR2V0VXNlck1mYVN0YXR1c1JlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUgASj/ASI9ChhHZXRVc2VyTWZhU3RhdHVzUmVzcG9uc2USIQoGc3RhdHVzGAEgASgLMhEubWZhLnYxLk1mYVN0YXR1cyKyAQoSTGlzdEZhY3RvcnNSZXF1ZXN0EjEKC2ZhY3Rvcl90eXBlGAEgASgOMhIubWZhLnYxLkZhY3RvclR5cGVCCLpIBYIBAhABEiwKBXN0YXRlGAIgASgOMhMubWZhLnYxLkZhY3RvclN0YXRlQgi6SAWCAQIQARIdCglwYWdlX3NpemUYAyABKAVCCrpIBxoFGPoBKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiTwoTTGlzdEZhY3RvcnNSZXNwb25zZRIfCgdmYWN0b3JzGAEgAygLMg4ubWZhLnYxLkZhY3RvchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki0wEKFkxpc3RVc2VyRmFjdG9yc1JlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUgASj/ARIxCgtmYWN0b3JfdHlwZRgCIAEoDjISLm1mYS52MS5GYWN0b3JUeXBlQgi6SAWCAQIQARIsCgVzdGF0ZRgDIAEoDjITLm1mYS52MS5GYWN0b3JTdGF0ZUIIukgFggECEAESHQoJcGFnZV9zaXplGAQgASgFQgq6SAcaBRj6ASgAEhwKCnBhZ2VfdG9rZW4YBSABKAlCCLpIBXIDGIAEInYKF0xpc3RVc2VyRmFjdG9yc1Jlc3BvbnNlEh8KB2ZhY3RvcnMYASADKAsyDi5tZmEudjEuRmFjdG9yEiEKBnN0YXR1cxgCIAEoCzIRLm1mYS52MS5NZmFTdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJImkKF1NldFByaW1hcnlGYWN0b3JSZXF1ZXN0EhsKCWZhY3Rvcl9pZBgBIAEoCUIIukgFcgOwAQESMQoLZmFjdG9yX3R5cGUYAiABKA4yEi5tZmEudjEuRmFjdG9yVHlwZUIIukgFggECEAEiOgoYU2V0UHJpbWFyeUZhY3RvclJlc3BvbnNlEh4KBmZhY3RvchgBIAEoCzIOLm1mYS52MS5GYWN0b3IiZwoTRGVsZXRlRmFjdG9yUmVxdWVzdBIzCgtmYWN0b3JfdHlwZRgBIAEoDjISLm1mYS52MS5GYWN0b3JUeXBlQgq6SAeCAQQQASAAEhsKE2NvbmZpcm1fbGFzdF9mYWN0b3IYAiABKAgiqQEKFERlbGV0ZUZhY3RvclJlc3BvbnNlEhUKDWRlbGV0ZWRfY291bnQYASABKAUSJAoccmV2b2tlZF90cnVzdGVkX2RldmljZV9jb3VudBgCIAEoBRIhCgZzdGF0dXMYAyABKAsyES5tZmEudjEuTWZhU3RhdHVzEjEKEHdlYmF1dGhuX3NpZ25hbHMYBCADKAsyFy5tZmEudjEuV2ViQXV0aG5TaWduYWxzKtgBCgpGYWN0b3JUeXBlEhsKF0ZBQ1RPUl9UWVBFX1VOU1BFQ0lGSUVEEAASFAoQRkFDVE9SX1RZUEVfVE9UUBABEhgKFEZBQ1RPUl9UWVBFX1dFQkFVVEhOEAISFAoQRkFDVE9SX1RZUEVfUFVTSBADEhMKD0ZBQ1RPUl9UWVBFX1NNUxAEEhUKEUZBQ1RPUl9UWVBFX0VNQUlMEAUSGwoXRkFDVE9SX1RZUEVfQkFDS1VQX0NPREUQBhIeChpGQUNUT1JfVFlQRV9URU1QT1JBUllfUEFTUxAHKnkKC0ZhY3RvclN0YXRlEhwKGEZBQ1RPUl9TVEFURV9VTlNQRUNJRklFRBAAEhgKFEZBQ1RPUl9TVEFURV9QRU5ESU5HEAESFwoTRkFDVE9SX1NUQVRFX0FDVElWRRACEhkKFUZBQ1RPUl9TVEFURV9ESVNBQkxFRBADKu0BChZBdXRoZW50aWNhdGlvblN0cmVuZ3RoEicKI0FVVEhFTlRJQ0FUSU9OX1NUUkVOR1RIX1VOU1BFQ0lGSUVEEAASJgoiQVVUSEVOVElDQVRJT05fU1RSRU5HVEhfQU5ZX0ZBQ1RPUhABEigKJEFVVEhFTlRJQ0FUSU9OX1NUUkVOR1RIX1VOUkVTVFJJQ1RFRBACEi4KKkFVVEhFTlRJQ0FUSU9OX1NUUkVOR1RIX1BISVNISU5HX1JFU0lTVEFOVBADEigKJEFVVEhFTlRJQ0FUSU9OX1NUUkVOR1RIX0RFVklDRV9CT1VORBAEKocDCg5SZWNvbW1lbmRhdGlvbhIeChpSRUNPTU1FTkRBVElPTl9VTlNQRUNJRklFRBAAEiMKH1JFQ09NTUVOREFUSU9OX0FERF9GSVJTVF9GQUNUT1IQARIkCiBSRUNPTU1FTkRBVElPTl9BRERfU0VDT05EX0ZBQ1RPUhACEiUKIVJFQ09NTUVOREFUSU9OX0FERF9TRUNPTkRfUEFTU0tFWRADEh4KGlJFQ09NTUVOREFUSU9OX0FERF9QQVNTS0VZEAQSKAokUkVDT01NRU5EQVRJT05fR0VORVJBVEVfQkFDS1VQX0NPREVTEAUSJwojUkVDT01NRU5EQVRJT05fQ09ORklSTV9CQUNLVVBfQ09ERVMQBhInCiNSRUNPTU1FTkRBVElPTl9SRVBMQUNFX0JBQ0tVUF9DT0RFUxAHEh4KGlJFQ09NTUVOREFUSU9OX1JFUExBQ0VfU01TEAgSJwojUkVDT01NRU5EQVRJT05fUkVWSUVXX0NMT05FX1dBUk5JTkcQCWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_mfa_v1_webauthn_signals]);
+
+/**
+ * Describes the message mfa.v1.Factor.
+ * Use `create(FactorSchema)` to create a new message.
+ */
+export const FactorSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 0);
+
+/**
+ * Describes the message mfa.v1.FactorSummary.
+ * Use `create(FactorSummarySchema)` to create a new message.
+ */
+export const FactorSummarySchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 1);
+
+/**
+ * Describes the message mfa.v1.LockStatus.
+ * Use `create(LockStatusSchema)` to create a new message.
+ */
+export const LockStatusSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 2);
+
+/**
+ * Describes the message mfa.v1.MfaStatus.
+ * Use `create(MfaStatusSchema)` to create a new message.
+ */
+export const MfaStatusSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 3);
+
+/**
+ * Describes the message mfa.v1.GetMfaStatusRequest.
+ * Use `create(GetMfaStatusRequestSchema)` to create a new message.
+ */
+export const GetMfaStatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 4);
+
+/**
+ * Describes the message mfa.v1.GetMfaStatusResponse.
+ * Use `create(GetMfaStatusResponseSchema)` to create a new message.
+ */
+export const GetMfaStatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 5);
+
+/**
+ * Describes the message mfa.v1.GetUserMfaStatusRequest.
+ * Use `create(GetUserMfaStatusRequestSchema)` to create a new message.
+ */
+export const GetUserMfaStatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 6);
+
+/**
+ * Describes the message mfa.v1.GetUserMfaStatusResponse.
+ * Use `create(GetUserMfaStatusResponseSchema)` to create a new message.
+ */
+export const GetUserMfaStatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 7);
+
+/**
+ * Describes the message mfa.v1.ListFactorsRequest.
+ * Use `create(ListFactorsRequestSchema)` to create a new message.
+ */
+export const ListFactorsRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 8);
+
+/**
+ * Describes the message mfa.v1.ListFactorsResponse.
+ * Use `create(ListFactorsResponseSchema)` to create a new message.
+ */
+export const ListFactorsResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 9);
+
+/**
+ * Describes the message mfa.v1.ListUserFactorsRequest.
+ * Use `create(ListUserFactorsRequestSchema)` to create a new message.
+ */
+export const ListUserFactorsRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 10);
+
+/**
+ * Describes the message mfa.v1.ListUserFactorsResponse.
+ * Use `create(ListUserFactorsResponseSchema)` to create a new message.
+ */
+export const ListUserFactorsResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 11);
+
+/**
+ * Describes the message mfa.v1.SetPrimaryFactorRequest.
+ * Use `create(SetPrimaryFactorRequestSchema)` to create a new message.
+ */
+export const SetPrimaryFactorRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 12);
+
+/**
+ * Describes the message mfa.v1.SetPrimaryFactorResponse.
+ * Use `create(SetPrimaryFactorResponseSchema)` to create a new message.
+ */
+export const SetPrimaryFactorResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 13);
+
+/**
+ * Describes the message mfa.v1.DeleteFactorRequest.
+ * Use `create(DeleteFactorRequestSchema)` to create a new message.
+ */
+export const DeleteFactorRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 14);
+
+/**
+ * Describes the message mfa.v1.DeleteFactorResponse.
+ * Use `create(DeleteFactorResponseSchema)` to create a new message.
+ */
+export const DeleteFactorResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_factor, 15);
 
 /**
  * Describes the enum mfa.v1.FactorType.
@@ -27,4 +140,46 @@ export const FactorTypeSchema = /*@__PURE__*/
  */
 export const FactorType = /*@__PURE__*/
   tsEnum(FactorTypeSchema);
+
+/**
+ * Describes the enum mfa.v1.FactorState.
+ */
+export const FactorStateSchema = /*@__PURE__*/
+  enumDesc(file_mfa_v1_factor, 1);
+
+/**
+ * Where an enrolled factor stands.
+ *
+ * @generated from enum mfa.v1.FactorState
+ */
+export const FactorState = /*@__PURE__*/
+  tsEnum(FactorStateSchema);
+
+/**
+ * Describes the enum mfa.v1.AuthenticationStrength.
+ */
+export const AuthenticationStrengthSchema = /*@__PURE__*/
+  enumDesc(file_mfa_v1_factor, 2);
+
+/**
+ * What a proof has to be worth. Stronger values include the demands of weaker ones.
+ *
+ * @generated from enum mfa.v1.AuthenticationStrength
+ */
+export const AuthenticationStrength = /*@__PURE__*/
+  tsEnum(AuthenticationStrengthSchema);
+
+/**
+ * Describes the enum mfa.v1.Recommendation.
+ */
+export const RecommendationSchema = /*@__PURE__*/
+  enumDesc(file_mfa_v1_factor, 3);
+
+/**
+ * What would make the user's set of factors better.
+ *
+ * @generated from enum mfa.v1.Recommendation
+ */
+export const Recommendation = /*@__PURE__*/
+  tsEnum(RecommendationSchema);
 

@@ -5,7 +5,16 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { VerifyUserTotpCodeRequestSchema, VerifyUserTotpCodeResponseSchema } from "./totp_pb.js";
+import type { CancelUserChallengeRequestSchema, CancelUserChallengeResponseSchema, CreateUserChallengeRequestSchema, CreateUserChallengeResponseSchema, EvaluateMfaRequestSchema, EvaluateMfaResponseSchema, GetJwksRequestSchema, GetJwksResponseSchema, GetUserChallengeRequestSchema, GetUserChallengeResponseSchema, RedeemChallengeRequestSchema, RedeemChallengeResponseSchema, ResendUserChallengeRequestSchema, ResendUserChallengeResponseSchema, VerifyAssertionRequestSchema, VerifyAssertionResponseSchema, VerifyUserChallengeRequestSchema, VerifyUserChallengeResponseSchema, WatchUserChallengeRequestSchema, WatchUserChallengeResponseSchema } from "./challenge_pb.js";
+import type { GetUserPushChallengeRequestSchema, GetUserPushChallengeResponseSchema } from "./push_pb.js";
+import type { DisableUserTotpRequestSchema, DisableUserTotpResponseSchema, ListUserTotpDevicesRequestSchema, ListUserTotpDevicesResponseSchema, VerifyUserTotpCodeRequestSchema, VerifyUserTotpCodeResponseSchema } from "./totp_pb.js";
+import type { GetUserMfaStatusRequestSchema, GetUserMfaStatusResponseSchema } from "./factor_pb.js";
+import type { CheckUserDeviceTrustRequestSchema, CheckUserDeviceTrustResponseSchema, RevokeUserTrustRequestSchema, RevokeUserTrustResponseSchema } from "./trusted_device_pb.js";
+import type { ImportFactorsRequestSchema, ImportFactorsResponseSchema } from "./import_pb.js";
+import type { ListEventsRequestSchema, ListEventsResponseSchema, WatchEventsRequestSchema, WatchEventsResponseSchema } from "./event_pb.js";
+import type { EraseUserRequestSchema, EraseUserResponseSchema } from "./privacy_pb.js";
+import type { ListScheduledTasksRequestSchema, ListScheduledTasksResponseSchema } from "./schedule_pb.js";
+import type { ListInboxMessagesRequestSchema, ListInboxMessagesResponseSchema } from "./inbox_pb.js";
 
 /**
  * Describes the file mfa/v1/internal_mfa_service.proto.
@@ -16,16 +25,162 @@ export declare const file_mfa_v1_internal_mfa_service: GenFile;
  * Verification and upkeep for the backends of the caller's tenant. Each RPC needs the
  * scope it names.
  *
- * --- TOTP ---
+ * The scopes: mfa.verify (proofs, evaluation, trust and assertions), mfa.challenge,
+ * mfa.status.read, mfa.factors.write, mfa.erase, mfa.import, mfa.events.read,
+ * mfa.schedule.read and mfa.dev, which only dev mode grants.
+ *
+ * Everywhere: a field that breaks its rule is INVALID_FIELD, and a call without the scope is
+ * ACCESS_DENIED. Users that are not known answer like known ones without factors.
+ *
+ * --- Log-in: evaluation and challenges ---
  *
  * @generated from service mfa.v1.InternalMfaService
  */
 export declare const InternalMfaService: GenService<{
   /**
+   * Says, after the first factor and before a session, what a log-in still needs, and why.
+   *
+   * Allow, challenge, enrol or deny, with the factors on offer and, to enrol, a ticket that allows
+   * nothing else. Records the decision and rotates a trusted device's secret. An unknown user gets
+   * an answer of the same shape and time.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.EvaluateMfa
+   */
+  evaluateMfa: {
+    methodKind: "unary";
+    input: typeof EvaluateMfaRequestSchema;
+    output: typeof EvaluateMfaResponseSchema;
+  },
+  /**
+   * Creates a challenge for a user who has no token yet.
+   *
+   * Shows the push number, if a push was asked for, here and nowhere else. Unknown users and users
+   * without factors get one that cannot be proved. Fails with LOCKED and RATE_LIMITED.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.CreateUserChallenge
+   */
+  createUserChallenge: {
+    methodKind: "unary";
+    input: typeof CreateUserChallengeRequestSchema;
+    output: typeof CreateUserChallengeResponseSchema;
+  },
+  /**
+   * Reads a challenge that the calling backend created. The state is no proof: RedeemChallenge is.
+   *
+   * Answers NOT_FOUND for challenges of other backends and users.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.GetUserChallenge
+   */
+  getUserChallenge: {
+    methodKind: "unary";
+    input: typeof GetUserChallengeRequestSchema;
+    output: typeof GetUserChallengeResponseSchema;
+  },
+  /**
+   * Answers a challenge by a user's proof, which is spent.
+   *
+   * One ledger with MfaService.VerifyChallenge, and the same refusals.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.VerifyUserChallenge
+   */
+  verifyUserChallenge: {
+    methodKind: "unary";
+    input: typeof VerifyUserChallengeRequestSchema;
+    output: typeof VerifyUserChallengeResponseSchema;
+  },
+  /**
+   * Sends the code or asks the phone again, or turns to another of the challenge's factors.
+   *
+   * Ends older codes and never resets the count of failures. Fails with RATE_LIMITED before
+   * resend_after_time.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.ResendUserChallenge
+   */
+  resendUserChallenge: {
+    methodKind: "unary";
+    input: typeof ResendUserChallengeRequestSchema;
+    output: typeof ResendUserChallengeResponseSchema;
+  },
+  /**
+   * Takes a challenge back.
+   *
+   * One that has ended stays as it is.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.CancelUserChallenge
+   */
+  cancelUserChallenge: {
+    methodKind: "unary";
+    input: typeof CancelUserChallengeRequestSchema;
+    output: typeof CancelUserChallengeResponseSchema;
+  },
+  /**
+   * Follows a challenge that the calling backend created: at once as it stands, then at each
+   * change.
+   *
+   * Ends with the last state or the challenge's expiry. The state is no proof.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.WatchUserChallenge
+   */
+  watchUserChallenge: {
+    methodKind: "server_streaming";
+    input: typeof WatchUserChallengeRequestSchema;
+    output: typeof WatchUserChallengeResponseSchema;
+  },
+  /**
+   * Consumes what a user proved, once, and gives a signed assertion of it.
+   *
+   * Lock, policy, ownership, the factor's state and the action's digest are looked at again. Fails
+   * with CHALLENGE_EXPIRED when expired or spent, WRONG_STATE when not proven, and
+   * FACTOR_NOT_ALLOWED when policy has tightened since. May trust the client, right after its
+   * proof.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.RedeemChallenge
+   */
+  redeemChallenge: {
+    methodKind: "unary";
+    input: typeof RedeemChallengeRequestSchema;
+    output: typeof RedeemChallengeResponseSchema;
+  },
+  /**
+   * Reads a user's push challenge. The state is no proof: RedeemChallenge is.
+   *
+   * Never shows the number.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.GetUserPushChallenge
+   */
+  getUserPushChallenge: {
+    methodKind: "unary";
+    input: typeof GetUserPushChallengeRequestSchema;
+    output: typeof GetUserPushChallengeResponseSchema;
+  },
+  /**
+   * Checks an assertion against the request it came with, and may consume it.
+   *
+   * The audience is the caller. Everything that does not hold is ASSERTION_REJECTED, also once the
+   * user was locked, reset or erased.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.VerifyAssertion
+   */
+  verifyAssertion: {
+    methodKind: "unary";
+    input: typeof VerifyAssertionRequestSchema;
+    output: typeof VerifyAssertionResponseSchema;
+  },
+  /**
+   * Reads the public keys that assertions and audit checkpoints are signed with.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.GetJwks
+   */
+  getJwks: {
+    methodKind: "unary";
+    input: typeof GetJwksRequestSchema;
+    output: typeof GetJwksResponseSchema;
+  },
+  /**
    * Spends a code of one of a user's active devices, for a backend that logs the user in.
    *
-   * One ledger with MfaService.VerifyTotpCode: a code works once across both. An unknown
-   * user answers like a known one with a wrong code.
+   * One ledger with MfaService.VerifyTotpCode: a code works once across both. An unknown user
+   * answers like a known one with a wrong code.
    *
    * @generated from rpc mfa.v1.InternalMfaService.VerifyUserTotpCode
    */
@@ -33,6 +188,141 @@ export declare const InternalMfaService: GenService<{
     methodKind: "unary";
     input: typeof VerifyUserTotpCodeRequestSchema;
     output: typeof VerifyUserTotpCodeResponseSchema;
+  },
+  /**
+   * Lists a user's authenticator apps. Never shows a secret.
+   *
+   * Empty for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.ListUserTotpDevices
+   */
+  listUserTotpDevices: {
+    methodKind: "unary";
+    input: typeof ListUserTotpDevicesRequestSchema;
+    output: typeof ListUserTotpDevicesResponseSchema;
+  },
+  /**
+   * Disables all of a user's authenticator apps and keeps them. The user is told.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.DisableUserTotp
+   */
+  disableUserTotp: {
+    methodKind: "unary";
+    input: typeof DisableUserTotpRequestSchema;
+    output: typeof DisableUserTotpResponseSchema;
+  },
+  /**
+   * Reads a user's factors at a glance.
+   *
+   * Same shape, all empty, for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.GetUserMfaStatus
+   */
+  getUserMfaStatus: {
+    methodKind: "unary";
+    input: typeof GetUserMfaStatusRequestSchema;
+    output: typeof GetUserMfaStatusResponseSchema;
+  },
+  /**
+   * Says whether a user's client is trusted, and rotates its secret.
+   *
+   * Unknown, expired, revoked and foreign secrets all answer "not trusted". An outdated one, more
+   * than ten seconds after it was rotated, counts as stolen and ends the trust.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.CheckUserDeviceTrust
+   */
+  checkUserDeviceTrust: {
+    methodKind: "unary";
+    input: typeof CheckUserDeviceTrustRequestSchema;
+    output: typeof CheckUserDeviceTrustResponseSchema;
+  },
+  /**
+   * Ends all trust in a user's clients and all open challenges, as after a change of password.
+   *
+   * Grows the user's epoch, so that backends see that older sessions are outdated. Keeps the
+   * factors.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.RevokeUserTrust
+   */
+  revokeUserTrust: {
+    methodKind: "unary";
+    input: typeof RevokeUserTrustRequestSchema;
+    output: typeof RevokeUserTrustResponseSchema;
+  },
+  /**
+   * Imports factors from another system; a dry run unless commit is set.
+   *
+   * 100 factors or 48 KiB a call. Each factor is reported for itself; those that can be imported
+   * are, in one unit. Erased users are refused.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.ImportFactors
+   */
+  importFactors: {
+    methodKind: "unary";
+    input: typeof ImportFactorsRequestSchema;
+    output: typeof ImportFactorsResponseSchema;
+  },
+  /**
+   * Lists events in order, from a cursor on.
+   *
+   * Fails with CURSOR_EXPIRED when events after the cursor are no longer kept.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.ListEvents
+   */
+  listEvents: {
+    methodKind: "unary";
+    input: typeof ListEventsRequestSchema;
+    output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * Follows the stream of events from a cursor on, each at least once.
+   *
+   * Ends after an hour; go on with the last cursor. Fails with CURSOR_EXPIRED like ListEvents.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.WatchEvents
+   */
+  watchEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchEventsRequestSchema;
+    output: typeof WatchEventsResponseSchema;
+  },
+  /**
+   * Erases everything about a user (GDPR art. 17) and gives a receipt.
+   *
+   * Every table, what waits to be sent, and the name in the audit trail. An interrupted erasure
+   * goes on when repeated. Backups that are restored erase the user again. Succeeds with zero
+   * counts for a user that is not known.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.EraseUser
+   */
+  eraseUser: {
+    methodKind: "unary";
+    input: typeof EraseUserRequestSchema;
+    output: typeof EraseUserResponseSchema;
+  },
+  /**
+   * Lists the scheduled tasks, with when they ran, how it went, and when they are due.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.ListScheduledTasks
+   */
+  listScheduledTasks: {
+    methodKind: "unary";
+    input: typeof ListScheduledTasksRequestSchema;
+    output: typeof ListScheduledTasksResponseSchema;
+  },
+  /**
+   * Lists the messages that dev mode kept instead of sending them, codes included.
+   *
+   * Only in dev mode; fails with DEV_MODE_ONLY in production, where no message is kept.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.ListInboxMessages
+   */
+  listInboxMessages: {
+    methodKind: "unary";
+    input: typeof ListInboxMessagesRequestSchema;
+    output: typeof ListInboxMessagesResponseSchema;
   },
 }>;
 

@@ -5,7 +5,15 @@
 /* eslint-disable */
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { FinishTotpEnrollmentRequestSchema, FinishTotpEnrollmentResponseSchema, GetTotpDeviceRequestSchema, GetTotpDeviceResponseSchema, ListTotpDevicesRequestSchema, ListTotpDevicesResponseSchema, StartTotpEnrollmentRequestSchema, StartTotpEnrollmentResponseSchema, VerifyTotpCodeRequestSchema, VerifyTotpCodeResponseSchema } from "./totp_pb.js";
+import type { DeleteFactorRequestSchema, DeleteFactorResponseSchema, GetMfaStatusRequestSchema, GetMfaStatusResponseSchema, ListFactorsRequestSchema, ListFactorsResponseSchema, SetPrimaryFactorRequestSchema, SetPrimaryFactorResponseSchema } from "./factor_pb.js";
+import type { DeleteTotpDeviceRequestSchema, DeleteTotpDeviceResponseSchema, DisableTotpDeviceRequestSchema, DisableTotpDeviceResponseSchema, DisableTotpRequestSchema, DisableTotpResponseSchema, EnableTotpDeviceRequestSchema, EnableTotpDeviceResponseSchema, FinishTotpEnrollmentRequestSchema, FinishTotpEnrollmentResponseSchema, GetTotpDeviceRequestSchema, GetTotpDeviceResponseSchema, ListTotpDevicesRequestSchema, ListTotpDevicesResponseSchema, ReplaceTotpDeviceRequestSchema, ReplaceTotpDeviceResponseSchema, ResyncTotpDeviceRequestSchema, ResyncTotpDeviceResponseSchema, RevokeTotpDeviceRequestSchema, RevokeTotpDeviceResponseSchema, StartTotpEnrollmentRequestSchema, StartTotpEnrollmentResponseSchema, UpdateTotpDeviceRequestSchema, UpdateTotpDeviceResponseSchema, VerifyTotpCodeRequestSchema, VerifyTotpCodeResponseSchema } from "./totp_pb.js";
+import type { DeleteWebAuthnCredentialRequestSchema, DeleteWebAuthnCredentialResponseSchema, FinishWebAuthnAuthenticationRequestSchema, FinishWebAuthnAuthenticationResponseSchema, FinishWebAuthnRegistrationRequestSchema, FinishWebAuthnRegistrationResponseSchema, GetWebAuthnCredentialRequestSchema, GetWebAuthnCredentialResponseSchema, ListWebAuthnCredentialsRequestSchema, ListWebAuthnCredentialsResponseSchema, StartWebAuthnAuthenticationRequestSchema, StartWebAuthnAuthenticationResponseSchema, StartWebAuthnRegistrationRequestSchema, StartWebAuthnRegistrationResponseSchema, UpdateWebAuthnCredentialRequestSchema, UpdateWebAuthnCredentialResponseSchema } from "./webauthn_pb.js";
+import type { ConfirmBackupCodesRequestSchema, ConfirmBackupCodesResponseSchema, GenerateBackupCodesRequestSchema, GenerateBackupCodesResponseSchema, GetBackupCodeCountRequestSchema, GetBackupCodeCountResponseSchema, ListBackupCodesRequestSchema, ListBackupCodesResponseSchema, VerifyBackupCodeRequestSchema, VerifyBackupCodeResponseSchema } from "./backup_codes_pb.js";
+import type { DisableEmailRequestSchema, DisableEmailResponseSchema, DisableSmsRequestSchema, DisableSmsResponseSchema, EnableEmailRequestSchema, EnableEmailResponseSchema, EnableSmsRequestSchema, EnableSmsResponseSchema, FinishEmailEnrollmentRequestSchema, FinishEmailEnrollmentResponseSchema, FinishSmsEnrollmentRequestSchema, FinishSmsEnrollmentResponseSchema, SendEmailCodeRequestSchema, SendEmailCodeResponseSchema, SendSmsCodeRequestSchema, SendSmsCodeResponseSchema, StartEmailEnrollmentRequestSchema, StartEmailEnrollmentResponseSchema, StartSmsEnrollmentRequestSchema, StartSmsEnrollmentResponseSchema, VerifyEmailCodeRequestSchema, VerifyEmailCodeResponseSchema, VerifySmsCodeRequestSchema, VerifySmsCodeResponseSchema } from "./otp_pb.js";
+import type { ApprovePushChallengeRequestSchema, ApprovePushChallengeResponseSchema, CreatePushChallengeRequestSchema, CreatePushChallengeResponseSchema, DenyPushChallengeRequestSchema, DenyPushChallengeResponseSchema, FinishPushDeviceEnrollmentRequestSchema, FinishPushDeviceEnrollmentResponseSchema, GetPushChallengeRequestSchema, GetPushChallengeResponseSchema, GetVapidPublicKeyRequestSchema, GetVapidPublicKeyResponseSchema, ListPendingPushChallengesRequestSchema, ListPendingPushChallengesResponseSchema, ListPushChallengesRequestSchema, ListPushChallengesResponseSchema, ListPushDevicesRequestSchema, ListPushDevicesResponseSchema, RevokePushDeviceRequestSchema, RevokePushDeviceResponseSchema, RotatePushDeviceTokenRequestSchema, RotatePushDeviceTokenResponseSchema, StartPushDeviceEnrollmentRequestSchema, StartPushDeviceEnrollmentResponseSchema, UpdatePushDeviceRequestSchema, UpdatePushDeviceResponseSchema } from "./push_pb.js";
+import type { CancelChallengeRequestSchema, CancelChallengeResponseSchema, CreateChallengeRequestSchema, CreateChallengeResponseSchema, GetChallengeRequestSchema, GetChallengeResponseSchema, ResendChallengeRequestSchema, ResendChallengeResponseSchema, StepUpRequestSchema, StepUpResponseSchema, VerifyChallengeRequestSchema, VerifyChallengeResponseSchema, WatchChallengeRequestSchema, WatchChallengeResponseSchema } from "./challenge_pb.js";
+import type { CheckDeviceTrustRequestSchema, CheckDeviceTrustResponseSchema, CleanUpTrustedDevicesRequestSchema, CleanUpTrustedDevicesResponseSchema, GetTrustedDeviceRequestSchema, GetTrustedDeviceResponseSchema, ListTrustedDevicesRequestSchema, ListTrustedDevicesResponseSchema, RevokeAllTrustedDevicesRequestSchema, RevokeAllTrustedDevicesResponseSchema, RevokeTrustedDeviceRequestSchema, RevokeTrustedDeviceResponseSchema, TrustDeviceRequestSchema, TrustDeviceResponseSchema } from "./trusted_device_pb.js";
+import type { DeleteSyncedDeviceRequestSchema, DeleteSyncedDeviceResponseSchema, GetSyncedDeviceRequestSchema, GetSyncedDeviceResponseSchema, ListSyncedDevicesRequestSchema, ListSyncedDevicesResponseSchema, SyncDeviceRequestSchema, SyncDeviceResponseSchema } from "./device_sync_pb.js";
 
 /**
  * Describes the file mfa/v1/mfa_service.proto.
@@ -16,17 +24,69 @@ export declare const file_mfa_v1_mfa_service: GenFile;
  * The calling user's own factors. The user is the subject of the token; no request
  * names one. Called by browsers through the gateway and by backends with the user's token.
  *
- * --- TOTP: authenticator apps (RFC 6238) ---
+ * Everywhere: a field that breaks its rule is INVALID_FIELD; an id that does not exist and
+ * one of somebody else's are both NOT_FOUND; a call that needs a fresher or stronger
+ * authentication is INSUFFICIENT_USER_AUTHENTICATION, and neither shows nor changes anything.
+ *
+ * --- Status and factors of every kind ---
  *
  * @generated from service mfa.v1.MfaService
  */
 export declare const MfaService: GenService<{
   /**
+   * Reads the caller's factors at a glance, with what policy asks and what is recommended.
+   *
+   * Needs no second factor, as log-in pages ask it; numbers and addresses are masked.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetMfaStatus
+   */
+  getMfaStatus: {
+    methodKind: "unary";
+    input: typeof GetMfaStatusRequestSchema;
+    output: typeof GetMfaStatusResponseSchema;
+  },
+  /**
+   * Lists the caller's factors of every kind. Never shows a secret.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListFactors
+   */
+  listFactors: {
+    methodKind: "unary";
+    input: typeof ListFactorsRequestSchema;
+    output: typeof ListFactorsResponseSchema;
+  },
+  /**
+   * Makes one active factor the caller's first choice.
+   *
+   * Exactly one is, whatever runs at once. Fails with NOT_FOUND for a factor of somebody else and
+   * WRONG_STATE for one that is not active.
+   *
+   * @generated from rpc mfa.v1.MfaService.SetPrimaryFactor
+   */
+  setPrimaryFactor: {
+    methodKind: "unary";
+    input: typeof SetPrimaryFactorRequestSchema;
+    output: typeof SetPrimaryFactorResponseSchema;
+  },
+  /**
+   * Forgets every factor of one kind, pending ones included, and ends trust in devices.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one. Succeeds
+   * with a count of 0 when there is nothing to forget. The user is told by notice.
+   *
+   * @generated from rpc mfa.v1.MfaService.DeleteFactor
+   */
+  deleteFactor: {
+    methodKind: "unary";
+    input: typeof DeleteFactorRequestSchema;
+    output: typeof DeleteFactorResponseSchema;
+  },
+  /**
    * Starts the enrolment of an authenticator app and shows its secret, once.
    *
-   * The device stays pending until FinishTotpEnrollment proves it; a pending device
-   * replaces nothing and is forgotten after ten minutes. A new start replaces the
-   * caller's pending device. Fails with LIMIT_REACHED at the cap of devices.
+   * The device stays pending until FinishTotpEnrollment proves it; a pending device replaces
+   * nothing and is forgotten after ten minutes. A new start replaces the caller's pending device.
+   * Fails with LIMIT_REACHED at the cap of devices.
    *
    * @generated from rpc mfa.v1.MfaService.StartTotpEnrollment
    */
@@ -38,8 +98,10 @@ export declare const MfaService: GenService<{
   /**
    * Proves the pending device by a code, which is spent, and makes it active.
    *
-   * A wrong code counts towards the lock like any other. Fails with
-   * ENROLLMENT_EXPIRED when nothing is pending.
+   * A pending replacement takes the old device's place in the same unit. A wrong code counts
+   * towards the lock like any other. Fails with ENROLLMENT_EXPIRED when nothing is pending, and
+   * with APP_PARAMETERS_DIFFER when the code is right for an app that ignores the parameters it
+   * was given.
    *
    * @generated from rpc mfa.v1.MfaService.FinishTotpEnrollment
    */
@@ -71,6 +133,97 @@ export declare const MfaService: GenService<{
     output: typeof GetTotpDeviceResponseSchema;
   },
   /**
+   * Renames one of the caller's devices.
+   *
+   * Fails with EMPTY_UPDATE when nothing is to change and STALE_VERSION when it changed in
+   * between.
+   *
+   * @generated from rpc mfa.v1.MfaService.UpdateTotpDevice
+   */
+  updateTotpDevice: {
+    methodKind: "unary";
+    input: typeof UpdateTotpDeviceRequestSchema;
+    output: typeof UpdateTotpDeviceResponseSchema;
+  },
+  /**
+   * Accepts a disabled device's codes again.
+   *
+   * Codes spent before stay spent. Fails with WRONG_STATE for a device that is pending or revoked;
+   * an active one stays as it is.
+   *
+   * @generated from rpc mfa.v1.MfaService.EnableTotpDevice
+   */
+  enableTotpDevice: {
+    methodKind: "unary";
+    input: typeof EnableTotpDeviceRequestSchema;
+    output: typeof EnableTotpDeviceResponseSchema;
+  },
+  /**
+   * Stops accepting a device's codes and keeps the device.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.MfaService.DisableTotpDevice
+   */
+  disableTotpDevice: {
+    methodKind: "unary";
+    input: typeof DisableTotpDeviceRequestSchema;
+    output: typeof DisableTotpDeviceResponseSchema;
+  },
+  /**
+   * Ends a device for good: its secret is destroyed, and what is kept shows that it was.
+   *
+   * It no longer counts towards the cap. Fails with LAST_FACTOR unless confirm_last_factor is set
+   * and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.MfaService.RevokeTotpDevice
+   */
+  revokeTotpDevice: {
+    methodKind: "unary";
+    input: typeof RevokeTotpDeviceRequestSchema;
+    output: typeof RevokeTotpDeviceResponseSchema;
+  },
+  /**
+   * Forgets a device in whichever state, so that it is no longer listed.
+   *
+   * Only the audit trail still knows it. Fails with LAST_FACTOR like RevokeTotpDevice.
+   *
+   * @generated from rpc mfa.v1.MfaService.DeleteTotpDevice
+   */
+  deleteTotpDevice: {
+    methodKind: "unary";
+    input: typeof DeleteTotpDeviceRequestSchema;
+    output: typeof DeleteTotpDeviceResponseSchema;
+  },
+  /**
+   * Starts the enrolment of an app that takes an old one's place.
+   *
+   * The old device works until FinishTotpEnrollment proves the new one; that unit then swaps them,
+   * and there is never no device. The pending device is forgotten after ten minutes. Not limited
+   * by the cap of devices.
+   *
+   * @generated from rpc mfa.v1.MfaService.ReplaceTotpDevice
+   */
+  replaceTotpDevice: {
+    methodKind: "unary";
+    input: typeof ReplaceTotpDeviceRequestSchema;
+    output: typeof ReplaceTotpDeviceResponseSchema;
+  },
+  /**
+   * Brings a device whose clock is off back into step, by two codes in a row, which are spent.
+   *
+   * Searches further than a log-in does, up to an hour either way, and so takes both codes. Needs
+   * no second factor, as users whose only device is off have none to show; the codes do not log
+   * anybody in. Fails with CODE_REJECTED, which counts towards the lock.
+   *
+   * @generated from rpc mfa.v1.MfaService.ResyncTotpDevice
+   */
+  resyncTotpDevice: {
+    methodKind: "unary";
+    input: typeof ResyncTotpDeviceRequestSchema;
+    output: typeof ResyncTotpDeviceResponseSchema;
+  },
+  /**
    * Spends a code of one of the caller's active devices.
    *
    * A code works once, whichever RPC spends it. Wrong, expired and used codes are all
@@ -82,6 +235,704 @@ export declare const MfaService: GenService<{
     methodKind: "unary";
     input: typeof VerifyTotpCodeRequestSchema;
     output: typeof VerifyTotpCodeResponseSchema;
+  },
+  /**
+   * Disables all of the caller's devices and keeps them.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.MfaService.DisableTotp
+   */
+  disableTotp: {
+    methodKind: "unary";
+    input: typeof DisableTotpRequestSchema;
+    output: typeof DisableTotpResponseSchema;
+  },
+  /**
+   * Starts the registration of a passkey or security key.
+   *
+   * The options name every credential the user has, so that no authenticator is registered twice.
+   * The ceremony ends after five minutes. Fails with LIMIT_REACHED at the cap of credentials.
+   *
+   * @generated from rpc mfa.v1.MfaService.StartWebAuthnRegistration
+   */
+  startWebAuthnRegistration: {
+    methodKind: "unary";
+    input: typeof StartWebAuthnRegistrationRequestSchema;
+    output: typeof StartWebAuthnRegistrationResponseSchema;
+  },
+  /**
+   * Registers what the authenticator created.
+   *
+   * Spends the ceremony, whatever comes of it. Fails with CHALLENGE_EXPIRED, with
+   * SIGNATURE_REJECTED when the answer does not verify, with AUTHENTICATOR_NOT_ALLOWED when policy
+   * refuses the model, and with DUPLICATE for a credential known anywhere.
+   *
+   * @generated from rpc mfa.v1.MfaService.FinishWebAuthnRegistration
+   */
+  finishWebAuthnRegistration: {
+    methodKind: "unary";
+    input: typeof FinishWebAuthnRegistrationRequestSchema;
+    output: typeof FinishWebAuthnRegistrationResponseSchema;
+  },
+  /**
+   * Starts a proof by passkey or security key.
+   *
+   * Users without credentials get options of the same shape. The ceremony ends after five minutes.
+   *
+   * @generated from rpc mfa.v1.MfaService.StartWebAuthnAuthentication
+   */
+  startWebAuthnAuthentication: {
+    methodKind: "unary";
+    input: typeof StartWebAuthnAuthenticationRequestSchema;
+    output: typeof StartWebAuthnAuthenticationResponseSchema;
+  },
+  /**
+   * Spends what the authenticator signed.
+   *
+   * Spends the ceremony, whatever comes of it. Every failure is SIGNATURE_REJECTED,
+   * CHALLENGE_EXPIRED where the ceremony is no longer; failures count towards a lock of WebAuthn's
+   * own. Works while typed codes are locked.
+   *
+   * @generated from rpc mfa.v1.MfaService.FinishWebAuthnAuthentication
+   */
+  finishWebAuthnAuthentication: {
+    methodKind: "unary";
+    input: typeof FinishWebAuthnAuthenticationRequestSchema;
+    output: typeof FinishWebAuthnAuthenticationResponseSchema;
+  },
+  /**
+   * Lists the caller's credentials, with what the browser's Signal API wants.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListWebAuthnCredentials
+   */
+  listWebAuthnCredentials: {
+    methodKind: "unary";
+    input: typeof ListWebAuthnCredentialsRequestSchema;
+    output: typeof ListWebAuthnCredentialsResponseSchema;
+  },
+  /**
+   * Reads one of the caller's credentials.
+   *
+   * A credential of somebody else answers like one that does not exist.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetWebAuthnCredential
+   */
+  getWebAuthnCredential: {
+    methodKind: "unary";
+    input: typeof GetWebAuthnCredentialRequestSchema;
+    output: typeof GetWebAuthnCredentialResponseSchema;
+  },
+  /**
+   * Renames one of the caller's credentials.
+   *
+   * Fails with EMPTY_UPDATE when nothing is to change and STALE_VERSION when it changed in
+   * between.
+   *
+   * @generated from rpc mfa.v1.MfaService.UpdateWebAuthnCredential
+   */
+  updateWebAuthnCredential: {
+    methodKind: "unary";
+    input: typeof UpdateWebAuthnCredentialRequestSchema;
+    output: typeof UpdateWebAuthnCredentialResponseSchema;
+  },
+  /**
+   * Forgets one of the caller's credentials.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.MfaService.DeleteWebAuthnCredential
+   */
+  deleteWebAuthnCredential: {
+    methodKind: "unary";
+    input: typeof DeleteWebAuthnCredentialRequestSchema;
+    output: typeof DeleteWebAuthnCredentialResponseSchema;
+  },
+  /**
+   * Replaces the caller's backup codes by a new set and shows it, once.
+   *
+   * Ten codes by default; all older ones end in the same unit, or at ConfirmBackupCodes if asked
+   * so. Fails with NOT_ENROLLED before a first factor is active.
+   *
+   * @generated from rpc mfa.v1.MfaService.GenerateBackupCodes
+   */
+  generateBackupCodes: {
+    methodKind: "unary";
+    input: typeof GenerateBackupCodesRequestSchema;
+    output: typeof GenerateBackupCodesResponseSchema;
+  },
+  /**
+   * Notes that the user has saved a set, which comes into force if it waited for that.
+   *
+   * Fails with CHALLENGE_EXPIRED ten minutes after a waiting set was made, and with CODE_REJECTED,
+   * which counts towards the lock, when a code is asked for and wrong.
+   *
+   * @generated from rpc mfa.v1.MfaService.ConfirmBackupCodes
+   */
+  confirmBackupCodes: {
+    methodKind: "unary";
+    input: typeof ConfirmBackupCodesRequestSchema;
+    output: typeof ConfirmBackupCodesResponseSchema;
+  },
+  /**
+   * Lists which of the caller's codes are used. Never shows a code.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListBackupCodes
+   */
+  listBackupCodes: {
+    methodKind: "unary";
+    input: typeof ListBackupCodesRequestSchema;
+    output: typeof ListBackupCodesResponseSchema;
+  },
+  /**
+   * Counts the caller's codes.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetBackupCodeCount
+   */
+  getBackupCodeCount: {
+    methodKind: "unary";
+    input: typeof GetBackupCodeCountRequestSchema;
+    output: typeof GetBackupCodeCountResponseSchema;
+  },
+  /**
+   * Spends one of the caller's backup codes.
+   *
+   * A code works once, in any order. Wrong and used codes are CODE_REJECTED and count towards the
+   * lock; while locked every code is LOCKED. Policy may limit the session that follows to
+   * enrolling and replacing factors.
+   *
+   * @generated from rpc mfa.v1.MfaService.VerifyBackupCode
+   */
+  verifyBackupCode: {
+    methodKind: "unary";
+    input: typeof VerifyBackupCodeRequestSchema;
+    output: typeof VerifyBackupCodeResponseSchema;
+  },
+  /**
+   * Sends a code to a new phone number.
+   *
+   * The number stays pending until FinishSmsEnrollment; a number in force stays so until then, and
+   * is told. Fails with FACTOR_NOT_ALLOWED where text messages are off, DESTINATION_REFUSED for a
+   * number that is not sent to, and RATE_LIMITED. Does not tell whether others use the number.
+   *
+   * @generated from rpc mfa.v1.MfaService.StartSmsEnrollment
+   */
+  startSmsEnrollment: {
+    methodKind: "unary";
+    input: typeof StartSmsEnrollmentRequestSchema;
+    output: typeof StartSmsEnrollmentResponseSchema;
+  },
+  /**
+   * Proves the new number by the code that arrived, and puts it in force.
+   *
+   * Fails with CODE_REJECTED, which counts towards the lock, and with ENROLLMENT_EXPIRED.
+   *
+   * @generated from rpc mfa.v1.MfaService.FinishSmsEnrollment
+   */
+  finishSmsEnrollment: {
+    methodKind: "unary";
+    input: typeof FinishSmsEnrollmentRequestSchema;
+    output: typeof FinishSmsEnrollmentResponseSchema;
+  },
+  /**
+   * Accepts codes at the disabled number again.
+   *
+   * Fails with NOT_ENROLLED without a number.
+   *
+   * @generated from rpc mfa.v1.MfaService.EnableSms
+   */
+  enableSms: {
+    methodKind: "unary";
+    input: typeof EnableSmsRequestSchema;
+    output: typeof EnableSmsResponseSchema;
+  },
+  /**
+   * Stops sending codes to the number and keeps it.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.MfaService.DisableSms
+   */
+  disableSms: {
+    methodKind: "unary";
+    input: typeof DisableSmsRequestSchema;
+    output: typeof DisableSmsResponseSchema;
+  },
+  /**
+   * Sends a code to the caller's enrolled number.
+   *
+   * Never to any other. The reply comes before the message is out. A new code ends the older one;
+   * failures stay counted. Fails with NOT_ENROLLED and RATE_LIMITED: 3 in ten minutes, 10 a day.
+   *
+   * @generated from rpc mfa.v1.MfaService.SendSmsCode
+   */
+  sendSmsCode: {
+    methodKind: "unary";
+    input: typeof SendSmsCodeRequestSchema;
+    output: typeof SendSmsCodeResponseSchema;
+  },
+  /**
+   * Spends a code that came by text message.
+   *
+   * Good once, for five minutes, for its own challenge. Any other is CODE_REJECTED and counts
+   * towards the lock; while locked every code is LOCKED.
+   *
+   * @generated from rpc mfa.v1.MfaService.VerifySmsCode
+   */
+  verifySmsCode: {
+    methodKind: "unary";
+    input: typeof VerifySmsCodeRequestSchema;
+    output: typeof VerifySmsCodeResponseSchema;
+  },
+  /**
+   * Sends a code to a new e-mail address.
+   *
+   * The address stays pending until FinishEmailEnrollment; one in force stays so until then, and
+   * is told. Fails with FACTOR_NOT_ALLOWED where e-mail is off, DESTINATION_REFUSED and
+   * RATE_LIMITED. Does not tell whether others use the address.
+   *
+   * @generated from rpc mfa.v1.MfaService.StartEmailEnrollment
+   */
+  startEmailEnrollment: {
+    methodKind: "unary";
+    input: typeof StartEmailEnrollmentRequestSchema;
+    output: typeof StartEmailEnrollmentResponseSchema;
+  },
+  /**
+   * Proves the new address by the code that arrived, and puts it in force.
+   *
+   * Fails with CODE_REJECTED, which counts towards the lock, and with ENROLLMENT_EXPIRED.
+   *
+   * @generated from rpc mfa.v1.MfaService.FinishEmailEnrollment
+   */
+  finishEmailEnrollment: {
+    methodKind: "unary";
+    input: typeof FinishEmailEnrollmentRequestSchema;
+    output: typeof FinishEmailEnrollmentResponseSchema;
+  },
+  /**
+   * Accepts codes at the disabled address again.
+   *
+   * Fails with NOT_ENROLLED without an address.
+   *
+   * @generated from rpc mfa.v1.MfaService.EnableEmail
+   */
+  enableEmail: {
+    methodKind: "unary";
+    input: typeof EnableEmailRequestSchema;
+    output: typeof EnableEmailResponseSchema;
+  },
+  /**
+   * Stops sending codes to the address and keeps it.
+   *
+   * Never asks about the last factor, as e-mail does not count as one. Fails with NOT_ENROLLED
+   * without an address.
+   *
+   * @generated from rpc mfa.v1.MfaService.DisableEmail
+   */
+  disableEmail: {
+    methodKind: "unary";
+    input: typeof DisableEmailRequestSchema;
+    output: typeof DisableEmailResponseSchema;
+  },
+  /**
+   * Sends a code to the caller's enrolled address.
+   *
+   * Never to any other. The reply comes before the message is out. A new code ends the older one;
+   * failures stay counted. Fails with NOT_ENROLLED and RATE_LIMITED.
+   *
+   * @generated from rpc mfa.v1.MfaService.SendEmailCode
+   */
+  sendEmailCode: {
+    methodKind: "unary";
+    input: typeof SendEmailCodeRequestSchema;
+    output: typeof SendEmailCodeResponseSchema;
+  },
+  /**
+   * Spends a code that came by e-mail.
+   *
+   * Good once, for five minutes, for its own challenge. Any other is CODE_REJECTED and counts
+   * towards the lock; while locked every code is LOCKED. Never raises the level to aal2.
+   *
+   * @generated from rpc mfa.v1.MfaService.VerifyEmailCode
+   */
+  verifyEmailCode: {
+    methodKind: "unary";
+    input: typeof VerifyEmailCodeRequestSchema;
+    output: typeof VerifyEmailCodeResponseSchema;
+  },
+  /**
+   * Starts the pairing of a phone and shows the pairing code, once.
+   *
+   * Good for ten minutes, for one phone. A new start ends the caller's older one. Fails with
+   * FACTOR_NOT_ALLOWED where push is off and LIMIT_REACHED at the cap of devices.
+   *
+   * @generated from rpc mfa.v1.MfaService.StartPushDeviceEnrollment
+   */
+  startPushDeviceEnrollment: {
+    methodKind: "unary";
+    input: typeof StartPushDeviceEnrollmentRequestSchema;
+    output: typeof StartPushDeviceEnrollmentResponseSchema;
+  },
+  /**
+   * Pairs the phone that holds the token.
+   *
+   * The token authenticates the call, in place of a device key, and is spent by it; the phone
+   * proves its own key by a signature. Fails with CHALLENGE_EXPIRED and SIGNATURE_REJECTED.
+   *
+   * @generated from rpc mfa.v1.MfaService.FinishPushDeviceEnrollment
+   */
+  finishPushDeviceEnrollment: {
+    methodKind: "unary";
+    input: typeof FinishPushDeviceEnrollmentRequestSchema;
+    output: typeof FinishPushDeviceEnrollmentResponseSchema;
+  },
+  /**
+   * Lists the caller's paired devices, pending and revoked ones included.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListPushDevices
+   */
+  listPushDevices: {
+    methodKind: "unary";
+    input: typeof ListPushDevicesRequestSchema;
+    output: typeof ListPushDevicesResponseSchema;
+  },
+  /**
+   * Renames a paired device.
+   *
+   * Fails with EMPTY_UPDATE when nothing is to change and STALE_VERSION when it changed in
+   * between.
+   *
+   * @generated from rpc mfa.v1.MfaService.UpdatePushDevice
+   */
+  updatePushDevice: {
+    methodKind: "unary";
+    input: typeof UpdatePushDeviceRequestSchema;
+    output: typeof UpdatePushDeviceResponseSchema;
+  },
+  /**
+   * Ends a paired device: its key is refused from now on, and its open approvals are not redeemed.
+   *
+   * Fails with LAST_FACTOR unless confirm_last_factor is set and no policy requires one.
+   *
+   * @generated from rpc mfa.v1.MfaService.RevokePushDevice
+   */
+  revokePushDevice: {
+    methodKind: "unary";
+    input: typeof RevokePushDeviceRequestSchema;
+    output: typeof RevokePushDeviceResponseSchema;
+  },
+  /**
+   * Tells where the calling device receives its messages from now on.
+   *
+   * Signed by the device's key like every call of a device. Puts a channel back in use that its
+   * provider had reported gone.
+   *
+   * @generated from rpc mfa.v1.MfaService.RotatePushDeviceToken
+   */
+  rotatePushDeviceToken: {
+    methodKind: "unary";
+    input: typeof RotatePushDeviceTokenRequestSchema;
+    output: typeof RotatePushDeviceTokenResponseSchema;
+  },
+  /**
+   * Reads the public key that browsers need to subscribe to Web Push (RFC 8292).
+   *
+   * @generated from rpc mfa.v1.MfaService.GetVapidPublicKey
+   */
+  getVapidPublicKey: {
+    methodKind: "unary";
+    input: typeof GetVapidPublicKeyRequestSchema;
+    output: typeof GetVapidPublicKeyResponseSchema;
+  },
+  /**
+   * Asks the caller's phone, and shows the number to type there, once.
+   *
+   * Stands for two minutes; one at a time per user, five in ten minutes, and none for 15 minutes
+   * after two denials: RATE_LIMITED. Fails with NOT_ENROLLED without a paired device. The number
+   * is in no other reply of any RPC.
+   *
+   * @generated from rpc mfa.v1.MfaService.CreatePushChallenge
+   */
+  createPushChallenge: {
+    methodKind: "unary";
+    input: typeof CreatePushChallengeRequestSchema;
+    output: typeof CreatePushChallengeResponseSchema;
+  },
+  /**
+   * Reads a push challenge that the caller's session created.
+   *
+   * Answers NOT_FOUND to any other session. The state is no proof: a backend redeems the
+   * challenge.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetPushChallenge
+   */
+  getPushChallenge: {
+    methodKind: "unary";
+    input: typeof GetPushChallengeRequestSchema;
+    output: typeof GetPushChallengeResponseSchema;
+  },
+  /**
+   * Lists the push challenges that the caller was asked, newest first. Never shows a number.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListPushChallenges
+   */
+  listPushChallenges: {
+    methodKind: "unary";
+    input: typeof ListPushChallengesRequestSchema;
+    output: typeof ListPushChallengesResponseSchema;
+  },
+  /**
+   * Lists what waits for the calling device, with what to show. Never shows a number.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListPendingPushChallenges
+   */
+  listPendingPushChallenges: {
+    methodKind: "unary";
+    input: typeof ListPendingPushChallengesRequestSchema;
+    output: typeof ListPendingPushChallengesResponseSchema;
+  },
+  /**
+   * Approves a challenge with the number that the person typed and the device's signature.
+   *
+   * Refused where the device belongs to the session that created it. A wrong number is
+   * CODE_REJECTED and counts towards the lock; three end the challenge. A bad signature is
+   * SIGNATURE_REJECTED; a decided challenge WRONG_STATE. Approval is not yet proof: it waits to be
+   * redeemed.
+   *
+   * @generated from rpc mfa.v1.MfaService.ApprovePushChallenge
+   */
+  approvePushChallenge: {
+    methodKind: "unary";
+    input: typeof ApprovePushChallengeRequestSchema;
+    output: typeof ApprovePushChallengeResponseSchema;
+  },
+  /**
+   * Denies a challenge with the device's signature. Needs no number.
+   *
+   * Final: no redeem follows. The reason NOT_ME raises a security event and, where policy says so,
+   * locks the user's codes. A decided challenge is WRONG_STATE.
+   *
+   * @generated from rpc mfa.v1.MfaService.DenyPushChallenge
+   */
+  denyPushChallenge: {
+    methodKind: "unary";
+    input: typeof DenyPushChallengeRequestSchema;
+    output: typeof DenyPushChallengeResponseSchema;
+  },
+  /**
+   * Creates a challenge for one of the caller's factors.
+   *
+   * Stands for five minutes. Fails with NOT_ENROLLED, with FACTOR_NOT_ALLOWED when no factor of
+   * the caller meets the terms and policy, with LOCKED and RATE_LIMITED.
+   *
+   * @generated from rpc mfa.v1.MfaService.CreateChallenge
+   */
+  createChallenge: {
+    methodKind: "unary";
+    input: typeof CreateChallengeRequestSchema;
+    output: typeof CreateChallengeResponseSchema;
+  },
+  /**
+   * Reads a challenge of the caller's session. The state is no proof.
+   *
+   * Answers NOT_FOUND to any other session.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetChallenge
+   */
+  getChallenge: {
+    methodKind: "unary";
+    input: typeof GetChallengeRequestSchema;
+    output: typeof GetChallengeResponseSchema;
+  },
+  /**
+   * Answers a challenge by a proof, which is spent.
+   *
+   * Policy, lock and the factor's state are looked at again. Codes fail with CODE_REJECTED,
+   * signatures with SIGNATURE_REJECTED; both count. Fails with CHALLENGE_EXPIRED and
+   * FACTOR_NOT_ALLOWED.
+   *
+   * @generated from rpc mfa.v1.MfaService.VerifyChallenge
+   */
+  verifyChallenge: {
+    methodKind: "unary";
+    input: typeof VerifyChallengeRequestSchema;
+    output: typeof VerifyChallengeResponseSchema;
+  },
+  /**
+   * Sends the code or asks the phone again, or turns to another of the challenge's factors.
+   *
+   * Ends older codes and never resets the count of failures. Fails with RATE_LIMITED before
+   * resend_after_time.
+   *
+   * @generated from rpc mfa.v1.MfaService.ResendChallenge
+   */
+  resendChallenge: {
+    methodKind: "unary";
+    input: typeof ResendChallengeRequestSchema;
+    output: typeof ResendChallengeResponseSchema;
+  },
+  /**
+   * Takes a challenge back.
+   *
+   * One that has ended stays as it is.
+   *
+   * @generated from rpc mfa.v1.MfaService.CancelChallenge
+   */
+  cancelChallenge: {
+    methodKind: "unary";
+    input: typeof CancelChallengeRequestSchema;
+    output: typeof CancelChallengeResponseSchema;
+  },
+  /**
+   * Follows a challenge of the caller's session: at once as it stands, then at each change.
+   *
+   * Ends with the last state or the challenge's expiry. Answers NOT_FOUND to any other session.
+   * The state is no proof.
+   *
+   * @generated from rpc mfa.v1.MfaService.WatchChallenge
+   */
+  watchChallenge: {
+    methodKind: "server_streaming";
+    input: typeof WatchChallengeRequestSchema;
+    output: typeof WatchChallengeResponseSchema;
+  },
+  /**
+   * Proves a factor now and gives a signed assertion for one backend, session and action.
+   *
+   * Lives 120 seconds, 60 with an action. For this service's own sensitive RPCs the audience is
+   * "mfa" and the assertion goes into the metadata "mfa-assertion", where it stands for a fresh
+   * aal2 once. Fails like VerifyChallenge.
+   *
+   * @generated from rpc mfa.v1.MfaService.StepUp
+   */
+  stepUp: {
+    methodKind: "unary";
+    input: typeof StepUpRequestSchema;
+    output: typeof StepUpResponseSchema;
+  },
+  /**
+   * Trusts the calling client and gives its secret, once.
+   *
+   * For 30 days at most, at low risk only; never raises the level to aal2. Fails with
+   * POLICY_FORBIDS where clients are not trusted and LIMIT_REACHED at the cap. Repeats are not
+   * stored: a client that sends its secret gets it replaced.
+   *
+   * @generated from rpc mfa.v1.MfaService.TrustDevice
+   */
+  trustDevice: {
+    methodKind: "unary";
+    input: typeof TrustDeviceRequestSchema;
+    output: typeof TrustDeviceResponseSchema;
+  },
+  /**
+   * Says whether the calling client is trusted, and rotates its secret.
+   *
+   * Unknown, expired, revoked and foreign secrets all answer "not trusted". An outdated one, more
+   * than ten seconds after it was rotated, counts as stolen and ends the trust.
+   *
+   * @generated from rpc mfa.v1.MfaService.CheckDeviceTrust
+   */
+  checkDeviceTrust: {
+    methodKind: "unary";
+    input: typeof CheckDeviceTrustRequestSchema;
+    output: typeof CheckDeviceTrustResponseSchema;
+  },
+  /**
+   * Lists the caller's trusted devices.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListTrustedDevices
+   */
+  listTrustedDevices: {
+    methodKind: "unary";
+    input: typeof ListTrustedDevicesRequestSchema;
+    output: typeof ListTrustedDevicesResponseSchema;
+  },
+  /**
+   * Reads one of the caller's trusted devices.
+   *
+   * A device of somebody else answers like one that does not exist.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetTrustedDevice
+   */
+  getTrustedDevice: {
+    methodKind: "unary";
+    input: typeof GetTrustedDeviceRequestSchema;
+    output: typeof GetTrustedDeviceResponseSchema;
+  },
+  /**
+   * Ends the trust in one of the caller's devices.
+   *
+   * @generated from rpc mfa.v1.MfaService.RevokeTrustedDevice
+   */
+  revokeTrustedDevice: {
+    methodKind: "unary";
+    input: typeof RevokeTrustedDeviceRequestSchema;
+    output: typeof RevokeTrustedDeviceResponseSchema;
+  },
+  /**
+   * Ends the trust in all of the caller's devices.
+   *
+   * @generated from rpc mfa.v1.MfaService.RevokeAllTrustedDevices
+   */
+  revokeAllTrustedDevices: {
+    methodKind: "unary";
+    input: typeof RevokeAllTrustedDevicesRequestSchema;
+    output: typeof RevokeAllTrustedDevicesResponseSchema;
+  },
+  /**
+   * Removes the caller's own expired devices, and nobody else's.
+   *
+   * The service does so by itself; expired devices are not trusted either way.
+   *
+   * @generated from rpc mfa.v1.MfaService.CleanUpTrustedDevices
+   */
+  cleanUpTrustedDevices: {
+    methodKind: "unary";
+    input: typeof CleanUpTrustedDevicesRequestSchema;
+    output: typeof CleanUpTrustedDevicesResponseSchema;
+  },
+  /**
+   * Stores a new version of an app's blob, which the service cannot read.
+   *
+   * Fails with STALE_VERSION when another version came between, and LIMIT_REACHED at five apps.
+   *
+   * @generated from rpc mfa.v1.MfaService.SyncDevice
+   */
+  syncDevice: {
+    methodKind: "unary";
+    input: typeof SyncDeviceRequestSchema;
+    output: typeof SyncDeviceResponseSchema;
+  },
+  /**
+   * Lists the caller's apps, without their blobs.
+   *
+   * @generated from rpc mfa.v1.MfaService.ListSyncedDevices
+   */
+  listSyncedDevices: {
+    methodKind: "unary";
+    input: typeof ListSyncedDevicesRequestSchema;
+    output: typeof ListSyncedDevicesResponseSchema;
+  },
+  /**
+   * Reads one app's blob, to restore it on a new phone.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetSyncedDevice
+   */
+  getSyncedDevice: {
+    methodKind: "unary";
+    input: typeof GetSyncedDeviceRequestSchema;
+    output: typeof GetSyncedDeviceResponseSchema;
+  },
+  /**
+   * Forgets one app's blob, in every version.
+   *
+   * @generated from rpc mfa.v1.MfaService.DeleteSyncedDevice
+   */
+  deleteSyncedDevice: {
+    methodKind: "unary";
+    input: typeof DeleteSyncedDeviceRequestSchema;
+    output: typeof DeleteSyncedDeviceResponseSchema;
   },
 }>;
 

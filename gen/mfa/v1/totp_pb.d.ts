@@ -82,6 +82,27 @@ export declare type TotpDevice = Message<"mfa.v1.TotpDevice"> & {
    * @generated from field: google.protobuf.Timestamp last_use_time = 9;
    */
   lastUseTime?: Timestamp | undefined;
+
+  /**
+   * How far its clock runs ahead of the service's, as learned from its codes.
+   *
+   * @generated from field: google.protobuf.Duration drift = 10;
+   */
+  drift?: Duration | undefined;
+
+  /**
+   * Whether it is the user's first choice among all factors.
+   *
+   * @generated from field: bool primary = 11;
+   */
+  primary: boolean;
+
+  /**
+   * Grows with every change by the user.
+   *
+   * @generated from field: int64 version = 12;
+   */
+  version: bigint;
 };
 
 /**
@@ -241,6 +262,21 @@ export declare type FinishTotpEnrollmentRequest = Message<"mfa.v1.FinishTotpEnro
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * Whether to take over the parameters that the app really uses, after a refusal
+   * with APP_PARAMETERS_DIFFER told which they are. The service's own stay otherwise.
+   *
+   * @generated from field: bool accept_app_parameters = 3;
+   */
+  acceptAppParameters: boolean;
+
+  /**
+   * Whether to generate backup codes too, if the user has none.
+   *
+   * @generated from field: bool generate_backup_codes = 4;
+   */
+  generateBackupCodes: boolean;
 };
 
 /**
@@ -261,6 +297,27 @@ export declare type FinishTotpEnrollmentResponse = Message<"mfa.v1.FinishTotpEnr
    * @generated from field: mfa.v1.TotpDevice device = 1;
    */
   device?: TotpDevice | undefined;
+
+  /**
+   * The device that it replaced, if the enrolment was a replacement.
+   *
+   * @generated from field: string replaced_device_id = 2;
+   */
+  replacedDeviceId: string;
+
+  /**
+   * The backup codes, once only; empty unless they were asked for and made.
+   *
+   * @generated from field: repeated string backup_codes = 3;
+   */
+  backupCodes: string[];
+
+  /**
+   * The set of these codes, for ConfirmBackupCodes; empty without codes.
+   *
+   * @generated from field: string backup_code_set_id = 4;
+   */
+  backupCodeSetId: string;
 };
 
 /**
@@ -472,6 +529,614 @@ export declare type VerifyUserTotpCodeResponse = Message<"mfa.v1.VerifyUserTotpC
 export declare const VerifyUserTotpCodeResponseSchema: GenMessage<VerifyUserTotpCodeResponse>;
 
 /**
+ * Renames a device of the caller.
+ *
+ * @generated from message mfa.v1.UpdateTotpDeviceRequest
+ */
+export declare type UpdateTotpDeviceRequest = Message<"mfa.v1.UpdateTotpDeviceRequest"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Its new name. Absent leaves it.
+   *
+   * @generated from field: optional string display_name = 2;
+   */
+  displayName?: string | undefined;
+
+  /**
+   * The version the change is based on, as last read; ABORTED when it is no longer current.
+   *
+   * @generated from field: int64 version = 3;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message mfa.v1.UpdateTotpDeviceRequest.
+ * Use `create(UpdateTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const UpdateTotpDeviceRequestSchema: GenMessage<UpdateTotpDeviceRequest>;
+
+/**
+ * The device, changed.
+ *
+ * @generated from message mfa.v1.UpdateTotpDeviceResponse
+ */
+export declare type UpdateTotpDeviceResponse = Message<"mfa.v1.UpdateTotpDeviceResponse"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: mfa.v1.TotpDevice device = 1;
+   */
+  device?: TotpDevice | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.UpdateTotpDeviceResponse.
+ * Use `create(UpdateTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const UpdateTotpDeviceResponseSchema: GenMessage<UpdateTotpDeviceResponse>;
+
+/**
+ * Accepts a disabled device's codes again.
+ *
+ * @generated from message mfa.v1.EnableTotpDeviceRequest
+ */
+export declare type EnableTotpDeviceRequest = Message<"mfa.v1.EnableTotpDeviceRequest"> & {
+  /**
+   * The device. It must have proved itself before.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+};
+
+/**
+ * Describes the message mfa.v1.EnableTotpDeviceRequest.
+ * Use `create(EnableTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const EnableTotpDeviceRequestSchema: GenMessage<EnableTotpDeviceRequest>;
+
+/**
+ * The device, active.
+ *
+ * @generated from message mfa.v1.EnableTotpDeviceResponse
+ */
+export declare type EnableTotpDeviceResponse = Message<"mfa.v1.EnableTotpDeviceResponse"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: mfa.v1.TotpDevice device = 1;
+   */
+  device?: TotpDevice | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.EnableTotpDeviceResponse.
+ * Use `create(EnableTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const EnableTotpDeviceResponseSchema: GenMessage<EnableTotpDeviceResponse>;
+
+/**
+ * Stops accepting a device's codes and keeps the device.
+ *
+ * @generated from message mfa.v1.DisableTotpDeviceRequest
+ */
+export declare type DisableTotpDeviceRequest = Message<"mfa.v1.DisableTotpDeviceRequest"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Whether the user knows that this may leave them without any factor. Without it the last one
+   * is refused with LAST_FACTOR; where policy requires a factor it does not help.
+   *
+   * @generated from field: bool confirm_last_factor = 2;
+   */
+  confirmLastFactor: boolean;
+};
+
+/**
+ * Describes the message mfa.v1.DisableTotpDeviceRequest.
+ * Use `create(DisableTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const DisableTotpDeviceRequestSchema: GenMessage<DisableTotpDeviceRequest>;
+
+/**
+ * The device, disabled.
+ *
+ * @generated from message mfa.v1.DisableTotpDeviceResponse
+ */
+export declare type DisableTotpDeviceResponse = Message<"mfa.v1.DisableTotpDeviceResponse"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: mfa.v1.TotpDevice device = 1;
+   */
+  device?: TotpDevice | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.DisableTotpDeviceResponse.
+ * Use `create(DisableTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const DisableTotpDeviceResponseSchema: GenMessage<DisableTotpDeviceResponse>;
+
+/**
+ * Ends a device for good.
+ *
+ * @generated from message mfa.v1.RevokeTotpDeviceRequest
+ */
+export declare type RevokeTotpDeviceRequest = Message<"mfa.v1.RevokeTotpDeviceRequest"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Whether the user knows that this may leave them without any factor. Without it the last one
+   * is refused with LAST_FACTOR; where policy requires a factor it does not help.
+   *
+   * @generated from field: bool confirm_last_factor = 2;
+   */
+  confirmLastFactor: boolean;
+};
+
+/**
+ * Describes the message mfa.v1.RevokeTotpDeviceRequest.
+ * Use `create(RevokeTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const RevokeTotpDeviceRequestSchema: GenMessage<RevokeTotpDeviceRequest>;
+
+/**
+ * The device, revoked.
+ *
+ * @generated from message mfa.v1.RevokeTotpDeviceResponse
+ */
+export declare type RevokeTotpDeviceResponse = Message<"mfa.v1.RevokeTotpDeviceResponse"> & {
+  /**
+   * What is kept of it.
+   *
+   * @generated from field: mfa.v1.TotpDevice device = 1;
+   */
+  device?: TotpDevice | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.RevokeTotpDeviceResponse.
+ * Use `create(RevokeTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const RevokeTotpDeviceResponseSchema: GenMessage<RevokeTotpDeviceResponse>;
+
+/**
+ * Forgets a device.
+ *
+ * @generated from message mfa.v1.DeleteTotpDeviceRequest
+ */
+export declare type DeleteTotpDeviceRequest = Message<"mfa.v1.DeleteTotpDeviceRequest"> & {
+  /**
+   * The device. A pending one ends its enrolment.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Whether the user knows that this may leave them without any factor. Without it the last one
+   * is refused with LAST_FACTOR; where policy requires a factor it does not help.
+   *
+   * @generated from field: bool confirm_last_factor = 2;
+   */
+  confirmLastFactor: boolean;
+};
+
+/**
+ * Describes the message mfa.v1.DeleteTotpDeviceRequest.
+ * Use `create(DeleteTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const DeleteTotpDeviceRequestSchema: GenMessage<DeleteTotpDeviceRequest>;
+
+/**
+ * The device is forgotten.
+ *
+ * @generated from message mfa.v1.DeleteTotpDeviceResponse
+ */
+export declare type DeleteTotpDeviceResponse = Message<"mfa.v1.DeleteTotpDeviceResponse"> & {
+};
+
+/**
+ * Describes the message mfa.v1.DeleteTotpDeviceResponse.
+ * Use `create(DeleteTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const DeleteTotpDeviceResponseSchema: GenMessage<DeleteTotpDeviceResponse>;
+
+/**
+ * Starts the enrolment of an app that takes an old one's place.
+ *
+ * @generated from message mfa.v1.ReplaceTotpDeviceRequest
+ */
+export declare type ReplaceTotpDeviceRequest = Message<"mfa.v1.ReplaceTotpDeviceRequest"> & {
+  /**
+   * The device to replace. It works until the new one has proved itself.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * What to call the new device. Defaults to the old one's name.
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * The account name that the app shows beside the issuer. Defaults to the user's id.
+   *
+   * @generated from field: string account_name = 3;
+   */
+  accountName: string;
+
+  /**
+   * The hash to use. Many apps silently treat anything but SHA-1 as SHA-1.
+   *
+   * @generated from field: mfa.v1.TotpAlgorithm algorithm = 4;
+   */
+  algorithm: TotpAlgorithm;
+
+  /**
+   * The length of the codes: 6 or 8; 0 takes the default, 6.
+   *
+   * @generated from field: int32 digits = 5;
+   */
+  digits: number;
+
+  /**
+   * How long one code stands: 15, 30 or 60 s. Defaults to 30 s.
+   *
+   * @generated from field: google.protobuf.Duration period = 6;
+   */
+  period?: Duration | undefined;
+
+  /**
+   * Makes a retry safe for 24 hours (AIP-155). The reply holds a secret, so a repeat answers
+   * ALREADY_EXISTS instead of the stored reply.
+   *
+   * @generated from field: string request_id = 7;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message mfa.v1.ReplaceTotpDeviceRequest.
+ * Use `create(ReplaceTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const ReplaceTotpDeviceRequestSchema: GenMessage<ReplaceTotpDeviceRequest>;
+
+/**
+ * The pending replacement and, once only, its secret.
+ *
+ * @generated from message mfa.v1.ReplaceTotpDeviceResponse
+ */
+export declare type ReplaceTotpDeviceResponse = Message<"mfa.v1.ReplaceTotpDeviceResponse"> & {
+  /**
+   * The new device, pending.
+   *
+   * @generated from field: mfa.v1.TotpDevice device = 1;
+   */
+  device?: TotpDevice | undefined;
+
+  /**
+   * What the app needs.
+   *
+   * @generated from field: mfa.v1.TotpProvisioning provisioning = 2;
+   */
+  provisioning?: TotpProvisioning | undefined;
+
+  /**
+   * When the pending device is forgotten unless a code of it arrives: ten minutes.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.ReplaceTotpDeviceResponse.
+ * Use `create(ReplaceTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const ReplaceTotpDeviceResponseSchema: GenMessage<ReplaceTotpDeviceResponse>;
+
+/**
+ * Tells the service how far a device's clock is off, by two codes in a row.
+ *
+ * @generated from message mfa.v1.ResyncTotpDeviceRequest
+ */
+export declare type ResyncTotpDeviceRequest = Message<"mfa.v1.ResyncTotpDeviceRequest"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * A code of the device.
+   *
+   * @generated from field: string first_code = 2;
+   */
+  firstCode: string;
+
+  /**
+   * The code that follows it.
+   *
+   * @generated from field: string second_code = 3;
+   */
+  secondCode: string;
+};
+
+/**
+ * Describes the message mfa.v1.ResyncTotpDeviceRequest.
+ * Use `create(ResyncTotpDeviceRequestSchema)` to create a new message.
+ */
+export declare const ResyncTotpDeviceRequestSchema: GenMessage<ResyncTotpDeviceRequest>;
+
+/**
+ * The device, in step again. Both codes are spent.
+ *
+ * @generated from message mfa.v1.ResyncTotpDeviceResponse
+ */
+export declare type ResyncTotpDeviceResponse = Message<"mfa.v1.ResyncTotpDeviceResponse"> & {
+  /**
+   * The device, with its new drift.
+   *
+   * @generated from field: mfa.v1.TotpDevice device = 1;
+   */
+  device?: TotpDevice | undefined;
+
+  /**
+   * By how much the drift changed; whole periods.
+   *
+   * @generated from field: google.protobuf.Duration correction = 2;
+   */
+  correction?: Duration | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.ResyncTotpDeviceResponse.
+ * Use `create(ResyncTotpDeviceResponseSchema)` to create a new message.
+ */
+export declare const ResyncTotpDeviceResponseSchema: GenMessage<ResyncTotpDeviceResponse>;
+
+/**
+ * Disables all of the caller's devices.
+ *
+ * @generated from message mfa.v1.DisableTotpRequest
+ */
+export declare type DisableTotpRequest = Message<"mfa.v1.DisableTotpRequest"> & {
+  /**
+   * Whether the user knows that this may leave them without any factor. Without it the last one
+   * is refused with LAST_FACTOR; where policy requires a factor it does not help.
+   *
+   * @generated from field: bool confirm_last_factor = 1;
+   */
+  confirmLastFactor: boolean;
+};
+
+/**
+ * Describes the message mfa.v1.DisableTotpRequest.
+ * Use `create(DisableTotpRequestSchema)` to create a new message.
+ */
+export declare const DisableTotpRequestSchema: GenMessage<DisableTotpRequest>;
+
+/**
+ * The devices are kept, disabled.
+ *
+ * @generated from message mfa.v1.DisableTotpResponse
+ */
+export declare type DisableTotpResponse = Message<"mfa.v1.DisableTotpResponse"> & {
+  /**
+   * How many devices were active before.
+   *
+   * @generated from field: int32 disabled_count = 1;
+   */
+  disabledCount: number;
+};
+
+/**
+ * Describes the message mfa.v1.DisableTotpResponse.
+ * Use `create(DisableTotpResponseSchema)` to create a new message.
+ */
+export declare const DisableTotpResponseSchema: GenMessage<DisableTotpResponse>;
+
+/**
+ * Reads a user's devices for an administrator.
+ *
+ * @generated from message mfa.v1.GetUserTotpRequest
+ */
+export declare type GetUserTotpRequest = Message<"mfa.v1.GetUserTotpRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message mfa.v1.GetUserTotpRequest.
+ * Use `create(GetUserTotpRequestSchema)` to create a new message.
+ */
+export declare const GetUserTotpRequestSchema: GenMessage<GetUserTotpRequest>;
+
+/**
+ * The devices; empty for a user that is not known.
+ *
+ * @generated from message mfa.v1.GetUserTotpResponse
+ */
+export declare type GetUserTotpResponse = Message<"mfa.v1.GetUserTotpResponse"> & {
+  /**
+   * Whether at least one device is active.
+   *
+   * @generated from field: bool enabled = 1;
+   */
+  enabled: boolean;
+
+  /**
+   * All devices of the user, oldest first. Never a secret.
+   *
+   * @generated from field: repeated mfa.v1.TotpDevice devices = 2;
+   */
+  devices: TotpDevice[];
+};
+
+/**
+ * Describes the message mfa.v1.GetUserTotpResponse.
+ * Use `create(GetUserTotpResponseSchema)` to create a new message.
+ */
+export declare const GetUserTotpResponseSchema: GenMessage<GetUserTotpResponse>;
+
+/**
+ * Lists a user's devices for a backend.
+ *
+ * @generated from message mfa.v1.ListUserTotpDevicesRequest
+ */
+export declare type ListUserTotpDevicesRequest = Message<"mfa.v1.ListUserTotpDevicesRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * How many at most; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListUserTotpDevicesRequest.
+ * Use `create(ListUserTotpDevicesRequestSchema)` to create a new message.
+ */
+export declare const ListUserTotpDevicesRequestSchema: GenMessage<ListUserTotpDevicesRequest>;
+
+/**
+ * A page of devices, oldest first; empty for a user that is not known.
+ *
+ * @generated from message mfa.v1.ListUserTotpDevicesResponse
+ */
+export declare type ListUserTotpDevicesResponse = Message<"mfa.v1.ListUserTotpDevicesResponse"> & {
+  /**
+   * The devices. Never a secret.
+   *
+   * @generated from field: repeated mfa.v1.TotpDevice devices = 1;
+   */
+  devices: TotpDevice[];
+
+  /**
+   * Where the next page begins; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListUserTotpDevicesResponse.
+ * Use `create(ListUserTotpDevicesResponseSchema)` to create a new message.
+ */
+export declare const ListUserTotpDevicesResponseSchema: GenMessage<ListUserTotpDevicesResponse>;
+
+/**
+ * Disables all of a user's devices, for a backend.
+ *
+ * @generated from message mfa.v1.DisableUserTotpRequest
+ */
+export declare type DisableUserTotpRequest = Message<"mfa.v1.DisableUserTotpRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * On whose behalf: the id of the person or system behind the call. Defaults to the caller.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * Whether the user knows that this may leave them without any factor. Without it the last one
+   * is refused with LAST_FACTOR; where policy requires a factor it does not help.
+   *
+   * @generated from field: bool confirm_last_factor = 4;
+   */
+  confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.DisableUserTotpRequest.
+ * Use `create(DisableUserTotpRequestSchema)` to create a new message.
+ */
+export declare const DisableUserTotpRequestSchema: GenMessage<DisableUserTotpRequest>;
+
+/**
+ * The devices are kept, disabled.
+ *
+ * @generated from message mfa.v1.DisableUserTotpResponse
+ */
+export declare type DisableUserTotpResponse = Message<"mfa.v1.DisableUserTotpResponse"> & {
+  /**
+   * How many devices were active before; 0 also for a user that is not known.
+   *
+   * @generated from field: int32 disabled_count = 1;
+   */
+  disabledCount: number;
+};
+
+/**
+ * Describes the message mfa.v1.DisableUserTotpResponse.
+ * Use `create(DisableUserTotpResponseSchema)` to create a new message.
+ */
+export declare const DisableUserTotpResponseSchema: GenMessage<DisableUserTotpResponse>;
+
+/**
  * The hash behind a code (RFC 6238 §1.2).
  *
  * @generated from enum mfa.v1.TotpAlgorithm
@@ -544,6 +1209,13 @@ export enum TotpDeviceState {
    * @generated from enum value: TOTP_DEVICE_STATE_DISABLED = 3;
    */
   DISABLED = 3,
+
+  /**
+   * Ended for good: the secret is destroyed, and only the fact is kept until it is deleted.
+   *
+   * @generated from enum value: TOTP_DEVICE_STATE_REVOKED = 4;
+   */
+  REVOKED = 4,
 }
 
 /**

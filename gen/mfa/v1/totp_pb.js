@@ -13,7 +13,7 @@ import { file_mfa_v1_client_context } from "./client_context_pb.js";
  * Describes the file mfa/v1/totp.proto.
  */
 export const file_mfa_v1_totp = /*@__PURE__*/
-  fileDesc("ChFtZmEvdjEvdG90cC5wcm90bxIGbWZhLnYxItcCCgpUb3RwRGV2aWNlEhEKCWRldmljZV9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSJgoFc3RhdGUYAyABKA4yFy5tZmEudjEuVG90cERldmljZVN0YXRlEigKCWFsZ29yaXRobRgEIAEoDjIVLm1mYS52MS5Ub3RwQWxnb3JpdGhtEg4KBmRpZ2l0cxgFIAEoBRIpCgZwZXJpb2QYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X3VzZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJrChBUb3RwUHJvdmlzaW9uaW5nEhMKBnNlY3JldBgBIAEoCUIDgAEBEhgKC290cGF1dGhfdXJpGAIgASgJQgOAAQESEwoGcXJfcG5nGAMgASgMQgOAAQESEwoGcXJfc3ZnGAQgASgJQgOAAQEipwIKGlN0YXJ0VG90cEVucm9sbG1lbnRSZXF1ZXN0EioKDGRpc3BsYXlfbmFtZRgBIAEoCUIUukgRcg8YQDILXlteXHB7Q31dKiQSLAoMYWNjb3VudF9uYW1lGAIgASgJQha6SBNyERiAATIMXlteXHB7Q306XSokEjIKCWFsZ29yaXRobRgDIAEoDjIVLm1mYS52MS5Ub3RwQWxnb3JpdGhtQgi6SAWCAQIQARIbCgZkaWdpdHMYBCABKAVCC7pICBoGMAAwBjAIEj0KBnBlcmlvZBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkISukgPqgEMOgIIDzoCCB46Agg8Eh8KCnJlcXVlc3RfaWQYBiABKAlCC7pICNgBAXIDsAEBIqIBChtTdGFydFRvdHBFbnJvbGxtZW50UmVzcG9uc2USIgoGZGV2aWNlGAEgASgLMhIubWZhLnYxLlRvdHBEZXZpY2USLgoMcHJvdmlzaW9uaW5nGAIgASgLMhgubWZhLnYxLlRvdHBQcm92aXNpb25pbmcSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKG0ZpbmlzaFRvdHBFbnJvbGxtZW50UmVxdWVzdBIeCglkZXZpY2VfaWQYASABKAlCC7pICNgBAXIDsAEBEi0KBGNvZGUYAiABKAlCH4ABAbpIGXIXMhVeKFswLTldezZ9fFswLTldezh9KSQiQgocRmluaXNoVG90cEVucm9sbG1lbnRSZXNwb25zZRIiCgZkZXZpY2UYASABKAsyEi5tZmEudjEuVG90cERldmljZSJVChZMaXN0VG90cERldmljZXNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY+gEoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABCJXChdMaXN0VG90cERldmljZXNSZXNwb25zZRIjCgdkZXZpY2VzGAEgAygLMhIubWZhLnYxLlRvdHBEZXZpY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjMKFEdldFRvdHBEZXZpY2VSZXF1ZXN0EhsKCWRldmljZV9pZBgBIAEoCUIIukgFcgOwAQEiOwoVR2V0VG90cERldmljZVJlc3BvbnNlEiIKBmRldmljZRgBIAEoCzISLm1mYS52MS5Ub3RwRGV2aWNlIkYKFVZlcmlmeVRvdHBDb2RlUmVxdWVzdBItCgRjb2RlGAEgASgJQh+AAQG6SBlyFzIVXihbMC05XXs2fXxbMC05XXs4fSkkIlwKFlZlcmlmeVRvdHBDb2RlUmVzcG9uc2USEQoJZGV2aWNlX2lkGAEgASgJEi8KC3ZlcmlmeV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKOAQoZVmVyaWZ5VXNlclRvdHBDb2RlUmVxdWVzdBIbCgd1c2VyX2lkGAEgASgJQgq6SAdyBSABKP8BEi0KBGNvZGUYAiABKAlCH4ABAbpIGXIXMhVeKFswLTldezZ9fFswLTldezh9KSQSJQoGY2xpZW50GAMgASgLMhUubWZhLnYxLkNsaWVudENvbnRleHQiYAoaVmVyaWZ5VXNlclRvdHBDb2RlUmVzcG9uc2USEQoJZGV2aWNlX2lkGAEgASgJEi8KC3ZlcmlmeV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCp+Cg1Ub3RwQWxnb3JpdGhtEh4KGlRPVFBfQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASFwoTVE9UUF9BTEdPUklUSE1fU0hBMRABEhkKFVRPVFBfQUxHT1JJVEhNX1NIQTI1NhACEhkKFVRPVFBfQUxHT1JJVEhNX1NIQTUxMhADKpEBCg9Ub3RwRGV2aWNlU3RhdGUSIQodVE9UUF9ERVZJQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIdChlUT1RQX0RFVklDRV9TVEFURV9QRU5ESU5HEAESHAoYVE9UUF9ERVZJQ0VfU1RBVEVfQUNUSVZFEAISHgoaVE9UUF9ERVZJQ0VfU1RBVEVfRElTQUJMRUQQA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_mfa_v1_client_context]);
+  fileDesc("ChFtZmEvdjEvdG90cC5wcm90bxIGbWZhLnYxIqMDCgpUb3RwRGV2aWNlEhEKCWRldmljZV9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSJgoFc3RhdGUYAyABKA4yFy5tZmEudjEuVG90cERldmljZVN0YXRlEigKCWFsZ29yaXRobRgEIAEoDjIVLm1mYS52MS5Ub3RwQWxnb3JpdGhtEg4KBmRpZ2l0cxgFIAEoBRIpCgZwZXJpb2QYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X3VzZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgVkcmlmdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdwcmltYXJ5GAsgASgIEg8KB3ZlcnNpb24YDCABKAMiawoQVG90cFByb3Zpc2lvbmluZxITCgZzZWNyZXQYASABKAlCA4ABARIYCgtvdHBhdXRoX3VyaRgCIAEoCUIDgAEBEhMKBnFyX3BuZxgDIAEoDEIDgAEBEhMKBnFyX3N2ZxgEIAEoCUIDgAEBIqcCChpTdGFydFRvdHBFbnJvbGxtZW50UmVxdWVzdBIqCgxkaXNwbGF5X25hbWUYASABKAlCFLpIEXIPGEAyC15bXlxwe0N9XSokEiwKDGFjY291bnRfbmFtZRgCIAEoCUIWukgTchEYgAEyDF5bXlxwe0N9Ol0qJBIyCglhbGdvcml0aG0YAyABKA4yFS5tZmEudjEuVG90cEFsZ29yaXRobUIIukgFggECEAESGwoGZGlnaXRzGAQgASgFQgu6SAgaBjAAMAYwCBI9CgZwZXJpb2QYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CErpID6oBDDoCCA86AggeOgIIPBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASKiAQobU3RhcnRUb3RwRW5yb2xsbWVudFJlc3BvbnNlEiIKBmRldmljZRgBIAEoCzISLm1mYS52MS5Ub3RwRGV2aWNlEi4KDHByb3Zpc2lvbmluZxgCIAEoCzIYLm1mYS52MS5Ub3RwUHJvdmlzaW9uaW5nEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKqAQobRmluaXNoVG90cEVucm9sbG1lbnRSZXF1ZXN0Eh4KCWRldmljZV9pZBgBIAEoCUILukgI2AEBcgOwAQESLQoEY29kZRgCIAEoCUIfgAEBukgZchcyFV4oWzAtOV17Nn18WzAtOV17OH0pJBIdChVhY2NlcHRfYXBwX3BhcmFtZXRlcnMYAyABKAgSHQoVZ2VuZXJhdGVfYmFja3VwX2NvZGVzGAQgASgIIpUBChxGaW5pc2hUb3RwRW5yb2xsbWVudFJlc3BvbnNlEiIKBmRldmljZRgBIAEoCzISLm1mYS52MS5Ub3RwRGV2aWNlEhoKEnJlcGxhY2VkX2RldmljZV9pZBgCIAEoCRIZCgxiYWNrdXBfY29kZXMYAyADKAlCA4ABARIaChJiYWNrdXBfY29kZV9zZXRfaWQYBCABKAkiVQoWTGlzdFRvdHBEZXZpY2VzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPoBKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiVwoXTGlzdFRvdHBEZXZpY2VzUmVzcG9uc2USIwoHZGV2aWNlcxgBIAMoCzISLm1mYS52MS5Ub3RwRGV2aWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIzChRHZXRUb3RwRGV2aWNlUmVxdWVzdBIbCglkZXZpY2VfaWQYASABKAlCCLpIBXIDsAEBIjsKFUdldFRvdHBEZXZpY2VSZXNwb25zZRIiCgZkZXZpY2UYASABKAsyEi5tZmEudjEuVG90cERldmljZSJGChVWZXJpZnlUb3RwQ29kZVJlcXVlc3QSLQoEY29kZRgBIAEoCUIfgAEBukgZchcyFV4oWzAtOV17Nn18WzAtOV17OH0pJCJcChZWZXJpZnlUb3RwQ29kZVJlc3BvbnNlEhEKCWRldmljZV9pZBgBIAEoCRIvCgt2ZXJpZnlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijgEKGVZlcmlmeVVzZXJUb3RwQ29kZVJlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUgASj/ARItCgRjb2RlGAIgASgJQh+AAQG6SBlyFzIVXihbMC05XXs2fXxbMC05XXs4fSkkEiUKBmNsaWVudBgDIAEoCzIVLm1mYS52MS5DbGllbnRDb250ZXh0ImAKGlZlcmlmeVVzZXJUb3RwQ29kZVJlc3BvbnNlEhEKCWRldmljZV9pZBgBIAEoCRIvCgt2ZXJpZnlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilAEKF1VwZGF0ZVRvdHBEZXZpY2VSZXF1ZXN0EhsKCWRldmljZV9pZBgBIAEoCUIIukgFcgOwAQESMQoMZGlzcGxheV9uYW1lGAIgASgJQha6SBNyERABGEAyC15bXlxwe0N9XSokSACIAQESGAoHdmVyc2lvbhgDIAEoA0IHukgEIgIoAUIPCg1fZGlzcGxheV9uYW1lIj4KGFVwZGF0ZVRvdHBEZXZpY2VSZXNwb25zZRIiCgZkZXZpY2UYASABKAsyEi5tZmEudjEuVG90cERldmljZSI2ChdFbmFibGVUb3RwRGV2aWNlUmVxdWVzdBIbCglkZXZpY2VfaWQYASABKAlCCLpIBXIDsAEBIj4KGEVuYWJsZVRvdHBEZXZpY2VSZXNwb25zZRIiCgZkZXZpY2UYASABKAsyEi5tZmEudjEuVG90cERldmljZSJUChhEaXNhYmxlVG90cERldmljZVJlcXVlc3QSGwoJZGV2aWNlX2lkGAEgASgJQgi6SAVyA7ABARIbChNjb25maXJtX2xhc3RfZmFjdG9yGAIgASgIIj8KGURpc2FibGVUb3RwRGV2aWNlUmVzcG9uc2USIgoGZGV2aWNlGAEgASgLMhIubWZhLnYxLlRvdHBEZXZpY2UiUwoXUmV2b2tlVG90cERldmljZVJlcXVlc3QSGwoJZGV2aWNlX2lkGAEgASgJQgi6SAVyA7ABARIbChNjb25maXJtX2xhc3RfZmFjdG9yGAIgASgIIj4KGFJldm9rZVRvdHBEZXZpY2VSZXNwb25zZRIiCgZkZXZpY2UYASABKAsyEi5tZmEudjEuVG90cERldmljZSJTChdEZWxldGVUb3RwRGV2aWNlUmVxdWVzdBIbCglkZXZpY2VfaWQYASABKAlCCLpIBXIDsAEBEhsKE2NvbmZpcm1fbGFzdF9mYWN0b3IYAiABKAgiGgoYRGVsZXRlVG90cERldmljZVJlc3BvbnNlIsICChhSZXBsYWNlVG90cERldmljZVJlcXVlc3QSGwoJZGV2aWNlX2lkGAEgASgJQgi6SAVyA7ABARIqCgxkaXNwbGF5X25hbWUYAiABKAlCFLpIEXIPGEAyC15bXlxwe0N9XSokEiwKDGFjY291bnRfbmFtZRgDIAEoCUIWukgTchEYgAEyDF5bXlxwe0N9Ol0qJBIyCglhbGdvcml0aG0YBCABKA4yFS5tZmEudjEuVG90cEFsZ29yaXRobUIIukgFggECEAESGwoGZGlnaXRzGAUgASgFQgu6SAgaBjAAMAYwCBI9CgZwZXJpb2QYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CErpID6oBDDoCCA86AggeOgIIPBIfCgpyZXF1ZXN0X2lkGAcgASgJQgu6SAjYAQFyA7ABASKgAQoZUmVwbGFjZVRvdHBEZXZpY2VSZXNwb25zZRIiCgZkZXZpY2UYASABKAsyEi5tZmEudjEuVG90cERldmljZRIuCgxwcm92aXNpb25pbmcYAiABKAsyGC5tZmEudjEuVG90cFByb3Zpc2lvbmluZxIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAioQEKF1Jlc3luY1RvdHBEZXZpY2VSZXF1ZXN0EhsKCWRldmljZV9pZBgBIAEoCUIIukgFcgOwAQESMwoKZmlyc3RfY29kZRgCIAEoCUIfgAEBukgZchcyFV4oWzAtOV17Nn18WzAtOV17OH0pJBI0CgtzZWNvbmRfY29kZRgDIAEoCUIfgAEBukgZchcyFV4oWzAtOV17Nn18WzAtOV17OH0pJCJtChhSZXN5bmNUb3RwRGV2aWNlUmVzcG9uc2USIgoGZGV2aWNlGAEgASgLMhIubWZhLnYxLlRvdHBEZXZpY2USLQoKY29ycmVjdGlvbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIxChJEaXNhYmxlVG90cFJlcXVlc3QSGwoTY29uZmlybV9sYXN0X2ZhY3RvchgBIAEoCCItChNEaXNhYmxlVG90cFJlc3BvbnNlEhYKDmRpc2FibGVkX2NvdW50GAEgASgFIjEKEkdldFVzZXJUb3RwUmVxdWVzdBIbCgd1c2VyX2lkGAEgASgJQgq6SAdyBSABKP8BIksKE0dldFVzZXJUb3RwUmVzcG9uc2USDwoHZW5hYmxlZBgBIAEoCBIjCgdkZXZpY2VzGAIgAygLMhIubWZhLnYxLlRvdHBEZXZpY2UidgoaTGlzdFVzZXJUb3RwRGV2aWNlc1JlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUgASj/ARIdCglwYWdlX3NpemUYAiABKAVCCrpIBxoFGPoBKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAQiWwobTGlzdFVzZXJUb3RwRGV2aWNlc1Jlc3BvbnNlEiMKB2RldmljZXMYASADKAsyEi5tZmEudjEuVG90cERldmljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiyAEKFkRpc2FibGVVc2VyVG90cFJlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUgASj/ARInCgZyZWFzb24YAiABKAlCF7pIFHISEAEYgAIyC15bXlxwe0N9XSokEiQKBWFjdG9yGAMgASgJQhW6SBJyEBj/ATILXlteXHB7Q31dKiQSGwoTY29uZmlybV9sYXN0X2ZhY3RvchgEIAEoCBIlCgZjbGllbnQYBSABKAsyFS5tZmEudjEuQ2xpZW50Q29udGV4dCIxChdEaXNhYmxlVXNlclRvdHBSZXNwb25zZRIWCg5kaXNhYmxlZF9jb3VudBgBIAEoBSp+Cg1Ub3RwQWxnb3JpdGhtEh4KGlRPVFBfQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASFwoTVE9UUF9BTEdPUklUSE1fU0hBMRABEhkKFVRPVFBfQUxHT1JJVEhNX1NIQTI1NhACEhkKFVRPVFBfQUxHT1JJVEhNX1NIQTUxMhADKrABCg9Ub3RwRGV2aWNlU3RhdGUSIQodVE9UUF9ERVZJQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIdChlUT1RQX0RFVklDRV9TVEFURV9QRU5ESU5HEAESHAoYVE9UUF9ERVZJQ0VfU1RBVEVfQUNUSVZFEAISHgoaVE9UUF9ERVZJQ0VfU1RBVEVfRElTQUJMRUQQAxIdChlUT1RQX0RFVklDRV9TVEFURV9SRVZPS0VEEARiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_mfa_v1_client_context]);
 
 /**
  * Describes the message mfa.v1.TotpDevice.
@@ -112,6 +112,160 @@ export const VerifyUserTotpCodeRequestSchema = /*@__PURE__*/
  */
 export const VerifyUserTotpCodeResponseSchema = /*@__PURE__*/
   messageDesc(file_mfa_v1_totp, 13);
+
+/**
+ * Describes the message mfa.v1.UpdateTotpDeviceRequest.
+ * Use `create(UpdateTotpDeviceRequestSchema)` to create a new message.
+ */
+export const UpdateTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 14);
+
+/**
+ * Describes the message mfa.v1.UpdateTotpDeviceResponse.
+ * Use `create(UpdateTotpDeviceResponseSchema)` to create a new message.
+ */
+export const UpdateTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 15);
+
+/**
+ * Describes the message mfa.v1.EnableTotpDeviceRequest.
+ * Use `create(EnableTotpDeviceRequestSchema)` to create a new message.
+ */
+export const EnableTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 16);
+
+/**
+ * Describes the message mfa.v1.EnableTotpDeviceResponse.
+ * Use `create(EnableTotpDeviceResponseSchema)` to create a new message.
+ */
+export const EnableTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 17);
+
+/**
+ * Describes the message mfa.v1.DisableTotpDeviceRequest.
+ * Use `create(DisableTotpDeviceRequestSchema)` to create a new message.
+ */
+export const DisableTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 18);
+
+/**
+ * Describes the message mfa.v1.DisableTotpDeviceResponse.
+ * Use `create(DisableTotpDeviceResponseSchema)` to create a new message.
+ */
+export const DisableTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 19);
+
+/**
+ * Describes the message mfa.v1.RevokeTotpDeviceRequest.
+ * Use `create(RevokeTotpDeviceRequestSchema)` to create a new message.
+ */
+export const RevokeTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 20);
+
+/**
+ * Describes the message mfa.v1.RevokeTotpDeviceResponse.
+ * Use `create(RevokeTotpDeviceResponseSchema)` to create a new message.
+ */
+export const RevokeTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 21);
+
+/**
+ * Describes the message mfa.v1.DeleteTotpDeviceRequest.
+ * Use `create(DeleteTotpDeviceRequestSchema)` to create a new message.
+ */
+export const DeleteTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 22);
+
+/**
+ * Describes the message mfa.v1.DeleteTotpDeviceResponse.
+ * Use `create(DeleteTotpDeviceResponseSchema)` to create a new message.
+ */
+export const DeleteTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 23);
+
+/**
+ * Describes the message mfa.v1.ReplaceTotpDeviceRequest.
+ * Use `create(ReplaceTotpDeviceRequestSchema)` to create a new message.
+ */
+export const ReplaceTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 24);
+
+/**
+ * Describes the message mfa.v1.ReplaceTotpDeviceResponse.
+ * Use `create(ReplaceTotpDeviceResponseSchema)` to create a new message.
+ */
+export const ReplaceTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 25);
+
+/**
+ * Describes the message mfa.v1.ResyncTotpDeviceRequest.
+ * Use `create(ResyncTotpDeviceRequestSchema)` to create a new message.
+ */
+export const ResyncTotpDeviceRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 26);
+
+/**
+ * Describes the message mfa.v1.ResyncTotpDeviceResponse.
+ * Use `create(ResyncTotpDeviceResponseSchema)` to create a new message.
+ */
+export const ResyncTotpDeviceResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 27);
+
+/**
+ * Describes the message mfa.v1.DisableTotpRequest.
+ * Use `create(DisableTotpRequestSchema)` to create a new message.
+ */
+export const DisableTotpRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 28);
+
+/**
+ * Describes the message mfa.v1.DisableTotpResponse.
+ * Use `create(DisableTotpResponseSchema)` to create a new message.
+ */
+export const DisableTotpResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 29);
+
+/**
+ * Describes the message mfa.v1.GetUserTotpRequest.
+ * Use `create(GetUserTotpRequestSchema)` to create a new message.
+ */
+export const GetUserTotpRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 30);
+
+/**
+ * Describes the message mfa.v1.GetUserTotpResponse.
+ * Use `create(GetUserTotpResponseSchema)` to create a new message.
+ */
+export const GetUserTotpResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 31);
+
+/**
+ * Describes the message mfa.v1.ListUserTotpDevicesRequest.
+ * Use `create(ListUserTotpDevicesRequestSchema)` to create a new message.
+ */
+export const ListUserTotpDevicesRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 32);
+
+/**
+ * Describes the message mfa.v1.ListUserTotpDevicesResponse.
+ * Use `create(ListUserTotpDevicesResponseSchema)` to create a new message.
+ */
+export const ListUserTotpDevicesResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 33);
+
+/**
+ * Describes the message mfa.v1.DisableUserTotpRequest.
+ * Use `create(DisableUserTotpRequestSchema)` to create a new message.
+ */
+export const DisableUserTotpRequestSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 34);
+
+/**
+ * Describes the message mfa.v1.DisableUserTotpResponse.
+ * Use `create(DisableUserTotpResponseSchema)` to create a new message.
+ */
+export const DisableUserTotpResponseSchema = /*@__PURE__*/
+  messageDesc(file_mfa_v1_totp, 35);
 
 /**
  * Describes the enum mfa.v1.TotpAlgorithm.

@@ -1,0 +1,75 @@
+import { status } from "@grpc/grpc-js";
+import { describe, expect, test } from "vitest";
+import { enrolApp } from "../support/authenticator.ts";
+import { failure } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+const MINUTE = 60_000;
+
+const sensitive = (service: ServiceUnderTest, token: string, deviceId: string) => ({
+  start: () => service.mfa.startTotpEnrollment({}, token),
+  finish: () => service.mfa.finishTotpEnrollment({ code: "123456" }, token),
+  list: () => service.mfa.listTotpDevices({}, token),
+  get: () => service.mfa.getTotpDevice({ deviceId }, token),
+});
+
+describe.each(engines)("step-up on $name", (engine) => {
+  test("a user with a factor and a token from before it may only complete MFA", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    for (const call of Object.values(sensitive(service, app.token, app.deviceId))) {
+      const refused = await failure(call());
+      expect(refused).toMatchObject({
+        code: status.UNAUTHENTICATED,
+        reason: "INSUFFICIENT_USER_AUTHENTICATION",
+        metadata: { acr_values: "aal2" },
+      });
+    }
+    await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
+    const { devices } = await service.mfa.listTotpDevices({}, await service.user("ann", "aal2"));
+    expect(devices).toHaveLength(1);
+  });
+
+  test("a first enrolment needs a first factor not older than five minutes", async () => {
+    const service = await serviceForTest(engine);
+    const token = await service.user("ann");
+    service.pass(5 * MINUTE + 1000);
+    const refused = await failure(service.mfa.startTotpEnrollment({}, token));
+    expect(refused).toMatchObject({
+      code: status.UNAUTHENTICATED,
+      reason: "INSUFFICIENT_USER_AUTHENTICATION",
+      metadata: { acr_values: "aal1", max_age: "300" },
+    });
+    await service.mfa.startTotpEnrollment({}, await service.user("ann"));
+  });
+
+  test("a second device needs a second factor not older than five minutes", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const token = await service.user("ann", "aal2");
+    service.pass(5 * MINUTE + 1000);
+    const refused = await failure(service.mfa.startTotpEnrollment({}, token));
+    expect(refused).toMatchObject({ metadata: { acr_values: "aal2", max_age: "300" } });
+    await service.mfa.startTotpEnrollment({}, await service.user("ann", "aal2"));
+  });
+
+  test("a pending device does not count as a factor", async () => {
+    const service = await serviceForTest(engine);
+    const token = await service.user("ann");
+    await service.mfa.startTotpEnrollment({}, token);
+    await expect(service.mfa.listTotpDevices({}, token)).resolves.toBeDefined();
+  });
+
+  test("tokens of one kind are not accepted as another, nor without the scope", async () => {
+    const service = await serviceForTest(engine);
+    const [user, backend] = [await service.user("ann", "aal2"), await service.backend("mfa.verify")];
+    const request = { userId: "ann", code: "123456" };
+    for (const token of [user, await service.backend("mfa.other"), await service.backend("")]) {
+      const refused = await failure(service.internal.verifyUserTotpCode(request, token));
+      expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ACCESS_DENIED" });
+    }
+    const refused = await failure(service.mfa.listTotpDevices({}, backend));
+    expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ACCESS_DENIED" });
+  });
+});
