@@ -278,9 +278,12 @@ describe("the house", () => {
 
 describe("the rules notice", () => {
   const cases = rules.flatMap(({ sentence, offenders, broken }) =>
-    broken.map((files) => ({ sentence, offenders, files, shown: Object.values(files).join(" ").slice(0, 60) })),
+    broken.map((files) => {
+      const [path, text = ""] = Object.entries(files)[0] ?? [];
+      return { sentence, offenders, files, shown: `${path}: ${text.replaceAll(/\s+/g, " ").slice(0, 60)}` };
+    }),
   );
-  it.each(cases)("$shown", ({ offenders, files }) => {
+  it.each(cases)("not that $sentence: $shown", ({ offenders, files }) => {
     const parsed = Object.entries(files).map(([path, text]) => parseSource(path, text));
     expect(offenders(parsed)).not.toEqual([]);
   });

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { migratePostgres } from "./migrate.ts";
-import { assertDefined, driverError, type Prepared, preparer, rowsOf } from "./prepare.ts";
-import { type Queries, type Statement, type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
-import { type Execute, type UnitOptions, unitRules } from "./unit.ts";
+import { executing, transaction, translate, withClient } from "./postgres-client.ts";
+import { type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
+import { type UnitOptions, unitRules } from "./unit.ts";
 
 /** Where a PostgreSQL store is and how much it may use. */
 export interface PostgresOptions extends UnitOptions {
@@ -51,104 +50,6 @@ function createPool(url: string, { poolSize = 16, connectTimeoutMs = 3_000 }: Po
   pool.on("error", () => {});
   pool.on("connect", (client) => client.on("error", () => {}));
   return pool;
-}
-
-/** Serialization failures and deadlocks: the same unit may succeed when run again. */
-const LOST = new Set(["40001", "40P01"]);
-/** SQLSTATE classes of a server or connection in trouble, our own time limits, and Node's network errors. */
-const OUTAGES = /^(08|53|57P|57014|25P03|55P03|58|XX|E(?!RR_))/;
-/** The same from `pg` itself, which gives no codes. */
-const PG_OUTAGES = /timeout|Connection terminated|not queryable/i;
-
-function translate(thrown: unknown, reading: boolean): unknown {
-  const error = driverError(thrown);
-  if (!(error instanceof Error)) return error;
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  if (LOST.has(code)) return new StoreConflict("Lost against concurrent units", { cause: error });
-  // A write that finds itself on a standby came too early after a failover; a read that writes is our own mistake.
-  const isStandby = code === "25006" && !reading;
-  if (isStandby || (code ? OUTAGES.test(code) : PG_OUTAGES.test(error.message))) {
-    return new StoreUnavailable("PostgreSQL failed", { cause: error });
-  }
-  // `detail` quotes the row, which may hold a secret, and loggers print it.
-  if (error instanceof pg.DatabaseError) error.detail = undefined;
-  return error;
-}
-
-type Prepare = <P, R>(statement: Statement<P, R>) => Prepared;
-const preparers = new WeakMap<pg.PoolClient, Prepare>();
-
-/** Statements are prepared on the client itself: prepared on the pool they would run outside the transaction. */
-function preparing(client: pg.PoolClient): Prepare {
-  let prepare = preparers.get(client);
-  if (!prepare) {
-    prepare = preparer("postgres", drizzle(client) as Queries);
-    preparers.set(client, prepare);
-  }
-  return prepare;
-}
-
-/** Runs one query at a time, as `pg` demands of a client, even when a unit asks for several at once. */
-function executing(client: pg.PoolClient, reading: boolean): { execute: Execute; settled: () => Promise<unknown> } {
-  const prepare = preparing(client);
-  let last: Promise<unknown> = Promise.resolve();
-  const execute: Execute = (statement, params) => {
-    const rows = last.then(async () => {
-      assertDefined(params);
-      try {
-        return rowsOf<never>(await prepare(statement).execute(params));
-      } catch (error) {
-        throw translate(error, reading);
-      }
-    });
-    last = rows.catch(() => {});
-    return rows;
-  };
-  return { execute, settled: () => last };
-}
-
-async function query(client: pg.PoolClient, text: string, reading: boolean): Promise<string> {
-  try {
-    return (await client.query(text)).command;
-  } catch (error) {
-    throw translate(error, reading);
-  }
-}
-
-/** Lends a client to `work`; one that failed it, or may be in an unknown state, is not lent again. */
-async function withClient<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  let client: pg.PoolClient;
-  try {
-    client = await pool.connect();
-  } catch (cause) {
-    throw new StoreUnavailable("No connection to PostgreSQL", { cause });
-  }
-  let broken: Error | undefined;
-  try {
-    return await work(client);
-  } catch (error) {
-    if (error instanceof StoreUnavailable) broken = error;
-    throw error;
-  } finally {
-    client.release(broken);
-  }
-}
-
-/** Runs `work` between BEGIN and COMMIT. Not drizzle's `transaction`: a failed BEGIN there leaks its client. */
-async function transaction<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {
-  await query(client, "BEGIN", false);
-  let result: T;
-  try {
-    result = await work();
-  } catch (error) {
-    // A broken client is thrown away, and its transaction with it; a query on it would only wait for another time limit.
-    if (!(error instanceof StoreUnavailable)) await query(client, "ROLLBACK", false);
-    throw error;
-  }
-  const command = await query(client, "COMMIT", false);
-  // PostgreSQL answers the COMMIT of a failed transaction politely, with a rollback.
-  if (command !== "COMMIT") throw new StoreUnavailable(`PostgreSQL answered COMMIT with ${command}`);
-  return result;
 }
 
 async function prepareDatabase({ url, migrations, connectTimeoutMs = 3_000 }: PostgresOptions): Promise<void> {

@@ -13,16 +13,16 @@ function closure(files: Iterable<DescFile>): Set<DescFile> {
   return found;
 }
 
-/** Every descriptor reachable from some services, findable by file name, by symbol and by extension number. */
+/** Every descriptor reachable from some services and further files, findable by file name, by symbol and by extension number. */
 export class DescriptorIndex {
   readonly services: readonly string[];
   readonly #files = new Map<string, DescFile>();
   readonly #symbols = new Map<string, DescFile>();
   readonly #extensions = new Map<string, Map<number, DescFile>>();
 
-  constructor(services: readonly DescService[]) {
+  constructor(services: readonly DescService[], files: readonly DescFile[] = []) {
     this.services = services.map((service) => service.typeName).sort();
-    for (const file of closure(services.map((service) => service.file))) this.#addFile(file);
+    for (const file of closure([...services.map((service) => service.file), ...files])) this.#addFile(file);
   }
 
   byName(name: string): DescFile | undefined {

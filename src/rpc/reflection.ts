@@ -1,6 +1,7 @@
 import type { DescFile, DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.js";
 import {
   type ServerReflectionRequest,
   type ServerReflectionResponseSchema,
@@ -49,7 +50,8 @@ export function createReflection(services: readonly DescService[]): {
   v1: ServiceImpl<typeof V1>;
   v1alpha: ServiceImpl<typeof V1Alpha>;
 } {
-  const index = new DescriptorIndex([...services, V1, V1Alpha]);
+  // Errors carry these inside an Any: with them a generic client can print the reason.
+  const index = new DescriptorIndex([...services, V1, V1Alpha], [file_google_rpc_error_details]);
   async function* info(requests: AsyncIterable<ServerReflectionRequest>) {
     const sent = new Set<string>();
     for await (const request of requests) {

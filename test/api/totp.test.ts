@@ -186,7 +186,11 @@ describe.each(engines)("TOTP on $name", (engine) => {
       await service.mfa.finishTotpEnrollment({ code }, token);
     }
     const refused = await failure(service.mfa.startTotpEnrollment({}, await service.user("ann", "aal2")));
-    expect(refused).toMatchObject({ code: status.FAILED_PRECONDITION, reason: "LIMIT_REACHED", metadata: { limit: "5" } });
+    expect(refused).toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      reason: "LIMIT_REACHED",
+      metadata: { limit: "5" },
+    });
   });
 
   test("a code of any of several devices is accepted, and the reply says which", async () => {
@@ -266,7 +270,12 @@ describe.each(engines)("TOTP on $name", (engine) => {
       const refused = await failure(service.internal.verifyUserTotpCode({ userId, code: await app.code() }, backend));
       expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "CODE_REJECTED" });
     }
-    const elsewhere = await service.mint({ audience: "mfa-internal", subject: "shop", scope: "mfa.verify", tenant: "b" });
+    const elsewhere = await service.mint({
+      audience: "mfa-internal",
+      subject: "shop",
+      scope: "mfa.verify",
+      tenant: "b",
+    });
     const foreign = await failure(
       service.internal.verifyUserTotpCode({ userId: "ann", code: await app.code() }, elsewhere),
     );

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+import { auditEntries } from "../../src/audit/audit-entries.table.ts";
+import { type Building, type Store, statement } from "../../src/db/store.ts";
+import { events } from "../../src/events/events.table.ts";
+import { users } from "../../src/users/users.table.ts";
+import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { failure } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { serviceForTest } from "../support/service.ts";
+
+type None = Record<never, never>;
+
+const select = {
+  events: statement((s: Building<None>) => {
+    const t = s.table(events);
+    return s.db.select().from(t).orderBy(t.eventId);
+  }),
+  audit: statement((s: Building<None>) => {
+    const t = s.table(auditEntries);
+    return s.db.select().from(t).orderBy(t.entryId);
+  }),
+  users: statement((s: Building<None>) => s.db.select().from(s.table(users))),
+};
+
+const rows = (store: Store) =>
+  store.read(async (tx) => ({
+    events: (await tx.run(select.events, {})).map((row) => row.type),
+    audit: await tx.run(select.audit, {}),
+    users: await tx.run(select.users, {}),
+  }));
+
+describe.each(engines)("records on $name", (engine) => {
+  test("an enrolment leaves audit entries, an event and a new epoch", async () => {
+    const service = await serviceForTest(engine);
+    const { deviceId } = await enrolApp(service, "ann");
+    const { audit, events, users } = await rows(service.store);
+    expect(audit.map(({ action, targetId }) => ({ action, targetId }))).toEqual([
+      { action: "totp.enrollment_started", targetId: deviceId },
+      { action: "totp.enrolled", targetId: deviceId },
+    ]);
+    expect(audit[1]).toMatchObject({ tenantId: "dev", userId: "ann", actorType: "USER", actorId: "ann" });
+    expect(audit[1]?.rpc).toBe("mfa.v1.MfaService/FinishTotpEnrollment");
+    expect(events).toEqual(["totp.enrolled", "totp.verified"]);
+    expect(users).toMatchObject([{ userId: "ann", mfaEpoch: 1 }]);
+  });
+
+  test("only the events tell a wrong code from a used one, and say when the lock came", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    const [code, wrong] = [await app.code(), await wrongCode(app)];
+    await service.mfa.verifyTotpCode({ code }, app.token);
+    await failure(service.mfa.verifyTotpCode({ code }, app.token));
+    for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code: wrong }, app.token));
+    const { events } = await rows(service.store);
+    expect(events.slice(2)).toEqual([
+      "totp.verified",
+      "totp.replayed",
+      ...Array(4).fill("totp.rejected"),
+      "mfa.locked",
+    ]);
+  });
+
+  test("no secret and no code is in any log line, and none in a row but sealed", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    const code = await app.code();
+    await service.mfa.verifyTotpCode({ code }, app.token);
+    await failure(service.mfa.verifyTotpCode({ code }, app.token));
+    const kept = JSON.stringify([service.log, await rows(service.store)]);
+    for (const secret of [app.secret, code, app.token]) expect(kept).not.toContain(secret);
+  });
+});

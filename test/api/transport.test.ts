@@ -1,0 +1,193 @@
+import { once } from "node:events";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { eq } from "drizzle-orm";
+import { describe, expect, onTestFinished, test } from "vitest";
+import {
+  Health,
+  HealthCheckRequestSchema,
+  HealthCheckResponseSchema,
+  HealthCheckResponse_ServingStatus as Status,
+} from "../../gen/grpc/health/v1/health_pb.js";
+import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
+import { type Building, statement } from "../../src/db/store.ts";
+import { events } from "../../src/events/events.table.ts";
+import { enrolApp } from "../support/authenticator.ts";
+import { CallFailed, failure, grpcClient } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { serviceForTest } from "../support/service.ts";
+
+const [sqlite] = engines as [(typeof engines)[number]];
+
+/** Sends bytes as they are and answers how the call ended. */
+function sendRaw(port: number, method: string, body: Buffer, token?: string): Promise<CallFailed> {
+  const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  onTestFinished(() => channel.close());
+  const metadata = new Metadata();
+  if (token) metadata.set("authorization", `Bearer ${token}`);
+  const bytes = (buffer: Buffer) => buffer;
+  return new Promise((resolve, reject) => {
+    channel.makeUnaryRequest(method, bytes, bytes, body, metadata, (error: ServiceError | null) =>
+      error ? resolve(new CallFailed(error)) : reject(new Error("the call was expected to fail")),
+    );
+  });
+}
+
+const listVerified = statement((s: Building<Record<never, never>>) => {
+  const t = s.table(events);
+  return s.db.select({ userId: t.userId }).from(t).where(eq(t.type, "totp.verified"));
+});
+
+const VERIFY = "/mfa.v1.MfaService/VerifyTotpCode";
+
+describe("transport", () => {
+  test("a malformed body is INVALID_ARGUMENT, and without a credential nobody looks at it", async () => {
+    const service = await serviceForTest(sqlite);
+    const junk = Buffer.from([0x0a, 0xff, 0xff]);
+    const stranger = await sendRaw(service.port, VERIFY, junk);
+    expect(stranger).toMatchObject({ code: status.UNAUTHENTICATED, reason: "INVALID_CREDENTIAL" });
+    const known = await sendRaw(service.port, VERIFY, junk, await service.user("ann"));
+    expect(known).toMatchObject({ code: status.INVALID_ARGUMENT, reason: "MALFORMED_MESSAGE" });
+  });
+
+  test("a message over 64 KiB is refused", async () => {
+    const service = await serviceForTest(sqlite);
+    const refused = await sendRaw(service.port, VERIFY, Buffer.alloc(64 * 1024 + 1), await service.user("ann"));
+    expect(refused.code).toBe(status.RESOURCE_EXHAUSTED);
+  });
+
+  test("random bodies never end in INTERNAL", async () => {
+    const service = await serviceForTest(sqlite);
+    const token = await service.user("ann");
+    let seed = 7;
+    const random = () => {
+      seed = (seed * 1103515245 + 12345) % 2147483648;
+      return seed;
+    };
+    const bodies = Array.from({ length: 200 }, () =>
+      Buffer.from(Array.from({ length: random() % 60 }, () => random() % 256)),
+    );
+    const codes = await Promise.all(
+      bodies.map(async (body) => (await sendRaw(service.port, VERIFY, body, token)).code),
+    );
+    expect(codes.filter((code) => code !== status.INVALID_ARGUMENT)).toEqual([]);
+  });
+
+  test("a field that breaks its rule is named, its value is not", async () => {
+    const service = await serviceForTest(sqlite);
+    const refused = await failure(service.mfa.verifyTotpCode({ code: "12345x" }, await service.user("ann")));
+    expect(refused).toMatchObject({ code: status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
+    expect(refused.message).not.toContain("12345x");
+  });
+
+  test.each([
+    ["none", undefined],
+    ["junk", "junk"],
+    ["a JWT of nobody", "eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0."],
+  ])("a call with %s credential is UNAUTHENTICATED", async (_, token) => {
+    const service = await serviceForTest(sqlite);
+    const refused = await failure(service.mfa.verifyTotpCode({ code: "123456" }, token));
+    expect(refused).toMatchObject({ code: status.UNAUTHENTICATED, reason: "INVALID_CREDENTIAL" });
+  });
+
+  test("an expired token is UNAUTHENTICATED, also after it was accepted before", async () => {
+    const service = await serviceForTest(sqlite);
+    const token = await service.user("ann");
+    await service.mfa.listTotpDevices({}, token);
+    service.pass(61 * 60_000);
+    expect(await failure(service.mfa.listTotpDevices({}, token))).toMatchObject({ reason: "INVALID_CREDENTIAL" });
+  });
+
+  test("what is not built yet says so, but only to those who may call it", async () => {
+    const service = await serviceForTest(sqlite);
+    const scope = "mfa.read";
+    const admin = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
+    const refused = await failure(service.admin.listLockouts({}, await service.user("ann", "aal2")));
+    expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ACCESS_DENIED" });
+    const missing = await failure(service.admin.listLockouts({}, admin));
+    expect(missing).toMatchObject({ code: status.UNIMPLEMENTED, reason: "NOT_BUILT" });
+  });
+
+  test("every RPC of the contract refuses a call without a credential before anything else", async () => {
+    const service = await serviceForTest(sqlite);
+    const reasons = new Set<string>();
+    for (const { typeName, methods } of [MfaService, AdminMfaService]) {
+      for (const { name } of methods) {
+        reasons.add((await sendRaw(service.port, `/${typeName}/${name}`, Buffer.alloc(0))).reason);
+      }
+    }
+    expect([...reasons]).toEqual(["INVALID_CREDENTIAL"]);
+  });
+
+  test("an unforeseen error says nothing to the client and everything but its parameters to the log", async () => {
+    const service = await serviceForTest(sqlite);
+    const app = await enrolApp(service, "ann");
+    await service.execute("DROP TABLE attempts");
+    const code = await app.code();
+    const error = await failure(service.mfa.verifyTotpCode({ code }, app.token));
+    expect(error).toMatchObject({ code: status.INTERNAL, message: expect.stringMatching(/^13 internal error/) });
+    const logged = service.log.join();
+    expect(logged).toContain("no such table: attempts");
+    expect(logged).not.toContain("ann");
+  });
+
+  test("a Connect client speaks to it over gRPC", async () => {
+    const service = await serviceForTest(sqlite);
+    const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.port}` });
+    const headers = { authorization: `Bearer ${await service.user("ann")}` };
+    const reply = await createClient(MfaService, transport).listTotpDevices({}, { headers });
+    expect(reply.devices).toEqual([]);
+  });
+});
+
+describe("health and stopping", () => {
+  test("Check, List and Watch answer without a credential", async () => {
+    const service = await serviceForTest(sqlite);
+    const { rpcs, close } = grpcClient(Health, service.port);
+    onTestFinished(close);
+    expect(await rpcs.check({})).toMatchObject({ status: Status.SERVING });
+    expect(await rpcs.check({ service: "mfa.v1.MfaService" })).toMatchObject({ status: Status.SERVING });
+    expect((await failure(rpcs.check({ service: "nobody" }))).code).toBe(status.NOT_FOUND);
+    expect(Object.keys((await rpcs.list({})).statuses)).toContain("mfa.v1.InternalMfaService");
+  });
+
+  test("a stop tells watchers, answers what runs, loses nothing acknowledged, and refuses what comes after", async () => {
+    const service = await serviceForTest(sqlite);
+    const users = Array.from({ length: 10 }, (_, n) => `user-${n}`);
+    const apps = [];
+    for (const user of users) apps.push(await enrolApp(service, user));
+    const channel = new Client(`127.0.0.1:${service.port}`, credentials.createInsecure());
+    onTestFinished(() => channel.close());
+    const watch = channel.makeServerStreamRequest(
+      "/grpc.health.v1.Health/Watch",
+      (request) => Buffer.from(toBinary(HealthCheckRequestSchema, request)),
+      (body) => fromBinary(HealthCheckResponseSchema, body),
+      create(HealthCheckRequestSchema, {}),
+    );
+    watch.on("error", () => {});
+    const seen: Status[] = [];
+    watch.on("data", (reply) => seen.push(reply.status));
+    await once(watch, "data");
+
+    const backend = await service.backend("mfa.verify");
+    const codes = await Promise.all(apps.map((app) => app.code()));
+    const running = users.map((userId, n) =>
+      service.internal.verifyUserTotpCode({ userId, code: codes[n] ?? "" }, backend),
+    );
+    await running[0];
+    const [outcomes] = await Promise.all([Promise.allSettled(running), service.server.stop()]);
+    expect(seen).toEqual([Status.SERVING, Status.NOT_SERVING]);
+    const late = await failure(service.internal.verifyUserTotpCode({ userId: "late", code: "123456" }, backend));
+    expect(late.code).toBe(status.UNAVAILABLE);
+
+    const reopened = await sqlite.reopen(service);
+    onTestFinished(() => reopened.close());
+    const verified = await reopened.read((tx) => tx.run(listVerified, {}));
+    const acknowledged = users.filter((_, n) => outcomes[n]?.status === "fulfilled");
+    expect(acknowledged.length).toBeGreaterThan(0);
+    expect(verified.map(({ userId }) => userId)).toEqual(expect.arrayContaining(acknowledged));
+  });
+});
