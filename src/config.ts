@@ -74,18 +74,18 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
-function readSettings(env: Env): unknown {
-  const path = env.MFA_CONFIG;
+function readSettings({ MFA_CONFIG: path }: Env): object {
   if (!path) return {};
   try {
-    return JSON.parse(readFileSync(path, "utf8"));
+    const settings: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof settings === "object" && settings !== null && !Array.isArray(settings)) return settings;
   } catch (error) {
     throw new ConfigError([`MFA_CONFIG=${path}: ${(error as Error).message}`]);
   }
+  throw new ConfigError([`MFA_CONFIG=${path}: the settings are not a JSON object`]);
 }
 
-function override(settings: unknown, env: Env): unknown {
-  if (typeof settings !== "object" || settings === null) return settings;
+function override(settings: object, env: Env): unknown {
   const listen = "listen" in settings && typeof settings.listen === "object" ? settings.listen : {};
   const given = <T>(name: string, value: string | undefined, parse: (text: string) => T) =>
     value === undefined || value === "" ? {} : { [name]: parse(value) };

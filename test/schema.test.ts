@@ -32,8 +32,13 @@ const root = join(import.meta.dirname, "..");
 const services = [MfaService, AdminMfaService, InternalMfaService];
 const methods: DescMethod[] = services.flatMap((service) => service.methods);
 const name = (method: DescMethod) => `${method.parent.name}.${method.name}`;
-const offenders = (holds: (method: DescMethod) => boolean, among = methods) =>
-  among.filter((method) => !holds(method)).map(name);
+const policy = (method: DescMethod) => getOption(method, access);
+const level = (method: DescMethod) => method.proto.options?.idempotencyLevel;
+const userId = (field: DescField) => field.name === "user_id";
+
+/** Names every RPC of those given for which a promise does not hold. */
+const expectEach = (among: DescMethod[], holds: (method: DescMethod) => boolean) =>
+  expect(among.filter((method) => !holds(method)).map(name)).toEqual([]);
 
 /** Every message that a request can hold, well-known types aside. */
 function reachable(message: DescMessage, seen = new Set<DescMessage>()): Set<DescMessage> {
@@ -58,11 +63,13 @@ function bindings(method: DescMethod): string[] {
   );
 }
 
-/** Whether a scalar, enum, list or map needs a rule and has none. Flags and messages need none. */
+/** Whether a scalar, enum, list or map lacks a rule, for itself or what it holds. Flags and messages need none. */
 function unruled(field: DescField): boolean {
-  if (field.fieldKind === "message") return false;
-  if (field.fieldKind === "scalar" && field.scalar === ScalarType.BOOL) return false;
-  return !hasOption(field, fieldRules) || getOption(field, fieldRules).type.case === undefined;
+  if (field.fieldKind === "message" || (field.fieldKind === "scalar" && field.scalar === ScalarType.BOOL)) return false;
+  const { type } = getOption(field, fieldRules);
+  if (field.fieldKind === "map") return type.case !== "map" || !type.value.keys || !type.value.values;
+  if (field.fieldKind !== "list") return type.case === undefined;
+  return type.case !== "repeated" || !type.value.maxItems || (field.listKind !== "message" && !type.value.items);
 }
 
 test("everything has a comment", () => {
@@ -73,58 +80,49 @@ test("everything has a comment", () => {
   const declaration = /^(4,\d+(,3,\d+)*(,[28],\d+|,4,\d+(,2,\d+)?)?|5,\d+(,2,\d+)?|6,\d+(,2,\d+)?|7,\d+)$/;
   const found = fromBinary(FileDescriptorSetSchema, image)
     .file.filter((file) => file.package === "mfa.v1")
-    .flatMap((file) => (file.sourceCodeInfo?.location ?? []).map((location) => ({ file: file.name, ...location })))
-    .filter(({ path }) => declaration.test(path.join()));
+    .flatMap((file) => (file.sourceCodeInfo?.location ?? []).map((at) => ({ file: file.name, at })))
+    .filter(({ at }) => declaration.test(at.path.join()));
   expect(found.length).toBeGreaterThan(methods.length * 3);
-  const bare = found.filter(({ leadingComments }) => !leadingComments.trim());
-  expect(bare.map(({ file, span }) => `${file}:${(span[0] ?? 0) + 1}`)).toEqual([]);
+  const bare = found.filter(({ at }) => !at.leadingComments.trim());
+  expect(bare.map(({ file, at }) => `${file}:${(at.span[0] ?? 0) + 1}`)).toEqual([]);
 });
 
 test("every RPC states how it may be repeated, and reads change nothing", () => {
-  const level = (method: DescMethod) => method.proto.options?.idempotencyLevel;
-  const stated = ({ proto: { options } }: DescMethod) =>
-    options !== undefined && isFieldSet(options, MethodOptionsSchema.field.idempotencyLevel);
-  expect(offenders(stated)).toEqual([]);
-  expect(offenders((m) => level(m) !== Level.NO_SIDE_EFFECTS || !getOption(m, audited))).toEqual([]);
-  const reads = methods.filter((m) => m.name.startsWith("Get"));
-  expect(offenders((m) => level(m) === Level.NO_SIDE_EFFECTS, reads)).toEqual([]);
+  expectEach(methods, ({ proto: { options } }) =>
+    Boolean(options && isFieldSet(options, MethodOptionsSchema.field.idempotencyLevel)),
+  );
+  expectEach(methods, (m) => level(m) !== Level.NO_SIDE_EFFECTS || !getOption(m, audited));
+  const reads = methods.filter((m) => /^(Get|Watch)/.test(m.name));
+  expectEach(reads, (m) => level(m) === Level.NO_SIDE_EFFECTS);
 });
 
 test("every RPC states who may call it", () => {
-  const may = (method: DescMethod, principal: Principal) => getOption(method, access).principals.includes(principal);
-  expect(offenders((m) => hasOption(m, access) && getOption(m, access).principals.length > 0)).toEqual([]);
-  expect(offenders((m) => !may(m, Principal.UNSPECIFIED))).toEqual([]);
-  const people = methods.filter((m) => may(m, Principal.USER) || may(m, Principal.ADMIN));
-  expect(offenders((m) => getOption(m, access).acr !== Acr.UNSPECIFIED, people)).toEqual([]);
-  expect(offenders((m) => !may(m, Principal.ADMIN) || getOption(m, access).acr === Acr.AAL2)).toEqual([]);
-  const scoped = methods.filter((m) => may(m, Principal.ADMIN) || may(m, Principal.SERVICE));
-  expect(offenders((m) => /^mfa(\.[a-z]+)+$/.test(getOption(m, access).scope), scoped)).toEqual([]);
-  expect(
-    offenders(
-      (m) => !getOption(m, access).scope,
-      methods.filter((m) => !scoped.includes(m)),
-    ),
-  ).toEqual([]);
-  // A first factor alone changes nothing that is worth an audit entry.
-  expect(offenders((m) => getOption(m, access).acr !== Acr.AAL1 || !getOption(m, audited))).toEqual([]);
-  // What people change, they change with a fresh proof. Writing down that one read is not a change.
-  const reading = ["ListConfigAuditLogs", "VerifyAuditChain"];
-  const changes = people.filter((m) => getOption(m, audited) && !reading.includes(m.name));
-  expect(offenders((m) => (getOption(m, access).maxAge?.seconds ?? 0n) > 0n, changes)).toEqual([]);
   const kinds = new Map([
     [MfaService.name, [Principal.USER, Principal.TICKET, Principal.DEVICE]],
     [AdminMfaService.name, [Principal.ADMIN]],
     [InternalMfaService.name, [Principal.SERVICE]],
   ]);
-  expect(offenders((m) => getOption(m, access).principals.every((p) => kinds.get(m.parent.name)?.includes(p)))).toEqual(
-    [],
+  expectEach(methods, (m) => policy(m).principals.length > 0);
+  expectEach(methods, (m) => policy(m).principals.every((p) => kinds.get(m.parent.name)?.includes(p)));
+  expectEach(AdminMfaService.methods, (m) => policy(m).acr === Acr.AAL2);
+  expectEach(InternalMfaService.methods, (m) => policy(m).acr === Acr.UNSPECIFIED);
+  expectEach(
+    methods,
+    (m) => (m.parent === MfaService ? "" : /^mfa(\.[a-z]+)+$/.exec(policy(m).scope)?.[0]) === policy(m).scope,
   );
-  const resource = (m: DescMethod) => getOption(m, access).resource;
-  expect(offenders((m) => !resource(m) || m.input.fields.some((f) => f.name === resource(m)))).toEqual([]);
+  expectEach(methods, (m) => !policy(m).resource || m.input.fields.some((f) => f.name === policy(m).resource));
+  const people = methods.filter((m) => policy(m).principals.some((p) => p === Principal.USER || p === Principal.ADMIN));
+  expectEach(people, (m) => policy(m).acr !== Acr.UNSPECIFIED);
+  // A first factor alone changes nothing that is worth an audit entry.
+  expectEach(methods, (m) => policy(m).acr !== Acr.AAL1 || !getOption(m, audited));
+  // What people change, they change with a fresh proof. That a reading is written down is not a change.
+  const readings = ["ListConfigAuditLogs", "VerifyAuditChain"];
+  const changes = people.filter((m) => getOption(m, audited) && !readings.includes(m.name));
+  expectEach(changes, (m) => policy(m).maxAge !== undefined);
 });
 
 test("every RPC names its HTTP operations, none twice", () => {
-  expect(offenders((m) => bindings(m).length > 0 && !bindings(m).includes("unknown"))).toEqual([]);
+  expectEach(methods, (m) => bindings(m).length > 0 && !bindings(m).includes("unknown"));
   const all = methods.flatMap((m) => bindings(m).map((binding) => binding.replace(/\{\w+\}/g, "{}")));
   expect(all.filter((binding, i) => all.indexOf(binding) !== i)).toEqual([]);
 });
@@ -147,21 +145,15 @@ test("every field that a caller can fill has a rule", () => {
 
 test("users are never named in their own requests, and first in others'", () => {
   const fields = requestMessages(MfaService.methods).flatMap((message) => message.fields);
-  expect(fields.filter((field) => field.name === "user_id").map(String)).toEqual([]);
-  const others = methods.filter((m) => m.input.fields.some((field) => field.name === "user_id"));
-  expect(offenders((m) => m.input.fields[0]?.name === "user_id", others)).toEqual([]);
+  expect(fields.filter(userId).map(String)).toEqual([]);
+  const others = methods.filter((m) => m.input.fields.some(userId));
+  expectEach(others, ({ input: { fields } }) => fields.findIndex(userId) === 0);
 });
 
 test("every list comes in pages", () => {
-  const pages = ({ input, output }: DescMethod) =>
-    ["page_size", "page_token"].every((field) => input.fields.some((f) => f.name === field)) &&
-    output.fields.at(-1)?.name === "next_page_token";
-  expect(
-    offenders(
-      pages,
-      methods.filter((m) => m.name.startsWith("List")),
-    ),
-  ).toEqual([]);
+  const lists = methods.filter((m) => m.name.startsWith("List"));
+  expectEach(lists, ({ input }) => Boolean(input.field.pageSize && input.field.pageToken));
+  expectEach(lists, ({ output }) => output.fields.at(-1)?.name === "next_page_token");
 });
 
 /** Any value that a field of this type can hold; patterns and ranges are run on it. */

@@ -3,10 +3,10 @@ import pg from "pg";
 import { migratePostgres } from "./migrate.ts";
 import { executing, transaction, translate, withClient } from "./postgres-client.ts";
 import { type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
-import { type UnitOptions, unitRules } from "./unit.ts";
+import { unitRules } from "./unit.ts";
 
 /** Where a PostgreSQL store is and how much it may use. */
-export interface PostgresOptions extends UnitOptions {
+export interface PostgresOptions {
   readonly url: string;
   /** A replica for reads; by default they go to `url`, on connections that cannot write. */
   readonly readUrl?: string;
@@ -16,6 +16,8 @@ export interface PostgresOptions extends UnitOptions {
   readonly migrations?: string;
   /** How long a unit waits for a connection, be it to a dead server or behind other units. */
   readonly connectTimeoutMs?: number;
+  /** After this long a unit is rolled back. */
+  readonly unitTimeoutMs?: number;
 }
 
 const ATTEMPTS = 4;
@@ -32,6 +34,7 @@ const LIMITS = {
 
 /** A url with server settings added to those it brings; given beside the url they would be overridden by it. */
 function withSettings(url: string, settings: Record<string, string>): string {
+  if (!URL.canParse(url)) throw new Error("A PostgreSQL url cannot be read"); // URL's own error would quote it
   const parsed = new URL(url);
   const added = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
   parsed.searchParams.set("options", [parsed.searchParams.get("options") ?? "", ...added].join(" ").trim());
@@ -69,6 +72,17 @@ async function prepareDatabase({ url, migrations, connectTimeoutMs = 3_000 }: Po
   }
 }
 
+async function untilWon<T>(unit: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await unit();
+    } catch (error) {
+      if (!(error instanceof StoreConflict) || attempt === ATTEMPTS) throw error;
+      await sleep(Math.random() * 20 * attempt); // apart, or the losers meet again
+    }
+  }
+}
+
 /** Opens a PostgreSQL database: one pool that writes, and one that can only read and may point at a replica. */
 export async function openPostgres(options: PostgresOptions): Promise<Store> {
   await prepareDatabase(options);
@@ -79,38 +93,24 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
     withSettings(options.readUrl ?? options.url, { ...settings, default_transaction_read_only: "on" }),
     options,
   );
-  const units = unitRules(options);
+  const units = unitRules(options.unitTimeoutMs);
 
-  const readOnce = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
-    withClient(readers, (client) => units.run(executing(client, true).execute, work));
-
-  const writeOnce = <T>(work: (tx: Tx) => Promise<T>): Promise<T> =>
-    withClient(writers, (client) => {
-      const { execute, settled } = executing(client, false);
-      return transaction(client, async () => {
-        try {
-          return await units.run(execute, work);
-        } finally {
-          await settled(); // nothing may slip in between a unit's end and its COMMIT or ROLLBACK
-        }
-      });
-    });
-
-  async function writeUntilWon<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await writeOnce(work);
-      } catch (error) {
-        if (!(error instanceof StoreConflict) || attempt === ATTEMPTS) throw error;
-        await sleep(Math.random() * 20 * attempt); // apart, or the losers meet again
-      }
+  async function runOn<T>(client: pg.PoolClient, reading: boolean, work: (tx: Tx) => Promise<T>): Promise<T> {
+    const { execute, settled } = executing(client, reading);
+    try {
+      return await units.run(execute, work);
+    } finally {
+      await settled(); // nothing may slip in behind the unit's end, into the COMMIT or the client's next unit
     }
   }
 
   return {
     engine: "postgres",
-    read: (work) => units.admit(() => readOnce(work)),
-    write: (work) => units.admit(() => writeUntilWon(work)),
+    read: (work) => units.admit(() => untilWon(() => withClient(readers, (client) => runOn(client, true, work)))),
+    write: (work) =>
+      units.admit(() =>
+        untilWon(() => withClient(writers, (client) => transaction(client, () => runOn(client, false, work)))),
+      ),
     close: () =>
       units.close(async () => {
         await Promise.all([writers.end(), readers.end()]);

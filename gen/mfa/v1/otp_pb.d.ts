@@ -330,7 +330,7 @@ export declare const DisableSmsResponseSchema: GenMessage<DisableSmsResponse>;
  */
 export declare type SendSmsCodeRequest = Message<"mfa.v1.SendSmsCodeRequest"> & {
   /**
-   * What the code is for.
+   * What the code is for: a log-in, or something sensitive.
    *
    * @generated from field: mfa.v1.OtpPurpose purpose = 1;
    */
@@ -621,7 +621,7 @@ export declare const DisableEmailResponseSchema: GenMessage<DisableEmailResponse
  */
 export declare type SendEmailCodeRequest = Message<"mfa.v1.SendEmailCodeRequest"> & {
   /**
-   * What the code is for.
+   * What the code is for: a log-in, or something sensitive.
    *
    * @generated from field: mfa.v1.OtpPurpose purpose = 1;
    */

@@ -18,6 +18,9 @@ export declare const file_mfa_v1_push: GenFile;
 /**
  * A paired phone. Holds the public half of its key only.
  *
+ * A phone authenticates each of its calls by a JWT of type "mfa-device+jwt" that its key signs:
+ * the device as subject, the RPC as audience, for 60 seconds, each jti once.
+ *
  * @generated from message mfa.v1.PushDevice
  */
 export declare type PushDevice = Message<"mfa.v1.PushDevice"> & {

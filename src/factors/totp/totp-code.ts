@@ -32,8 +32,8 @@ export function matchStep(
   parameters: CodeParameters,
   { code, now, lastStep }: { code: string; now: Date; lastStep: number },
 ): number | undefined {
-  if (code.length !== parameters.digits) return undefined;
   const given = Buffer.from(code);
+  if (given.length !== parameters.digits) return undefined;
   const current = stepAt(now, parameters);
   let match: number | undefined;
   for (let step = Math.max(0, current - WINDOW); step <= current + WINDOW; step++) {
