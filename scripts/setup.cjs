@@ -1,5 +1,5 @@
 "use strict";
-// What `npm start` and `npm test` do first: install what the lock file names, then bundle what changed.
+// What `npm start` and `npm test` do first: install what the lock file names, then make what changed.
 // It runs on whatever Node the machine has, before anything is installed, hence the plain old JavaScript.
 const fs = require("fs");
 const path = require("path");
@@ -7,7 +7,7 @@ const spawnSync = require("child_process").spawnSync;
 
 const root = path.join(__dirname, "..");
 const local = path.join(root, "node_modules");
-const lock = path.join(root, "dist", ".setup-lock");
+const turn = path.join(root, "dist", ".setup-lock");
 
 const at = (...names) => path.join(root, ...names);
 
@@ -81,12 +81,29 @@ function newest(places) {
   }, 0);
 }
 
-function isBundled() {
-  const bundle = at("dist", "main.bundle.js");
-  if (!fs.existsSync(bundle)) return false;
-  const sources = [at("src"), at("gen"), at("package-lock.json"), at("scripts", "bundle.mjs")];
-  return fs.statSync(bundle).mtimeMs > newest(sources);
+/** Whether a product is there and newer than everything it is made of. */
+function isNewer(product, sources) {
+  return fs.existsSync(product) && fs.statSync(product).mtimeMs > newest(sources);
 }
+
+const lockFile = at("package-lock.json");
+
+/** What is made of the installed packages and the sources: the definitions that proto/ imports, and the bundle. */
+const products = [
+  {
+    script: at("scripts", "vendor.mjs"),
+    isMade: () =>
+      isNewer(at(".proto", "buf", "validate", "validate.proto"), [
+        lockFile,
+        at("scripts", "vendor.mjs"),
+        at("scripts", "print-proto.mjs"),
+      ]),
+  },
+  {
+    script: at("scripts", "bundle.mjs"),
+    isMade: () => isNewer(at("dist", "main.bundle.js"), [lockFile, at("src"), at("gen"), at("scripts", "bundle.mjs")]),
+  },
+];
 
 function isAlive(pid) {
   try {
@@ -103,19 +120,19 @@ function takeTurn() {
   let saidSo = false;
   for (;;) {
     try {
-      fs.writeFileSync(lock, String(process.pid), { flag: "wx" });
-      process.on("exit", () => fs.rmSync(lock, { force: true }));
+      fs.writeFileSync(turn, String(process.pid), { flag: "wx" });
+      process.on("exit", () => fs.rmSync(turn, { force: true }));
       return;
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
     }
     let holder = 0;
     try {
-      holder = Number(fs.readFileSync(lock, "utf8"));
+      holder = Number(fs.readFileSync(turn, "utf8"));
     } catch (_) {
       continue; // Its holder has just finished.
     }
-    if (holder > 0 && !isAlive(holder)) fs.rmSync(lock, { force: true });
+    if (holder > 0 && !isAlive(holder)) fs.rmSync(turn, { force: true });
     else {
       if (!saidSo) process.stdout.write("Waiting for another set-up of this checkout ...\n");
       saidSo = true;
@@ -127,11 +144,16 @@ function takeTurn() {
 if (Number(process.versions.node.split(".")[0]) < 20) {
   stop(`Node ${process.versions.node} is too old to start from: install any Node from 20 on (https://nodejs.org).`);
 }
-if (!isInstalled() || !isBundled()) {
+const isReady = () => isInstalled() && products.every((product) => product.isMade());
+
+if (!isReady()) {
   takeTurn();
   if (!isInstalled()) install();
   const node = requireNode();
-  if (!isBundled() && run(node, [at("scripts", "bundle.mjs")]) !== 0) stop("The bundle could not be built.");
+  for (const { script, isMade } of products) {
+    if (!isMade() && run(node, [script]) !== 0)
+      stop(`${path.relative(root, script)} failed; its message stands above.`);
+  }
 } else {
   requireNode();
 }

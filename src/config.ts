@@ -86,7 +86,7 @@ function readSettings({ MFA_CONFIG: path }: Env): object {
 }
 
 function override(settings: object, env: Env): unknown {
-  const listen = "listen" in settings && typeof settings.listen === "object" ? settings.listen : {};
+  const { listen = {} } = settings as { listen?: unknown };
   const given = <T>(name: string, value: string | undefined, parse: (text: string) => T) =>
     value === undefined || value === "" ? {} : { [name]: parse(value) };
   return {
@@ -94,7 +94,9 @@ function override(settings: object, env: Env): unknown {
     ...given("dataDir", env.MFA_DATA_DIR, String),
     ...given("database", env.MFA_DATABASE_URL, String),
     ...given("keyFile", env.MFA_KEY_FILE, String),
-    listen: { ...listen, ...given("host", env.MFA_HOST, String), ...given("port", env.MFA_PORT, Number) },
+    ...(typeof listen === "object" && {
+      listen: { ...listen, ...given("host", env.MFA_HOST, String), ...given("port", env.MFA_PORT, Number) },
+    }),
   };
 }
 

@@ -1,13 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Reason, Refusal } from "../core/refusal.ts";
+import { SealBroken } from "../crypto/aead.ts";
 import { StoreConflict, StoreUnavailable } from "../db/store.ts";
 
 /** The `domain` of every ErrorInfo (AIP-193). */
 export const ERROR_DOMAIN = "mfa.v1";
 
 /** The status and the text of every refusal. The text holds no value of the call, so it never tells two cases apart. */
-const statuses: Partial<Record<Reason, readonly [Code, string]>> = {
+const statuses: Record<Reason, readonly [Code, string]> = {
   INVALID_CREDENTIAL: [Code.Unauthenticated, "a valid credential is required"],
   INSUFFICIENT_USER_AUTHENTICATION: [Code.Unauthenticated, "a fresher or stronger authentication is required"],
   ACCESS_DENIED: [Code.PermissionDenied, "the caller may not call this operation"],
@@ -26,13 +27,32 @@ const statuses: Partial<Record<Reason, readonly [Code, string]>> = {
   CONFLICT: [Code.Aborted, "lost a race against a concurrent change, read again and retry"],
   NOT_BUILT: [Code.Unimplemented, "this operation is not built yet"],
   DEADLINE: [Code.DeadlineExceeded, "the call took too long"],
+  CHALLENGE_EXPIRED: [Code.FailedPrecondition, "it has expired or was spent, start again"],
+  WRONG_STATE: [Code.FailedPrecondition, "its state does not allow this"],
+  LAST_FACTOR: [Code.FailedPrecondition, "it would leave the user without a factor"],
+  STALE_VERSION: [Code.Aborted, "the version is no longer current, read again"],
+  FACTOR_NOT_ALLOWED: [Code.FailedPrecondition, "this factor is not allowed here"],
+  POLICY_FORBIDS: [Code.FailedPrecondition, "the policy does not allow it"],
+  DESTINATION_REFUSED: [Code.InvalidArgument, "nothing is sent to this number or address"],
+  DUPLICATE: [Code.AlreadyExists, "it exists already"],
+  SIGNATURE_REJECTED: [Code.PermissionDenied, "the signed answer was not accepted"],
+  AUTHENTICATOR_NOT_ALLOWED: [Code.FailedPrecondition, "the policy does not allow this authenticator"],
+  ASSERTION_REJECTED: [Code.PermissionDenied, "the assertion was not accepted"],
+  APP_PARAMETERS_DIFFER: [Code.FailedPrecondition, "the app ignores the parameters of the enrolment"],
+  SELF_ACTION: [Code.PermissionDenied, "administrators do not act on themselves"],
+  POLICY_UNSATISFIABLE: [Code.FailedPrecondition, "no user could satisfy this policy"],
+  RANGE_REFUSED: [Code.InvalidArgument, "the address range has host bits or is too broad"],
+  CURSOR_EXPIRED: [Code.OutOfRange, "the cursor is older than what is kept, begin anew"],
+  DEV_MODE_ONLY: [Code.FailedPrecondition, "served in dev mode only"],
+  DATA_TAMPERED: [Code.DataLoss, "stored data fails its integrity check"],
+  EMPTY_UPDATE: [Code.InvalidArgument, "the update changes nothing"],
 };
 
 const duration = (ms: number) => ({ seconds: BigInt(Math.floor(ms / 1000)), nanos: (Math.ceil(ms) % 1000) * 1e6 });
 
 /** The wire form of a refusal: its status, one ErrorInfo, and a RetryInfo where a retry can succeed. */
 export function refusalToError(refusal: Refusal): ConnectError {
-  const [code, text] = statuses[refusal.reason] ?? [Code.Internal, "internal error"];
+  const [code, text] = statuses[refusal.reason];
   const error = new ConnectError(text, code);
   const { reason, metadata, retryAfterMs } = refusal;
   error.details.push({ desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN, metadata } });
@@ -52,5 +72,6 @@ export function toConnectError(thrown: unknown, onUnexpected: (thrown: unknown) 
   if (thrown instanceof StoreUnavailable) return refusalToError(new Refusal("STORE_UNAVAILABLE"));
   if (thrown instanceof StoreConflict) return refusalToError(new Refusal("CONFLICT"));
   onUnexpected(thrown);
+  if (thrown instanceof SealBroken) return refusalToError(new Refusal("DATA_TAMPERED"));
   return new ConnectError("internal error", Code.Internal);
 }

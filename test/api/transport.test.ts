@@ -134,6 +134,19 @@ describe("transport", () => {
     expect(logged).not.toContain("ann");
   });
 
+  test("a sealed secret that was altered or moved is DATA_LOSS, never accepted", async () => {
+    const service = await serviceForTest(sqlite);
+    const [ann, bob] = [await enrolApp(service, "ann"), await enrolApp(service, "bob")];
+    await service.execute(
+      "UPDATE totp_devices SET sealed_secret = (SELECT sealed_secret FROM totp_devices WHERE user_id = 'bob') WHERE user_id = 'ann'",
+    );
+    for (const code of [await ann.code(), await bob.code()]) {
+      const refused = await failure(service.mfa.verifyTotpCode({ code }, ann.token));
+      expect(refused).toMatchObject({ code: status.DATA_LOSS, reason: "DATA_TAMPERED" });
+    }
+    expect(service.log.join()).toContain("VerifyTotpCode");
+  });
+
   test("a Connect client speaks to it over gRPC", async () => {
     const service = await serviceForTest(sqlite);
     const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.port}` });

@@ -60,6 +60,7 @@ describe("configuration", () => {
     ["an unknown setting", { databse: "sqlite:x" }, "databse"],
     ["a port out of range", { listen: { port: 70_000 } }, "listen.port"],
     ["an issuer label with a colon", { totp: { issuer: "a:b" } }, "totp.issuer"],
+    ["a text in place of an object", { listen: "0.0.0.0:1" }, "listen"],
     ["a file that is not JSON", "{", "MFA_CONFIG"],
     ["a list in place of an object", [], "settings"],
   ])("%s is refused and named", (_, content, named) => {

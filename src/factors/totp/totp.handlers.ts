@@ -71,6 +71,8 @@ export function createTotpHandlers(options: TotpOptions & { readonly pageTokens:
     },
 
     finishTotpEnrollment: async (request, call) => {
+      // What is asked for here and not given yet is refused, never silently left out.
+      if (request.acceptAppParameters || request.generateBackupCodes) return new Refusal("NOT_BUILT");
       const device = await totp.finish(call, ownerOf(call.caller), request);
       return device instanceof Refusal ? device : { device: toProto(device) };
     },
