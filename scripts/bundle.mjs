@@ -53,6 +53,8 @@ await build({
   // A native module stays outside; pg looks for its native half in a `try` and does without.
   external: ["better-sqlite3", "pg-native"],
   banner: { js: banner },
+  // Node keeps the text in memory; the source map keeps stacks readable.
+  minifyWhitespace: true,
   sourcemap: true,
   sourcesContent: false,
   logLevel: "warning",

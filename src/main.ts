@@ -1,7 +1,9 @@
 import { pino } from "pino";
 import { ConfigError, loadConfig } from "./config.ts";
 import { devBanner } from "./dev/dev-banner.ts";
+import { warmUpValidation } from "./rpc/validation.ts";
 import { startServer } from "./server.ts";
+import { builtMethods } from "./services.ts";
 
 const EX_CONFIG = 78;
 
@@ -19,6 +21,8 @@ try {
   const server = await startServer(config, { log });
   const banner = config.mode === "dev" ? await devBanner(config, server) : "";
   process.stdout.write(`mfa-service (${config.mode}) ready on ${server.host}:${server.port}\n${banner}`);
+
+  void warmUpValidation(builtMethods);
 
   let stopping = false;
   const stop = (signal: string) => {

@@ -1,3 +1,4 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
@@ -166,6 +167,11 @@ const notBuilt = {
     "listInboxMessages",
   ],
 } as const;
+
+/** The RPCs that a feature answers. */
+export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService, InternalMfaService]
+  .flatMap(({ methods }): readonly DescMethod[] => methods)
+  .filter(({ localName }) => !Object.values(notBuilt).some((names: readonly string[]) => names.includes(localName)));
 
 /** The whole API on one page: which feature answers which service. */
 export function createServices(app: App) {
