@@ -1,9 +1,7 @@
 import { pino } from "pino";
 import { ConfigError, loadConfig } from "./config.ts";
 import { devBanner } from "./dev/dev-banner.ts";
-import { warmUpValidation } from "./rpc/validation.ts";
 import { startServer } from "./server.ts";
-import { builtMethods } from "./services.ts";
 
 const EX_CONFIG = 78;
 
@@ -22,7 +20,7 @@ try {
   const banner = config.mode === "dev" ? await devBanner(config, server) : "";
   process.stdout.write(`mfa-service (${config.mode}) ready on ${server.host}:${server.port}\n${banner}`);
 
-  void warmUpValidation(builtMethods);
+  void server.warmUp();
 
   let stopping = false;
   const stop = (signal: string) => {

@@ -13,12 +13,15 @@ import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createGate } from "./rpc/gate.ts";
 import { listenGrpc } from "./rpc/grpc-server.ts";
 import { requirePolicies } from "./rpc/policy.ts";
-import { createServices } from "./services.ts";
+import { warmUpValidation } from "./rpc/validation.ts";
+import { builtMethods, createServices } from "./services.ts";
 
 /** A running service. */
 export interface RunningServer {
   readonly host: string;
   readonly port: number;
+  /** Compiles what first calls would wait for; to be started once the server is ready. */
+  warmUp(): Promise<void>;
   /** Drains the listener, then closes the store: whatever was acknowledged is on disk when it resolves. */
   stop(): Promise<void>;
 }
@@ -52,7 +55,7 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
   if (config.mode === "dev") await createKeyFile(config.keyFile);
   const keyring = await openKeyring(await readKeyFile(config.keyFile), store, clock);
   await claimMode(store, config.mode);
-  const services = createServices({ store, keyring, clock, totpIssuer: config.totp.issuer });
+  const services = createServices({ store, keyring, clock, hasFactor, totpIssuer: config.totp.issuer });
   requirePolicies(services.map(({ service }) => service));
 
   const isEnrolled = (caller: Parameters<typeof ownerOf>[0]) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
@@ -80,7 +83,8 @@ export async function startServer(config: Config, options: StartOptions): Promis
       await server.drain(GRACE_MS);
       await store.close();
     };
-    return { host: config.listen.host, port: server.port, stop };
+    const warmUp = () => warmUpValidation(builtMethods);
+    return { host: config.listen.host, port: server.port, warmUp, stop };
   } catch (error) {
     await store.close();
     throw error;

@@ -6,7 +6,8 @@ import type { Policy } from "./policy.ts";
 /** Whether a user holds an enrolled factor, computed from live rows, never from a cached flag. */
 export type IsEnrolled = (caller: Caller) => Promise<boolean>;
 
-function stepUp(acr: "aal1" | "aal2", { maxAgeMs }: Policy): Refusal {
+/** The refusal that asks for a fresher or stronger authentication (RFC 9470). */
+export function stepUp(acr: "aal1" | "aal2", { maxAgeMs }: Policy): Refusal {
   const age: Record<string, string> = maxAgeMs === undefined ? {} : { max_age: String(maxAgeMs / 1000) };
   return new Refusal("INSUFFICIENT_USER_AUTHENTICATION", { metadata: { acr_values: acr, ...age } });
 }

@@ -9,11 +9,15 @@ import type {
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { createContextKey, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
-import type { Caller } from "../core/caller.ts";
+import { type Caller, type Owner, ownerOf } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Store, Tx } from "../db/store.ts";
 import { onceOnly } from "../protection/request-ids.ts";
+import { userRepository } from "../users/users.repository.ts";
+import { stepUp } from "./authorisation.ts";
+import { type Policy, policyOf } from "./policy.ts";
 
 /** What answers one RPC: a message in, a message or a refusal out; a stream of messages where the RPC streams. */
 export type Handler<M extends DescMethod> =
@@ -36,6 +40,8 @@ export const callerKey = createContextKey<Caller | undefined>(undefined, { descr
 export interface Serving {
   readonly store: Store;
   readonly clock: () => Date;
+  /** Whether a user holds a second factor, as the unit sees it. */
+  readonly hasFactor: (tx: Tx, owner: Owner) => Promise<boolean>;
 }
 
 /** No unary call runs longer, whatever deadline its client asks for. */
@@ -49,17 +55,33 @@ function withinDeadline<T>(work: Promise<T>): Promise<T> {
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-function startCall(method: DescMethod, request: Message, caller: Caller, { store, clock }: Serving): Call {
-  const rpc = `${method.parent.typeName}/${method.name}`;
-  const now = clock();
+/**
+ * Asks again, inside the unit, what let a user in without a second factor: that they had none to show. Between the
+ * gate and the unit another call may have enrolled one.
+ */
+async function confirmFirstEnrolment(tx: Tx, policy: Policy, { caller, now }: Call, { hasFactor }: Serving) {
+  if (policy.acr !== Acr.AAL2_IF_ENROLLED || caller.principal !== Principal.USER || caller.acr === "aal2") return;
+  await userRepository(tx).serialise(ownerOf(caller), now);
+  if (await hasFactor(tx, ownerOf(caller))) throw stepUp("aal2", policy);
+}
+
+function startCall(method: DescMethod, request: Message, caller: Caller, serving: Serving): Call {
+  const { store, clock } = serving;
   const requestId = "requestId" in request && typeof request.requestId === "string" ? request.requestId : "";
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
-  const unit = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
-    if (reads) return store.read(work);
-    if (requestId === "") return store.write(work);
-    return store.write((tx) => onceOnly(tx, { caller, rpc, requestId, now }, () => work(tx)));
+  const call: Call = {
+    caller,
+    now: clock(),
+    rpc: `${method.parent.typeName}/${method.name}`,
+    unit: (work) => {
+      if (reads) return store.read(work);
+      return store.write(async (tx) => {
+        await confirmFirstEnrolment(tx, policyOf(method), call, serving);
+        return requestId === "" ? work(tx) : onceOnly(tx, { ...call, requestId }, () => work(tx));
+      });
+    },
   };
-  return { caller, now, rpc, unit };
+  return call;
 }
 
 /** Fails to compile, naming the RPC, when one of `Names` has neither a handler nor a place in `notBuilt`. */

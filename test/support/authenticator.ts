@@ -8,6 +8,7 @@ const algorithms = { [TotpAlgorithm.SHA256]: "SHA-256", [TotpAlgorithm.SHA512]: 
 export async function showCode(secret: string, at: Date, device?: TotpDevice): Promise<string> {
   const { otp } = await TOTP.generate(secret, {
     timestamp: at.getTime(),
+    explicitZeroPad: true,
     digits: device?.digits ?? 6,
     period: Number(device?.period?.seconds ?? 30),
     algorithm: algorithms[device?.algorithm as keyof typeof algorithms] ?? "SHA-1",
