@@ -3,13 +3,7 @@ import { type Building, statement, type Tx } from "../db/store.ts";
 import { dataKeys } from "./data-keys.table.ts";
 
 /** A tenant's data key as it is stored. */
-export type WrappedKey = {
-  readonly tenantId: string;
-  readonly keyId: string;
-  readonly wrappingKeyId: string;
-  readonly wrapped: Buffer;
-  readonly createTime: Date;
-};
+export type WrappedKey = ReturnType<typeof dataKeys>["$inferSelect"];
 
 const statements = {
   list: statement((s: Building<{ tenantId: string }>) => {
@@ -21,17 +15,7 @@ const statements = {
   }),
   insert: statement((s: Building<WrappedKey>) => {
     const t = s.table(dataKeys);
-    return s.db
-      .insert(t)
-      .values({
-        tenantId: s.param("tenantId", t.tenantId),
-        keyId: s.param("keyId", t.keyId),
-        wrappingKeyId: s.param("wrappingKeyId", t.wrappingKeyId),
-        wrapped: s.param("wrapped", t.wrapped),
-        createTime: s.param("createTime", t.createTime),
-      })
-      .onConflictDoNothing()
-      .returning({ keyId: t.keyId });
+    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ keyId: t.keyId });
   }),
   wrappingKeys: statement((s: Building<Record<never, never>>) => {
     const t = s.table(dataKeys);

@@ -1,21 +1,13 @@
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { keyChecks } from "./key-checks.table.ts";
 
-type KeyCheck = { readonly keyId: string; readonly checkValue: Buffer; readonly createTime: Date };
+type KeyCheck = ReturnType<typeof keyChecks>["$inferSelect"];
 
 const statements = {
   list: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(keyChecks))),
   insert: statement((s: Building<KeyCheck>) => {
     const t = s.table(keyChecks);
-    return s.db
-      .insert(t)
-      .values({
-        keyId: s.param("keyId", t.keyId),
-        checkValue: s.param("checkValue", t.checkValue),
-        createTime: s.param("createTime", t.createTime),
-      })
-      .onConflictDoNothing()
-      .returning({ keyId: t.keyId });
+    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ keyId: t.keyId });
   }),
 };
 

@@ -1,4 +1,4 @@
-import { DrizzleQueryError, type SQL, sql } from "drizzle-orm";
+import { DrizzleQueryError, getTableColumns, type SQL, sql } from "drizzle-orm";
 import { type Engine, tableIn } from "./dialect.ts";
 import type { Building, Queries, Statement } from "./store.ts";
 
@@ -28,6 +28,8 @@ export function preparer(engine: Engine, db: Queries): <P, R>(statement: Stateme
     db,
     table: tableIn(engine),
     param: (name, column) => param(name, column),
+    row: (table) =>
+      Object.fromEntries(Object.entries(getTableColumns(table)).map(([name, column]) => [name, param(name, column)])),
     limit: (name) => sql.placeholder(name),
   };
   const prepared = new WeakMap<object, Prepared>();

@@ -1,5 +1,5 @@
 import type { Placeholder, SQL } from "drizzle-orm";
-import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
+import type { PgDatabase, PgQueryResultHKT, PgTable } from "drizzle-orm/pg-core";
 import type { Dialect, Engine } from "./dialect.ts";
 
 /** The builders a statement is made of: what both engines share, typed as PostgreSQL. */
@@ -12,6 +12,8 @@ export interface Building<Params> {
   table<T>(define: (d: Dialect) => T): T;
   /** A value filled in at each run, encoded as the column's type on both engines. */
   param<T>(name: keyof Params & string, column: { readonly _: { readonly data: T } }): SQL<T>;
+  /** Every column of a table filled in at each run, under the columns' names: the values of an insert. */
+  row<T extends PgTable>(table: T): T["$inferInsert"];
   /** A number filled in at each run, for `.limit`, which has no column to encode it as. */
   limit(name: keyof Params & string): Placeholder;
 }

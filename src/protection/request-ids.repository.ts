@@ -19,20 +19,13 @@ const isThisRequest = (s: Building<NamedRequest>) => {
 const statements = {
   claim: statement((s: Building<Claim>) => {
     const t = s.table(requestIds);
-    const row = {
-      tenantId: s.param("tenantId", t.tenantId),
-      subject: s.param("subject", t.subject),
-      rpc: s.param("rpc", t.rpc),
-      requestId: s.param("requestId", t.requestId),
-      expireTime: s.param("expireTime", t.expireTime),
-    };
     // A claim that outlived its day may be taken over before the clean-up has come by.
     return s.db
       .insert(t)
-      .values(row)
+      .values(s.row(t))
       .onConflictDoUpdate({
         target: [t.tenantId, t.subject, t.rpc, t.requestId],
-        set: { expireTime: row.expireTime },
+        set: { expireTime: s.param("expireTime", t.expireTime) },
         setWhere: lte(t.expireTime, s.param("now", t.expireTime)),
       })
       .returning({ requestId: t.requestId });

@@ -9,12 +9,6 @@ export type TotpDeviceRow = ReturnType<typeof totpDevices>["$inferSelect"];
 
 type Key = Owner & { deviceId: string };
 type Step = Key & { step: number; now: Date };
-type Pending = Key &
-  Pick<TotpDeviceRow, "displayName" | "algorithm" | "digits" | "periodSeconds" | "sealedSecret"> & {
-    now: Date;
-    expireTime: Date;
-  };
-
 const isOwner = (s: Building<Owner>) => {
   const t = s.table(totpDevices);
   return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
@@ -32,27 +26,9 @@ const isLive = (s: Building<{ now: Date }>) => {
 };
 
 const statements = {
-  insertPending: statement((s: Building<Pending>) => {
+  insert: statement((s: Building<TotpDeviceRow>) => {
     const t = s.table(totpDevices);
-    const now = s.param("now", t.createTime);
-    return s.db
-      .insert(t)
-      .values({
-        tenantId: s.param("tenantId", t.tenantId),
-        userId: s.param("userId", t.userId),
-        deviceId: s.param("deviceId", t.deviceId),
-        displayName: s.param("displayName", t.displayName),
-        state: "pending",
-        algorithm: s.param("algorithm", t.algorithm),
-        digits: s.param("digits", t.digits),
-        periodSeconds: s.param("periodSeconds", t.periodSeconds),
-        sealedSecret: s.param("sealedSecret", t.sealedSecret),
-        lastStep: 0,
-        createTime: now,
-        updateTime: now,
-        expireTime: s.param("expireTime", t.expireTime),
-      })
-      .returning();
+    return s.db.insert(t).values(s.row(t)).returning({ deviceId: t.deviceId });
   }),
   deletePending: statement((s: Building<Owner>) => {
     const t = s.table(totpDevices);
@@ -127,12 +103,7 @@ const statements = {
 
 /** A user's authenticator apps. */
 export const totpRepository = (tx: Tx) => ({
-  /** Adds a device that verifies nothing yet. */
-  insertPending: async (row: Pending): Promise<TotpDeviceRow> => {
-    const [inserted] = await tx.run(statements.insertPending, row);
-    if (!inserted) throw new Error("an inserted device was not returned");
-    return inserted;
-  },
+  insert: (row: TotpDeviceRow) => tx.run(statements.insert, row),
   deletePending: (owner: Owner) => tx.run(statements.deletePending, owner),
   find: async (key: Key, now: Date) => (await tx.run(statements.find, { ...key, now }))[0],
   findPending: async (owner: Owner, now: Date) => (await tx.run(statements.findPending, { ...owner, now }))[0],

@@ -79,8 +79,20 @@ export function createTotp({ keyring, issuer }: TotpOptions) {
       const deviceId = newId();
       const secret = randomSecret(SECRET_BYTES);
       const sealedSecret = await keyring.seal(secret, cellOf(owner, deviceId));
-      const row = { ...owner, ...parameters, deviceId, displayName, sealedSecret };
-      const device = await call.unit(async (tx) => {
+      const device: TotpDeviceRow = {
+        ...owner,
+        ...parameters,
+        deviceId,
+        displayName,
+        sealedSecret,
+        state: "pending",
+        lastStep: 0,
+        createTime: call.now,
+        updateTime: call.now,
+        lastUseTime: null,
+        expireTime: new Date(call.now.getTime() + PENDING_MS),
+      };
+      const refusal = await call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const devices = totpRepository(tx);
         if ((await devices.countProven(owner)) >= MAX_DEVICES) {
@@ -88,9 +100,10 @@ export function createTotp({ keyring, issuer }: TotpOptions) {
         }
         await devices.deletePending(owner);
         await recordAudit(tx, call, { owner, type: "totp.enrollment_started", targetId: deviceId });
-        return devices.insertPending({ ...row, now: call.now, expireTime: new Date(call.now.getTime() + PENDING_MS) });
+        await devices.insert(device);
+        return undefined;
       });
-      if (device instanceof Refusal) return device;
+      if (refusal) return refusal;
       const label = { issuer, accountName: accountName || accountNameOf(owner.userId) };
       const provisioning = await provision(secret, parameters, label);
       secret.fill(0);
