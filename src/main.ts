@@ -11,7 +11,7 @@ const log = pino({ name: "mfa-service" }, pino.destination({ fd: 2, sync: true }
 function fail(error: unknown): never {
   const lines = error instanceof ConfigError ? error.lines : [error instanceof Error ? error.message : String(error)];
   process.stderr.write(`mfa-service does not start:\n${lines.map((line) => `  ${line}\n`).join("")}`);
-  process.exit(EX_CONFIG);
+  process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
 }
 
 try {

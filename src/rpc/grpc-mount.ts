@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import { create, type DescMethod, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import {
+  Code,
+  ConnectError,
   createServiceImplSpec,
   type Interceptor,
   type MethodImplSpec,
@@ -125,17 +127,23 @@ function streaming(
         spec.kind === "bidi_streaming" ? spec.impl(message, context) : spec.impl(await only(method, message), context);
       return responseOf(context, output, true) as StreamResponse;
     };
+    // A stream that waits for its client, or for something to happen, would outlive the server.
+    const stop = () => call.emit("error", toStatus(new ConnectError("the server is stopping", Code.Unavailable)));
+    options.shutdown.addEventListener("abort", stop, { once: true });
     try {
       await options.gate?.(context);
       const request = requestOf(context, input(), true) as StreamRequest;
       const { message: output } = (await wrap(last as AnyFn, options.interceptors)(request)) as StreamResponse;
       for await (const message of output) {
-        if (context.signal.aborted) break;
+        if (context.signal.aborted) return;
         if (!call.write(encode(method, message))) await once(call, "drain", { signal: context.signal });
       }
-      call.end(context.sentTrailer());
+      if (!context.signal.aborted) call.end(context.sentTrailer());
     } catch (thrown) {
+      if (context.signal.aborted) return;
       call.emit("error", toStatus(toConnectError(thrown, (e) => options.onUnexpected(e, method))));
+    } finally {
+      options.shutdown.removeEventListener("abort", stop);
     }
   };
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
@@ -55,6 +56,7 @@ function credentials(tls: GrpcServerOptions["tls"]): ServerCredentials {
 export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcServer> {
   const server = new Server(channelOptions);
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
   for (const { service, implementation } of options.services) {
     mount(server, service, implementation, { ...open, gate: options.gate, interceptors: [validation] });

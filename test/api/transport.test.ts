@@ -11,6 +11,7 @@ import {
   HealthCheckResponseSchema,
   HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/grpc/health/v1/health_pb.js";
+import { ServerReflectionRequestSchema } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { type Building, statement } from "../../src/db/store.ts";
@@ -166,6 +167,21 @@ describe("health and stopping", () => {
     expect((await failure(rpcs.check({ service: "nobody" }))).code).toBe(status.NOT_FOUND);
     expect(Object.keys((await rpcs.list({})).statuses)).toContain("mfa.v1.InternalMfaService");
   });
+
+  test("a stop does not wait for a stream whose client stays silent", async () => {
+    const service = await serviceForTest(sqlite);
+    const channel = new Client(`127.0.0.1:${service.port}`, credentials.createInsecure());
+    onTestFinished(() => channel.close());
+    const bytes = (buffer: Buffer) => buffer;
+    const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    const stream = channel.makeBidiStreamRequest(path, bytes, bytes);
+    stream.write(Buffer.from(toBinary(ServerReflectionRequestSchema, create(ServerReflectionRequestSchema, {}))));
+    await once(stream, "data");
+    const ended = once(stream, "error");
+    // The grace period is ten seconds: a test's time limit of five tells that nobody waited for it.
+    await service.server.stop();
+    expect((await ended)[0]).toMatchObject({ code: status.UNAVAILABLE });
+  }, 5_000);
 
   test("a stop tells watchers, answers what runs, loses nothing acknowledged, and refuses what comes after", async () => {
     const service = await serviceForTest(sqlite);
