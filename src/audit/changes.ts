@@ -10,6 +10,7 @@ import { auditEntryRepository } from "./audit-entries.repository.ts";
 export async function recordAudit(tx: Tx, call: Call, { owner, type, targetId = "" }: Happening): Promise<void> {
   const { caller, rpc, now: createTime } = call;
   const actor = { actorType: Principal[caller.principal], actorId: caller.subject };
+  call.trail.entries++;
   await auditEntryRepository(tx).insert({
     ...owner,
     ...actor,

@@ -8,6 +8,8 @@ export interface Call {
   readonly now: Date;
   /** The full name of the RPC, for records: `mfa.v1.MfaService/VerifyTotpCode`. */
   readonly rpc: string;
+  /** Counts the audit entries of the call: an RPC marked `audited` that ends well without one is a mistake of ours. */
+  readonly trail: { entries: number };
   /**
    * A unit of work: read-only when the RPC's idempotency is NO_SIDE_EFFECTS, else a write. It commits when `work`
    * returns, a Refusal included, and rolls back when `work` throws. Await nothing in it but queries.

@@ -73,6 +73,7 @@ function startCall(method: DescMethod, request: Message, caller: Caller, serving
     caller,
     now: clock(),
     rpc: `${method.parent.typeName}/${method.name}`,
+    trail: { entries: 0 },
     unit: (work) => {
       if (reads) return store.read(work);
       return store.write(async (tx) => {
@@ -117,8 +118,10 @@ export function serve<S extends DescService, const H extends Handlers<S>, const 
     }
     const unary = handler as (request: Message, call: Call) => Promise<object>;
     return async (request: Message, context: HandlerContext) => {
-      const reply = await withinDeadline(unary(request, begin(request, context)));
+      const call = begin(request, context);
+      const reply = await withinDeadline(unary(request, call));
       if (reply instanceof Refusal) throw reply;
+      if (policyOf(method).audited && call.trail.entries === 0) throw new Error(`${call.rpc} left no audit entry`);
       return reply;
     };
   };
