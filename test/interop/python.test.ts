@@ -1,0 +1,53 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { expect, onTestFinished, test } from "vitest";
+import { root, run, startService } from "./process.ts";
+
+const pythons = ["/usr/bin/python3", "python3"];
+
+/** The first Python that has grpcio and protobuf, if any; a version manager's often has neither. */
+async function findPython(): Promise<string | undefined> {
+  for (const python of pythons) {
+    const { code } = await run(python, ["-c", "import grpc, google.protobuf"]).catch(() => ({ code: -1 }));
+    if (code === 0) return python;
+  }
+  return undefined;
+}
+
+async function describeContract(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "mfa-descriptors-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, "contract.binpb");
+  const built = await run(join(root, "node_modules/.bin/buf"), ["build", "--as-file-descriptor-set", "-o", path]);
+  expect(built.code, built.stderr).toBe(0);
+  return path;
+}
+
+test("python grpcio is exercised where present: it enrols, logs in, and decodes why a second use is refused", async () => {
+  const python = await findPython();
+  if (python === undefined) {
+    // Not a skip: the absence is what was looked for and found, and the log says what was not tried.
+    process.stderr.write(
+      `\n*** PYTHON GRPCIO WAS NOT EXERCISED: none of ${pythons.join(", ")} imports grpc and google.protobuf ***\n` +
+        "*** On Debian: apt-get install python3-grpcio python3-protobuf ***\n\n",
+    );
+    return;
+  }
+  const [descriptors, service] = await Promise.all([describeContract(), startService()]);
+  onTestFinished(async () => void (await service.stop()));
+  const { code, stdout, stderr } = await run(python, ["test/interop/totp_client.py", descriptors, service.address], {
+    env: { USER_TOKEN: await service.user("py"), SERVICE_TOKEN: await service.backend("mfa.verify") },
+  });
+  expect(code, stderr).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    state: "TOTP_DEVICE_STATE_ACTIVE",
+    sameDevice: true,
+    second: {
+      status: "PERMISSION_DENIED",
+      message: "the code was not accepted",
+      info: { reason: "CODE_REJECTED", domain: "mfa.v1", code: status.PERMISSION_DENIED },
+    },
+  });
+});
