@@ -38,7 +38,12 @@ function isInstalled() {
 
 function run(command, args, env) {
   const windows = process.platform === "win32";
-  const done = spawnSync(command, args, { cwd: root, stdio: "inherit", shell: windows, env: env || process.env });
+  const done = spawnSync(command, args, {
+    cwd: root,
+    stdio: ["inherit", 2, 2],
+    shell: windows,
+    env: env || process.env,
+  });
   if (done.error) stop(`${command} could not be started: ${done.error.message}`);
   return done.status === null ? 1 : done.status;
 }
@@ -55,7 +60,7 @@ function pinnedNode() {
 }
 
 function install() {
-  process.stdout.write("Installing the pinned packages (npm ci) ...\n");
+  process.stderr.write("Installing the pinned packages (npm ci) ...\n");
   // Tests and the bundle need the development packages, whatever NODE_ENV says.
   const status = run("npm", ["ci", "--loglevel=error", "--include=dev"]);
   if (status !== 0) stop("`npm ci` failed; its message stands above. Nothing was started.");
@@ -134,7 +139,7 @@ function takeTurn() {
     }
     if (holder > 0 && !isAlive(holder)) fs.rmSync(turn, { force: true });
     else {
-      if (!saidSo) process.stdout.write("Waiting for another set-up of this checkout ...\n");
+      if (!saidSo) process.stderr.write("Waiting for another set-up of this checkout ...\n");
       saidSo = true;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     }

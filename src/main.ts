@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { ConfigError, loadConfig } from "./config.ts";
 import { devBanner } from "./dev/dev-banner.ts";
-import { startServer } from "./server.ts";
+import { type RunningServer, startServer } from "./server.ts";
 
 const EX_CONFIG = 78;
 
@@ -14,23 +14,28 @@ function fail(error: unknown): never {
   process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
 }
 
-try {
-  const config = loadConfig(process.argv.slice(2));
-  const server = await startServer(config, { log });
-  const banner = config.mode === "dev" ? await devBanner(config, server) : "";
-  process.stdout.write(`mfa-service (${config.mode}) ready on ${server.host}:${server.port}\n${banner}`);
-
-  void server.warmUp();
-
-  let stopping = false;
+/** Drains on the first signal and gives up waiting on a later one. */
+function stopOnSignal(server: RunningServer): void {
+  let since: number | undefined;
   const stop = (signal: string) => {
-    if (stopping) process.exit(1);
-    stopping = true;
+    // Ctrl-C reaches us twice under npm: from the terminal, and passed on by npm.
+    if (since !== undefined && Date.now() - since < 1_000) return;
+    if (since !== undefined) process.exit(1);
+    since = Date.now();
     log.info({ signal }, "draining");
     server.stop().then(() => process.exit(0), fail);
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+}
+
+try {
+  const config = loadConfig(process.argv.slice(2));
+  const server = await startServer(config, { log });
+  stopOnSignal(server);
+  const banner = config.mode === "dev" ? await devBanner(config, server) : "";
+  process.stdout.write(`mfa-service (${config.mode}) ready on ${server.host}:${server.port}\n${banner}`);
+  void server.warmUp();
 } catch (error) {
   fail(error);
 }

@@ -69,19 +69,19 @@ function startCall(method: DescMethod, request: Message, caller: Caller, serving
   const { store, clock } = serving;
   const requestId = "requestId" in request && typeof request.requestId === "string" ? request.requestId : "";
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
-  const call: Call = {
-    caller,
-    now: clock(),
-    rpc: `${method.parent.typeName}/${method.name}`,
-    trail: { entries: 0 },
-    unit: (work) => {
-      if (reads) return store.read(work);
-      return store.write(async (tx) => {
-        await confirmFirstEnrolment(tx, policyOf(method), call, serving);
-        return requestId === "" ? work(tx) : onceOnly(tx, { ...call, requestId }, () => work(tx));
-      });
-    },
+  // The first unit that succeeds takes the request id for the call; later units of it are not repeats.
+  let claimed = requestId === "";
+  const unit = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+    if (reads) return store.read(work);
+    const result = await store.write(async (tx) => {
+      await confirmFirstEnrolment(tx, policyOf(method), call, serving);
+      return claimed ? work(tx) : onceOnly(tx, { ...call, requestId }, () => work(tx));
+    });
+    claimed = true;
+    return result;
   };
+  const rpc = `${method.parent.typeName}/${method.name}`;
+  const call: Call = { caller, now: clock(), rpc, trail: { entries: 0 }, unit };
   return call;
 }
 

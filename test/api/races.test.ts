@@ -4,9 +4,12 @@ import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
+/** `npm run faults` runs every race twenty times, `npm test` once. */
+const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
+
 const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
 
-describe.each(engines)("races on $name", (engine) => {
+describe.each(engines)("races on $name", { repeats: rounds - 1 }, (engine) => {
   test("one of 1,000 concurrent uses of a code wins, spread over user and service RPCs", async () => {
     const service = await serviceForTest(engine);
     const app = await enrolApp(service, "ann");
