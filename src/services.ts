@@ -5,7 +5,8 @@ import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import type { Keyring } from "./crypto/keyring.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
-import { type Serving, serve } from "./rpc/service.ts";
+import type { Serving } from "./rpc/call.ts";
+import { serve } from "./rpc/service.ts";
 
 /** What the features need of the process. */
 export interface App extends Serving {

@@ -1,30 +1,33 @@
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import type { Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { auditEntryRepository } from "./audit-entries.repository.ts";
 
-/** Writes an audit entry in the unit of the change it tells of. */
-export async function recordAudit(tx: Tx, call: Call, { owner, type, targetId = "" }: Happening): Promise<void> {
-  const { caller, rpc, now: createTime } = call;
-  const actor = { actorType: Principal[caller.principal], actorId: caller.subject };
-  call.trail.entries++;
-  await auditEntryRepository(tx).insert({
-    ...owner,
-    ...actor,
-    entryId: newId(),
-    action: type,
-    targetId,
-    rpc,
-    createTime,
-  });
+/** An act that the audit trail keeps. */
+export interface Act {
+  readonly owner: Owner;
+  /** Subject and verb: "totp.enrolled". */
+  readonly action: string;
+  readonly targetId: string;
 }
 
-/** A change of a user's factors: audit entry, event and epoch, in the unit of the change. */
-export async function recordChange(tx: Tx, call: Call, change: Happening): Promise<void> {
-  await recordAudit(tx, call, change);
-  await recordEvent(tx, call, change);
-  await userRepository(tx).bumpEpoch(change.owner, call.now);
+/** Writes an audit entry in the unit of the act it tells of. */
+export async function recordAudit(tx: Tx, { caller, rpc, now }: Call, { owner, ...act }: Act): Promise<void> {
+  const actor = { actorType: Principal[caller.principal], actorId: caller.subject };
+  await auditEntryRepository(tx).insert({ ...owner, ...actor, ...act, entryId: newId(), rpc, createTime: now });
+}
+
+/**
+ * A change of a user's factors: audit entry, event and epoch, in the unit of the change. The unit has serialised the
+ * user before its first statement: units that take the user's row at different moments can wait for each other.
+ */
+export async function recordChange(tx: Tx, call: Call, change: Happening & Act): Promise<void> {
+  const { owner, action, targetId } = change;
+  await recordAudit(tx, call, { owner, action, targetId });
+  await recordEvent(tx, call, { factorId: targetId, ...change });
+  await userRepository(tx).bumpEpoch(owner, call.now);
 }

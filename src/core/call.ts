@@ -8,11 +8,18 @@ export interface Call {
   readonly now: Date;
   /** The full name of the RPC, for records: `mfa.v1.MfaService/VerifyTotpCode`. */
   readonly rpc: string;
-  /** Counts the audit entries of the call: an RPC marked `audited` that ends well without one is a mistake of ours. */
-  readonly trail: { entries: number };
   /**
    * A unit of work: read-only when the RPC's idempotency is NO_SIDE_EFFECTS, else a write. It commits when `work`
    * returns, a Refusal included, and rolls back when `work` throws. Await nothing in it but queries.
    */
   unit<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Asks again, inside a unit, what may have let a user in without a second factor: that they had none to show.
+   * Throws the refusal when another call has enrolled one since. The unit has serialised the user before.
+   */
+  confirmAccess(tx: Tx): Promise<void>;
+  /** Aborted when the client leaves, the deadline passes or the server stops. Streams end with it. */
+  readonly signal: AbortSignal;
+  /** The service's clock, for streams, which outlive `now`. */
+  clock(): Date;
 }

@@ -1,3 +1,5 @@
+import type { EventType, FailureReason } from "../../gen/mfa/v1/event_pb.js";
+import type { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { Dialect } from "../db/dialect.ts";
 
 /** What happened to users' factors and log-ins, in order: the outbox that backends and webhooks read. */
@@ -8,10 +10,12 @@ export const events = (d: Dialect) =>
       tenantId: d.text("tenant_id").notNull(),
       eventId: d.text("event_id").notNull(),
       userId: d.text("user_id").notNull(),
-      /** Subject and verb: "totp.verified", "mfa.locked". */
-      type: d.text("type").notNull(),
-      /** What it happened to: a device's id; empty where nothing narrower than the user is meant. */
-      targetId: d.text("target_id").notNull(),
+      /** The enums' names in the contract, so that a number never changes its meaning under stored rows. */
+      type: d.text("type").$type<keyof typeof EventType>().notNull(),
+      factorType: d.text("factor_type").$type<keyof typeof FactorType>().notNull(),
+      failureReason: d.text("failure_reason").$type<keyof typeof FailureReason>().notNull(),
+      /** A device's id; empty where nothing narrower than the user is meant. */
+      factorId: d.text("factor_id").notNull(),
       rpc: d.text("rpc").notNull(),
       createTime: d.instant("create_time").notNull(),
     },

@@ -2,16 +2,21 @@ import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import type { Tx } from "../db/store.ts";
-import { eventRepository } from "./events.repository.ts";
+import { type EventRow, eventRepository } from "./events.repository.ts";
 
 /** Something that happened to a user. */
 export interface Happening {
   readonly owner: Owner;
-  readonly type: string;
-  readonly targetId?: string;
+  readonly type: EventRow["type"];
+  readonly factorType?: EventRow["factorType"];
+  readonly factorId?: string;
+  /** Only events tell why a proof was refused; replies never do. */
+  readonly failureReason?: EventRow["failureReason"];
 }
 
 /** Writes an event in the unit of its cause, so that neither exists without the other. */
-export async function recordEvent(tx: Tx, call: Call, { owner, type, targetId = "" }: Happening): Promise<void> {
-  await eventRepository(tx).insert({ ...owner, eventId: newId(), type, targetId, rpc: call.rpc, createTime: call.now });
+export async function recordEvent(tx: Tx, { rpc, now }: Call, happening: Happening): Promise<void> {
+  const { owner, type, factorType = "UNSPECIFIED", factorId = "", failureReason = "UNSPECIFIED" } = happening;
+  const row = { ...owner, eventId: newId(), type, factorType, factorId, failureReason, rpc, createTime: now };
+  await eventRepository(tx).insert(row);
 }

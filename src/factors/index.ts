@@ -3,7 +3,7 @@ import type { Tx } from "../db/store.ts";
 import type { Factor } from "./factor.ts";
 import { totpFactor } from "./totp/totp.factor.ts";
 
-/** Every factor the service knows, strongest first. Status, step-up, reset and erase loop over this list. */
+/** Every factor the service knows, strongest first. */
 export const factors: readonly Factor[] = [totpFactor];
 
 /** Whether the user holds any second factor, from live rows. */

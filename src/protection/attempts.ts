@@ -1,7 +1,6 @@
-import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
-import { attemptRepository } from "./attempts.repository.ts";
+import { attemptRepository, type Count } from "./attempts.repository.ts";
 
 /** How many typed codes are judged before the user is locked. */
 export const MAX_FAILURES = 5;
@@ -21,19 +20,19 @@ export interface Reservation {
  * cannot outrun it. The last attempt of a row locks at once; a success unlocks by `settle`. Locks grow from one minute
  * to an hour.
  */
-export async function reserve(tx: Tx, owner: Owner, now: Date): Promise<Reservation | Refusal> {
+export async function reserve(tx: Tx, count: Count, now: Date): Promise<Reservation | Refusal> {
   const attempts = attemptRepository(tx);
-  const counted = await attempts.hit(owner, now);
+  const counted = await attempts.hit(count, now);
   if (!counted) {
-    const locked = await attempts.find(owner);
+    const locked = await attempts.find(count);
     return new Refusal("LOCKED", { retryAfterMs: (locked?.lockExpireTime?.getTime() ?? 0) - now.getTime() });
   }
   const locking = counted.failures >= MAX_FAILURES;
-  if (locking) await attempts.lock(owner, new Date(now.getTime() + lockMs(counted.locks)));
+  if (locking) await attempts.lock(count, new Date(now.getTime() + lockMs(counted.locks)));
   return { locking };
 }
 
 /** Takes back the reservation and the failures before it: the attempt was right. */
-export async function settle(tx: Tx, owner: Owner): Promise<void> {
-  await attemptRepository(tx).clear(owner);
+export async function settle(tx: Tx, count: Count): Promise<void> {
+  await attemptRepository(tx).clear(count);
 }

@@ -2,13 +2,15 @@ import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
-import { recordEvent } from "../events/events.ts";
+import { type Happening, recordEvent } from "../events/events.ts";
+import type { Counter } from "./attempts.table.ts";
 import { reserve, settle } from "./attempts.ts";
 
 /** One kind of proof, cut where the units of work are cut. */
 export interface Proof<Loaded, Match, Result> {
-  /** The event type's first word: "totp". */
-  readonly factor: string;
+  readonly factorType: Happening["factorType"] & string;
+  /** What its attempts are counted with. */
+  readonly counter: Counter;
   /** Reads what the judgement needs, in the unit that counts the attempt. A refusal here is not counted. */
   load(tx: Tx): Promise<Loaded | Refusal>;
   /** Says what the code matches, outside any unit: undefined when nothing. */
@@ -16,8 +18,6 @@ export interface Proof<Loaded, Match, Result> {
   /** Consumes the match by conditional statements: undefined when another call consumed it first. */
   spend(tx: Tx, match: Match): Promise<Result | undefined>;
 }
-
-type Outcome = "rejected" | "replayed";
 
 /**
  * The only way a typed code travels: reserve, judge, spend. The attempt is counted and committed before it is judged;
@@ -27,32 +27,32 @@ type Outcome = "rejected" | "replayed";
 export async function prove<Loaded, Match, Result extends object>(
   call: Call,
   owner: Owner,
-  { factor, load, judge, spend }: Proof<Loaded, Match, Result>,
+  { factorType, counter, load, judge, spend }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
-  const { now } = call;
+  const count = { ...owner, counter };
   const reserved = await call.unit(async (tx) => {
     const loaded = await load(tx);
     if (loaded instanceof Refusal) return loaded;
-    const reservation = await reserve(tx, owner, now);
+    const reservation = await reserve(tx, count, call.now);
     return reservation instanceof Refusal ? reservation : { loaded, ...reservation };
   });
   if (reserved instanceof Refusal) return reserved;
 
-  const fail = async (outcome: Outcome): Promise<Refusal> => {
+  const fail = async (failure: Pick<Happening, "type" | "failureReason">): Promise<Refusal> => {
     await call.unit(async (tx) => {
-      await recordEvent(tx, call, { owner, type: `${factor}.${outcome}` });
-      if (reserved.locking) await recordEvent(tx, call, { owner, type: "mfa.locked" });
+      await recordEvent(tx, call, { owner, factorType, ...failure });
+      if (reserved.locking) await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
     });
     return new Refusal("CODE_REJECTED");
   };
   const match = await judge(reserved.loaded);
-  if (match === undefined) return fail("rejected");
+  if (match === undefined) return fail({ type: "PROOF_FAILED", failureReason: "WRONG" });
   const result = await call.unit(async (tx) => {
     const spent = await spend(tx, match);
     if (!spent) return undefined;
-    await settle(tx, owner);
-    await recordEvent(tx, call, { owner, type: `${factor}.verified` });
+    await settle(tx, count);
+    await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType });
     return spent;
   });
-  return result ?? fail("replayed");
+  return result ?? fail({ type: "PROOF_REPLAYED", failureReason: "REPLAYED" });
 }

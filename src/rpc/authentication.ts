@@ -3,6 +3,7 @@ import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPaylo
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import { SKEW_MS } from "./authorisation.ts";
 
 /** An issuer whose tokens are accepted: fixed by configuration, never by the token. */
 export interface Issuer {
@@ -20,11 +21,15 @@ export const audiences: ReadonlyMap<string, Principal> = new Map([
 ]);
 
 const ALGORITHMS = ["EdDSA", "ES256"];
-const SKEW_S = 30;
+const MAX_LIFETIME_S = 24 * 60 * 60;
 const MAX_SUBJECT_BYTES = 255;
 const MAX_CACHED = 10_000;
 
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+
+/** Kept byte by byte, so it must have one form in every encoding: no lone surrogates, and no NUL for PostgreSQL's sake. */
+const isName = (name: string): boolean =>
+  Buffer.byteLength(name) <= MAX_SUBJECT_BYTES && name.isWellFormed() && !name.includes("\0");
 
 function toCaller(claims: JWTPayload, fixedTenant: string | undefined): Caller | undefined {
   const [audience, ...others] = [claims.aud].flat();
@@ -32,8 +37,7 @@ function toCaller(claims: JWTPayload, fixedTenant: string | undefined): Caller |
   const tenantId = fixedTenant ?? text(claims.tid);
   const subject = text(claims.sub);
   if (principal === undefined || tenantId === undefined || subject === undefined) return undefined;
-  if (Buffer.byteLength(subject) > MAX_SUBJECT_BYTES || Buffer.byteLength(tenantId) > MAX_SUBJECT_BYTES)
-    return undefined;
+  if (!isName(subject) || !isName(tenantId)) return undefined;
   return {
     principal,
     tenantId,
@@ -63,12 +67,14 @@ export function createAuthentication(issuers: readonly Issuer[]): Authenticate {
       algorithms: ALGORITHMS,
       issuer: issuer.issuer,
       typ: "at+jwt",
-      clockTolerance: SKEW_S,
+      clockTolerance: SKEW_MS / 1000,
       currentDate: now,
       requiredClaims: ["sub", "aud", "exp"],
     });
+    // A token for years is a mistake of its issuer's, and nothing here could take it back.
+    if ((payload.exp ?? 0) - now.getTime() / 1000 > MAX_LIFETIME_S) return undefined;
     const caller = toCaller(payload, issuer.tenantId);
-    return caller && { caller, expiresMs: ((payload.exp ?? 0) + SKEW_S) * 1000 };
+    return caller && { caller, expiresMs: (payload.exp ?? 0) * 1000 + SKEW_MS };
   };
 
   return async (authorization, now) => {

@@ -6,6 +6,9 @@ import type { Policy } from "./policy.ts";
 /** Whether a user holds an enrolled factor, computed from live rows, never from a cached flag. */
 export type IsEnrolled = (caller: Caller) => Promise<boolean>;
 
+/** How far an issuer's clock may be ahead of ours. */
+export const SKEW_MS = 30_000;
+
 /** The refusal that asks for a fresher or stronger authentication (RFC 9470). */
 export function stepUp(acr: "aal1" | "aal2", { maxAgeMs }: Policy): Refusal {
   const age: Record<string, string> = maxAgeMs === undefined ? {} : { max_age: String(maxAgeMs / 1000) };
@@ -28,6 +31,7 @@ export async function authorise(caller: Caller, policy: Policy, now: Date, isEnr
   const acr = await requiredAcr(policy, caller, isEnrolled);
   if (acr === "aal2" && caller.acr !== "aal2") throw stepUp("aal2", policy);
   if (policy.maxAgeMs === undefined) return;
-  const age = caller.authTime && now.getTime() - caller.authTime.getTime();
-  if (age === undefined || age > policy.maxAgeMs) throw stepUp(acr, policy);
+  const age = now.getTime() - (caller.authTime?.getTime() ?? Number.NaN);
+  // Written so that an absent time, one that is no time and one in the future are all not fresh.
+  if (!(age >= -SKEW_MS && age <= policy.maxAgeMs)) throw stepUp(acr, policy);
 }

@@ -23,7 +23,7 @@ const statuses: Record<Reason, readonly [Code, string]> = {
   INVALID_FIELD: [Code.InvalidArgument, "a field breaks its rule, see the details"],
   MALFORMED_MESSAGE: [Code.InvalidArgument, "the body is not a message of the expected type"],
   INVALID_PAGE_TOKEN: [Code.InvalidArgument, "the page token is not valid for this list"],
-  STORE_UNAVAILABLE: [Code.Unavailable, "the store is unavailable, nothing was changed, try again"],
+  STORE_UNAVAILABLE: [Code.Unavailable, "the store is unavailable, try again"],
   CONFLICT: [Code.Aborted, "lost a race against a concurrent change, read again and retry"],
   NOT_BUILT: [Code.Unimplemented, "this operation is not built yet"],
   DEADLINE: [Code.DeadlineExceeded, "the call took too long"],
@@ -69,9 +69,9 @@ export function refusalToError(refusal: Refusal): ConnectError {
 export function toConnectError(thrown: unknown, onUnexpected: (thrown: unknown) => void): ConnectError {
   if (thrown instanceof ConnectError) return thrown;
   if (thrown instanceof Refusal) return refusalToError(thrown);
-  if (thrown instanceof StoreUnavailable) return refusalToError(new Refusal("STORE_UNAVAILABLE"));
   if (thrown instanceof StoreConflict) return refusalToError(new Refusal("CONFLICT"));
   onUnexpected(thrown);
+  if (thrown instanceof StoreUnavailable) return refusalToError(new Refusal("STORE_UNAVAILABLE"));
   if (thrown instanceof SealBroken) return refusalToError(new Refusal("DATA_TAMPERED"));
   return new ConnectError("internal error", Code.Internal);
 }

@@ -2,8 +2,8 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues } from "@connectrpc/connect";
 import type { Authenticate } from "./authentication.ts";
 import { authorise, type IsEnrolled } from "./authorisation.ts";
+import { callerKey } from "./call.ts";
 import { policyOf } from "./policy.ts";
-import { callerKey } from "./service.ts";
 
 /** What is known of a call before its body is read. */
 export interface Arrival {

@@ -22,6 +22,8 @@ function read(method: DescMethod): Policy {
   if (withLevel && acr === Acr.UNSPECIFIED) throw incomplete("names no acr for users or administrators");
   const withScope = principals.some((p) => p === Principal.SERVICE || p === Principal.ADMIN);
   if (withScope && scope === "") throw incomplete("names no scope for services or administrators");
+  const others = principals.some((p) => p !== Principal.USER && p !== Principal.TICKET);
+  if (acr === Acr.AAL2_IF_ENROLLED && others) throw incomplete("asks others than users for their factors");
   return {
     principals: new Set(principals),
     acr,

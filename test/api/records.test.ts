@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
+import { policyOf } from "../../src/rpc/policy.ts";
+import { builtMethods } from "../../src/services.ts";
 import { users } from "../../src/users/users.table.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { failure } from "../support/client.ts";
@@ -24,7 +26,7 @@ const select = {
 
 const rows = (store: Store) =>
   store.read(async (tx) => ({
-    events: (await tx.run(select.events, {})).map((row) => row.type),
+    events: (await tx.run(select.events, {})).map(({ type, failureReason }) => `${type} ${failureReason}`),
     audit: await tx.run(select.audit, {}),
     users: await tx.run(select.users, {}),
   }));
@@ -40,8 +42,16 @@ describe.each(engines)("records on $name", (engine) => {
     ]);
     expect(audit[1]).toMatchObject({ tenantId: "dev", userId: "ann", actorType: "USER", actorId: "ann" });
     expect(audit[1]?.rpc).toBe("mfa.v1.MfaService/FinishTotpEnrollment");
-    expect(events).toEqual(["totp.enrolled", "totp.verified"]);
+    expect(events).toEqual(["FACTOR_ENROLLED UNSPECIFIED", "PROOF_SUCCEEDED UNSPECIFIED"]);
     expect(users).toMatchObject([{ userId: "ann", mfaEpoch: 1 }]);
+  });
+
+  test("every audited RPC that is built leaves an entry in its own name", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
+    const { audit } = await rows(service.store);
+    expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));
   });
 
   test("only the events tell a wrong code from a used one, and say when the lock came", async () => {
@@ -53,10 +63,10 @@ describe.each(engines)("records on $name", (engine) => {
     for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code: wrong }, app.token));
     const { events } = await rows(service.store);
     expect(events.slice(2)).toEqual([
-      "totp.verified",
-      "totp.replayed",
-      ...Array(4).fill("totp.rejected"),
-      "mfa.locked",
+      "PROOF_SUCCEEDED UNSPECIFIED",
+      "PROOF_REPLAYED REPLAYED",
+      ...Array(4).fill("PROOF_FAILED WRONG"),
+      "USER_LOCKED UNSPECIFIED",
     ]);
   });
 

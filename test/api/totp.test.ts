@@ -3,12 +3,23 @@ import jsqr from "jsqr";
 import { PNG } from "pngjs";
 import { describe, expect, test } from "vitest";
 import { TotpAlgorithm, TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
+import { totpRepository } from "../../src/factors/totp/totp.repository.ts";
 import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
+
+const COLUMNS =
+  "tenant_id, user_id, state, display_name, algorithm, digits, period_seconds, sealed_secret, last_step, create_time, update_time";
+
+/** A further row of ann's, as another start would have left it. */
+const copyDevice = (service: ServiceUnderTest, deviceId: string) =>
+  service.execute(
+    `INSERT INTO totp_devices (device_id, ${COLUMNS})
+     SELECT '${deviceId}', ${COLUMNS} FROM totp_devices WHERE user_id = 'ann' LIMIT 1`,
+  );
 
 describe.each(engines)("TOTP on $name", (engine) => {
   test("a backend logs a user in with a code of an authenticator app", async () => {
@@ -208,6 +219,21 @@ describe.each(engines)("TOTP on $name", (engine) => {
     expect((await service.mfa.verifyTotpCode({ code: await first.code() }, token)).deviceId).toBe(first.deviceId);
   });
 
+  test("a device disabled between judging and spending is not spent", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    await service.execute("UPDATE totp_devices SET state = 'disabled'");
+    const step = Math.floor(service.clock.now.getTime() / 30_000);
+    const owner = { tenantId: "dev", userId: "ann", deviceId: app.deviceId };
+    const advance = () =>
+      service.store.write((tx) => totpRepository(tx).advance({ ...owner, step }, service.clock.now));
+    expect(await advance()).toBe(false);
+    const refused = await failure(service.mfa.verifyTotpCode({ code: await app.code() }, app.token));
+    expect(refused.reason).toBe("NOT_ENROLLED");
+    await service.execute("UPDATE totp_devices SET state = 'active'");
+    expect(await advance()).toBe(true);
+  });
+
   test("a repeated request_id starts nothing twice, and a refused start leaves it free", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
@@ -218,6 +244,13 @@ describe.each(engines)("TOTP on $name", (engine) => {
     const { devices } = await service.mfa.listTotpDevices({}, token);
     expect(devices.map(({ deviceId }) => deviceId)).toEqual([device?.deviceId]);
     await service.mfa.startTotpEnrollment({ requestId }, await service.user("bob"));
+    await service.execute("UPDATE totp_devices SET state = 'active', expire_time = NULL WHERE user_id = 'ann'");
+    for (let n = 2; n <= 5; n++) await copyDevice(service, `another ${n}`);
+    const other = { requestId: requestId.replace("c11", "c12") };
+    const full = await failure(service.mfa.startTotpEnrollment(other, await service.user("ann", "aal2")));
+    expect(full.reason).toBe("LIMIT_REACHED");
+    await service.execute("DELETE FROM totp_devices WHERE user_id = 'ann'");
+    await service.mfa.startTotpEnrollment(other, await service.user("ann"));
     service.pass(24 * 60 * MINUTE);
     await service.mfa.startTotpEnrollment({ requestId }, await service.user("ann"));
   });

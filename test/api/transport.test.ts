@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, getOption, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
@@ -13,9 +13,13 @@ import {
 } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflectionRequestSchema } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import { WatchChallengeRequestSchema } from "../../gen/mfa/v1/challenge_pb.js";
+import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
+import { access, Principal } from "../../gen/mfa/v1/options_pb.js";
 import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
+import { builtMethods } from "../../src/services.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { CallFailed, failure, grpcClient } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
@@ -39,7 +43,7 @@ function sendRaw(port: number, method: string, body: Buffer, token?: string): Pr
 
 const listVerified = statement((s: Building<Record<never, never>>) => {
   const t = s.table(events);
-  return s.db.select({ userId: t.userId }).from(t).where(eq(t.type, "totp.verified"));
+  return s.db.select({ userId: t.userId }).from(t).where(eq(t.type, "PROOF_SUCCEEDED"));
 });
 
 const VERIFY = "/mfa.v1.MfaService/VerifyTotpCode";
@@ -110,6 +114,37 @@ describe("transport", () => {
     expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ACCESS_DENIED" });
     const missing = await failure(service.admin.listLockouts({}, admin));
     expect(missing).toMatchObject({ code: status.UNIMPLEMENTED, reason: "NOT_BUILT" });
+  });
+
+  test("every RPC that is not built says so or names a field, and the service goes on", async () => {
+    const service = await serviceForTest(sqlite);
+    const scopes = [AdminMfaService, InternalMfaService].flatMap((s) =>
+      s.methods.map((m) => getOption(m, access).scope),
+    );
+    const scope = [...new Set(scopes)].join(" ");
+    const tokens = [
+      { service: MfaService, token: await service.user("ann", "aal2") },
+      {
+        service: AdminMfaService,
+        token: await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope }),
+      },
+      { service: InternalMfaService, token: await service.backend(scope) },
+    ];
+    const answers = new Set<string>();
+    for (const { service: served, token } of tokens) {
+      for (const method of served.methods.filter((m) => !builtMethods.includes(m as never))) {
+        const { principals } = getOption(method, access);
+        if (principals.every((p) => p === Principal.DEVICE || p === Principal.TICKET)) continue;
+        const { reason } = await sendRaw(service.port, `/${served.typeName}/${method.name}`, Buffer.alloc(0), token);
+        answers.add(reason);
+      }
+    }
+    const watched = create(WatchChallengeRequestSchema, { challengeId: "A".repeat(22) });
+    const body = Buffer.from(toBinary(WatchChallengeRequestSchema, watched));
+    const watch = await sendRaw(service.port, "/mfa.v1.MfaService/WatchChallenge", body, await service.user("ann"));
+    expect(watch).toMatchObject({ code: status.UNIMPLEMENTED, reason: "NOT_BUILT" });
+    expect([...answers].sort()).toEqual(["INVALID_FIELD", "NOT_BUILT"]);
+    await service.mfa.listTotpDevices({}, await service.user("ann"));
   });
 
   test("every RPC of the contract refuses a call without a credential before anything else", async () => {

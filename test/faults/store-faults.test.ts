@@ -19,7 +19,7 @@ const USERS = 40;
 
 const listVerified = statement((s: Building<Record<never, never>>) => {
   const t = s.table(events);
-  return s.db.select({ userId: t.userId, time: t.createTime }).from(t).where(eq(t.type, "totp.verified"));
+  return s.db.select({ userId: t.userId, time: t.createTime }).from(t).where(eq(t.type, "PROOF_SUCCEEDED"));
 });
 
 const verifiedIn = async (store: Store) =>

@@ -125,7 +125,7 @@ export enum ErrorReason {
   INVALID_PAGE_TOKEN = 14,
 
   /**
-   * UNAVAILABLE: the store did not persist the call in time; nothing was acknowledged, try again.
+   * UNAVAILABLE: the store did not confirm the call; nothing was acknowledged, try again.
    *
    * @generated from enum value: ERROR_REASON_STORE_UNAVAILABLE = 15;
    */

@@ -51,7 +51,8 @@ export declare type Access = Message<"mfa.v1.Access"> & {
   scope: string;
 
   /**
-   * The request field that names what the call acts on. Written to the audit trail.
+   * The request field that names what the call acts on, for readers and tools; the schema
+   * test checks that the field exists.
    *
    * @generated from field: string resource = 5;
    */

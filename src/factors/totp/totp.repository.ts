@@ -96,7 +96,7 @@ const statements = {
         updateTime: now,
         expireTime: null,
       })
-      .where(and(isDevice(s), eq(t.state, "pending"), isLive(s)))
+      .where(and(isDevice(s), eq(t.state, "pending")))
       .returning();
   }),
 };

@@ -1,11 +1,11 @@
-import { recordAudit, recordChange } from "../../audit/changes.ts";
+import { recordAudit } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Cell, Keyring } from "../../crypto/keyring.ts";
 import { randomSecret } from "../../crypto/random.ts";
-import type { Tx } from "../../db/store.ts";
+import { enrol } from "../../protection/enrolment.ts";
 import { prove } from "../../protection/proof.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
@@ -53,25 +53,19 @@ const cellOf = ({ tenantId, userId }: Owner, deviceId: string): Cell => ({
 
 /** Enrolment and verification of authenticator apps. */
 export function createTotp({ keyring, issuer }: TotpOptions) {
-  const judge = async (devices: readonly TotpDeviceRow[], code: string, now: Date): Promise<Match[] | undefined> => {
-    const matches: Match[] = [];
+  /** The first device that the code belongs to, oldest first, and the step it stands for. */
+  const judge = async (devices: readonly TotpDeviceRow[], code: string, now: Date): Promise<Match | undefined> => {
+    if (devices.length === 0) matchStep(decoy.secret, decoy.parameters, { code, now, lastStep: 0 });
     for (const device of devices) {
       const secret = await keyring.open(device.sealedSecret, cellOf(device, device.deviceId));
       const step = matchStep(secret, device, { code, now, lastStep: device.lastStep });
       secret.fill(0);
-      if (step !== undefined) matches.push({ deviceId: device.deviceId, step });
+      if (step !== undefined) return { deviceId: device.deviceId, step };
     }
-    if (devices.length === 0) matchStep(decoy.secret, decoy.parameters, { code, now, lastStep: 0 });
-    return matches.length > 0 ? matches : undefined;
+    return undefined;
   };
 
-  /** Spends the code on every device it matches, which by chance may be two: whole or not at all. */
-  const spend = async (tx: Tx, owner: Owner, [first, ...others]: Match[], now: Date) => {
-    const devices = totpRepository(tx);
-    if (!first || !(await devices.advance({ ...owner, ...first }, now))) return undefined;
-    for (const other of others) await devices.advance({ ...owner, ...other }, now);
-    return { deviceId: first.deviceId };
-  };
+  const typed = { factorType: "TOTP", counter: "typed-code" } as const;
 
   return {
     /** Stores a new secret, pending, in place of an older pending one, and shows it this once. */
@@ -94,12 +88,13 @@ export function createTotp({ keyring, issuer }: TotpOptions) {
       };
       const refusal = await call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
+        await call.confirmAccess(tx);
         const devices = totpRepository(tx);
         if ((await devices.countProven(owner)) >= MAX_DEVICES) {
           return new Refusal("LIMIT_REACHED", { metadata: { limit: String(MAX_DEVICES) } });
         }
         await devices.deletePending(owner);
-        await recordAudit(tx, call, { owner, type: "totp.enrollment_started", targetId: deviceId });
+        await recordAudit(tx, call, { owner, action: "totp.enrollment_started", targetId: deviceId });
         await devices.insert(device);
         return undefined;
       });
@@ -113,31 +108,36 @@ export function createTotp({ keyring, issuer }: TotpOptions) {
     /** Makes the pending device active if the code proves it. */
     async finish(call: Call, owner: Owner, { deviceId, code }: { deviceId: string; code: string }) {
       return prove(call, owner, {
-        factor: "totp",
+        ...typed,
         load: async (tx) => {
           const pending = await totpRepository(tx).findPending(owner, call.now);
           const named = deviceId === "" || pending?.deviceId === deviceId;
           return pending && named ? [pending] : new Refusal("ENROLLMENT_EXPIRED");
         },
         judge: (devices) => judge(devices, code, call.now),
-        spend: async (tx, [match]) => {
-          const device = match && (await totpRepository(tx).activate({ ...owner, ...match }, call.now));
-          if (device) await recordChange(tx, call, { owner, type: "totp.enrolled", targetId: device.deviceId });
-          return device;
-        },
+        spend: (tx, match) =>
+          enrol(tx, call, owner, {
+            factorType: "TOTP",
+            action: "totp.enrolled",
+            activate: () => totpRepository(tx).activate({ ...owner, ...match }, call.now),
+            idOf: (device) => device.deviceId,
+          }),
       });
     },
 
     /** Spends a code of any active device. `hideUnenrolled`: who has no device is refused like a wrong code. */
     async verify(call: Call, owner: Owner, { code, hideUnenrolled }: { code: string; hideUnenrolled: boolean }) {
       return prove(call, owner, {
-        factor: "totp",
+        ...typed,
         load: async (tx) => {
           const devices = await totpRepository(tx).listActive(owner);
           return devices.length > 0 || hideUnenrolled ? devices : new Refusal("NOT_ENROLLED");
         },
         judge: (devices) => judge(devices, code, call.now),
-        spend: (tx, matches) => spend(tx, owner, matches, call.now),
+        spend: async (tx, match) => {
+          const spent = await totpRepository(tx).advance({ ...owner, ...match }, call.now);
+          return spent ? { deviceId: match.deviceId } : undefined;
+        },
       });
     },
   };

@@ -30,11 +30,12 @@ CREATE TABLE "users" (
 CREATE TABLE "attempts" (
 	"tenant_id" text NOT NULL,
 	"user_id" text NOT NULL,
+	"counter" text NOT NULL,
 	"failures" integer NOT NULL,
 	"locks" integer NOT NULL,
 	"lock_expire_time" timestamp (3) with time zone,
 	"update_time" timestamp (3) with time zone NOT NULL,
-	CONSTRAINT "attempts_tenant_id_user_id_pk" PRIMARY KEY("tenant_id","user_id")
+	CONSTRAINT "attempts_tenant_id_user_id_counter_pk" PRIMARY KEY("tenant_id","user_id","counter")
 );
 --> statement-breakpoint
 CREATE TABLE "request_ids" (
@@ -64,7 +65,9 @@ CREATE TABLE "events" (
 	"event_id" text NOT NULL,
 	"user_id" text NOT NULL,
 	"type" text NOT NULL,
-	"target_id" text NOT NULL,
+	"factor_type" text NOT NULL,
+	"failure_reason" text NOT NULL,
+	"factor_id" text NOT NULL,
 	"rpc" text NOT NULL,
 	"create_time" timestamp (3) with time zone NOT NULL,
 	CONSTRAINT "events_tenant_id_event_id_pk" PRIMARY KEY("tenant_id","event_id")

@@ -29,11 +29,12 @@ CREATE TABLE `users` (
 CREATE TABLE `attempts` (
 	`tenant_id` text NOT NULL,
 	`user_id` text NOT NULL,
+	`counter` text NOT NULL,
 	`failures` integer NOT NULL,
 	`locks` integer NOT NULL,
 	`lock_expire_time` integer,
 	`update_time` integer NOT NULL,
-	PRIMARY KEY(`tenant_id`, `user_id`)
+	PRIMARY KEY(`tenant_id`, `user_id`, `counter`)
 );
 --> statement-breakpoint
 CREATE TABLE `request_ids` (
@@ -65,7 +66,9 @@ CREATE TABLE `events` (
 	`event_id` text NOT NULL,
 	`user_id` text NOT NULL,
 	`type` text NOT NULL,
-	`target_id` text NOT NULL,
+	`factor_type` text NOT NULL,
+	`failure_reason` text NOT NULL,
+	`factor_id` text NOT NULL,
 	`rpc` text NOT NULL,
 	`create_time` integer NOT NULL,
 	PRIMARY KEY(`tenant_id`, `event_id`)

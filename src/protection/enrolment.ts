@@ -1,0 +1,36 @@
+import { recordChange } from "../audit/changes.ts";
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import type { Tx } from "../db/store.ts";
+import type { EventRow } from "../events/events.repository.ts";
+import { userRepository } from "../users/users.repository.ts";
+
+/** How one kind of factor comes into use. */
+export interface Enrolment<Enrolled> {
+  readonly factorType: EventRow["factorType"];
+  /** For the audit trail: "totp.enrolled". */
+  readonly action: string;
+  /** Makes the pending instance active by one conditional statement; undefined when there is none any more. */
+  activate(): Promise<Enrolled | undefined>;
+  idOf(enrolled: Enrolled): string;
+}
+
+/**
+ * The only door through which a factor comes into use, in the caller's unit. The user is serialised first, so that of
+ * two enrolments at once the second sees the first: whoever came in because the user had no factor must not add one
+ * beside it.
+ */
+export async function enrol<Enrolled>(
+  tx: Tx,
+  call: Call,
+  owner: Owner,
+  { factorType, action, activate, idOf }: Enrolment<Enrolled>,
+): Promise<Enrolled | undefined> {
+  await userRepository(tx).serialise(owner, call.now);
+  await call.confirmAccess(tx);
+  const enrolled = await activate();
+  if (enrolled !== undefined) {
+    await recordChange(tx, call, { owner, type: "FACTOR_ENROLLED", factorType, action, targetId: idOf(enrolled) });
+  }
+  return enrolled;
+}

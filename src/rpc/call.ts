@@ -1,0 +1,61 @@
+import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
+import type { Call } from "../core/call.ts";
+import { type Caller, type Owner, ownerOf } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Store, Tx } from "../db/store.ts";
+import { onceOnly } from "../protection/request-ids.ts";
+import { stepUp } from "./authorisation.ts";
+import { policyOf } from "./policy.ts";
+
+/** What serving needs of the process. */
+export interface Serving {
+  readonly store: Store;
+  readonly clock: () => Date;
+  /** Whether a user holds a second factor, as the unit sees it. */
+  readonly hasFactor: (tx: Tx, owner: Owner) => Promise<boolean>;
+}
+
+/** Where the gate leaves the verified caller for the handlers. */
+export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
+
+/**
+ * Begins a call for its handler. The gate opened before; a call that came without one, through a mistake of ours, has
+ * no caller and is refused.
+ */
+export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Call {
+  const { store, clock, hasFactor } = serving;
+  const caller = context.values.get(callerKey);
+  if (!caller) throw new Refusal("INVALID_CREDENTIAL");
+  const policy = policyOf(method);
+  const rpc = `${method.parent.typeName}/${method.name}`;
+  const now = clock();
+  const requestId = "requestId" in request && typeof request.requestId === "string" ? request.requestId : "";
+  const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+  // The first unit that succeeds takes the request id for the call; later units of it are not repeats.
+  let claimed = requestId === "";
+
+  return {
+    caller,
+    now,
+    rpc,
+    clock,
+    get signal() {
+      return context.signal;
+    },
+    async unit(work) {
+      if (reads) return store.read(work);
+      if (claimed) return store.write(work);
+      const result = await store.write((tx) => onceOnly(tx, { caller, rpc, requestId, now }, () => work(tx)));
+      claimed = true;
+      return result;
+    },
+    async confirmAccess(tx) {
+      const unproven = caller.principal === Principal.USER && caller.acr !== "aal2";
+      if (!unproven || policy.acr !== Acr.AAL2_IF_ENROLLED) return;
+      if (await hasFactor(tx, ownerOf(caller))) throw stepUp("aal2", policy);
+    },
+  };
+}
