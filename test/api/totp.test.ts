@@ -303,6 +303,8 @@ describe.each(engines)("TOTP on $name", (engine) => {
       const refused = await failure(service.internal.verifyUserTotpCode({ userId, code: await app.code() }, backend));
       expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "CODE_REJECTED" });
     }
+    const nul = await failure(service.internal.verifyUserTotpCode({ userId: "ann\0", code: "123456" }, backend));
+    expect(nul).toMatchObject({ code: status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
     const elsewhere = await service.mint({
       audience: "mfa-internal",
       subject: "shop",
