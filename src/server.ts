@@ -52,9 +52,9 @@ async function readTls({ listen: { tls } }: Config) {
 }
 
 async function listen(config: Config, store: Store, { log, clock = () => new Date() }: StartOptions) {
+  await claimMode(store, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
   const keyring = await openKeyring(await readKeyFile(config.keyFile), store, clock);
-  await claimMode(store, config.mode);
   const services = createServices({ store, keyring, clock, hasFactor, totpIssuer: config.totp.issuer });
   requirePolicies(services.map(({ service }) => service));
 
@@ -72,11 +72,14 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
   });
 }
 
-/** Opens the store, checks the keys, listens. Throws before anything is touched when the configuration is wrong. */
+/**
+ * Opens the store, checks the keys, listens. A database of the other mode or of a newer version is refused with nothing
+ * written to it, not even a migration; one with other keys, with none of ours written.
+ */
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
   const { log } = options;
   const onSlowUnit = (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer");
-  const store = options.store ?? (await openStore({ url: config.database, onSlowUnit }));
+  const store = options.store ?? (await openStore({ url: config.database, mode: config.mode, onSlowUnit }));
   try {
     const server = await listen(config, store, options);
     const stop = async () => {

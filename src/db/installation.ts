@@ -19,13 +19,18 @@ const find = statement((s: Building<Record<never, never>>) => {
   return s.db.select({ value: t.value }).from(t).where(eq(t.name, "mode"));
 });
 
+/** Refuses a database that is marked with another mode. */
+export function requireMode(marked: string | undefined, mode: Mode): void {
+  if (marked !== mode) {
+    throw new Error(`this database belongs to a ${marked} installation; a ${mode} start must use another one`);
+  }
+}
+
 /** Marks a new database with the mode of its first start, and refuses to serve one that was marked otherwise. */
 export async function claimMode(store: Store, mode: Mode): Promise<void> {
   const marked = await store.write(async (tx) => {
     await tx.run(claim, { value: mode });
     return (await tx.run(find, {}))[0]?.value;
   });
-  if (marked !== mode) {
-    throw new Error(`this database belongs to a ${marked} installation; a ${mode} start must use another one`);
-  }
+  requireMode(marked, mode);
 }

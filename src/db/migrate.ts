@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Database } from "better-sqlite3";
 import type { Client } from "pg";
 import type { Engine } from "./dialect.ts";
+import { type Mode, requireMode } from "./installation.ts";
 
 /** Where an engine's migrations are: beside this file, and beside the bundle when we run as one. */
 export const migrationsFolder = (engine: Engine): string =>
@@ -18,6 +19,8 @@ interface Migration {
 
 const CREATE = "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, hash text NOT NULL)";
 const APPLIED = "SELECT name, hash FROM migrations";
+/** Of the table `installation`, which is not there before the first migration. */
+const MARKED = "SELECT value FROM installation WHERE name = 'mode'";
 
 /** The migrations of a folder as drizzle-kit writes it, oldest first. */
 function readMigrations(folder: string): Migration[] {
@@ -32,8 +35,19 @@ function readMigrations(folder: string): Migration[] {
   });
 }
 
-/** Those not yet applied. One that was changed afterwards is refused: nobody knows what such a database looks like. */
+/**
+ * Those not yet applied. One that was changed afterwards is refused, and so is a database with one that we do not know:
+ * nobody here knows what such a database looks like.
+ */
 function pending(migrations: Migration[], applied: { name: string; hash: string }[]): Migration[] {
+  const ours = new Set(migrations.map(({ name }) => name));
+  const unknown = applied.find(({ name }) => !ours.has(name));
+  if (unknown) {
+    throw new Error(
+      `this database is newer than this version of the service, which does not know migration ${unknown.name}; ` +
+        "start the version that migrated it, or a later one",
+    );
+  }
   const hashes = new Map(applied.map(({ name, hash }) => [name, hash]));
   return migrations.filter(({ name, hash }) => {
     const known = hashes.get(name);
@@ -42,8 +56,8 @@ function pending(migrations: Migration[], applied: { name: string; hash: string 
   });
 }
 
-/** Brings a SQLite file up to date, all or nothing. */
-export function migrateSqlite(connection: Database, folder: string): void {
+/** Brings a SQLite file up to date, all or nothing; nothing where it is marked with another mode than `mode`. */
+export function migrateSqlite(connection: Database, folder: string, mode?: Mode): void {
   const migrations = readMigrations(folder);
   // Rebuilding a table drops it, which with foreign keys on would cascade; the switch is ignored inside a transaction.
   connection.pragma("foreign_keys = OFF");
@@ -52,7 +66,11 @@ export function migrateSqlite(connection: Database, folder: string): void {
       .transaction(() => {
         connection.exec(CREATE);
         const applied = connection.prepare<[], { name: string; hash: string }>(APPLIED).all();
-        for (const { name, hash, statements } of pending(migrations, applied)) {
+        const missing = pending(migrations, applied);
+        const isOld = connection.prepare("SELECT 1 FROM sqlite_master WHERE name = 'installation'").get();
+        const marked = isOld && connection.prepare<[], { value: string }>(MARKED).get();
+        if (mode && marked) requireMode(marked.value, mode);
+        for (const { name, hash, statements } of missing) {
           for (const statement of statements) connection.exec(statement);
           connection.prepare("INSERT INTO migrations (name, hash) VALUES (?, ?)").run(name, hash);
         }
@@ -68,15 +86,19 @@ export function migrateSqlite(connection: Database, folder: string): void {
 /** Any fixed number, so that of several instances that start at once one migrates and the others wait. */
 const LOCK = 4_207_849_484;
 
-/** Brings a PostgreSQL database up to date, all or nothing, on a connected client without a statement timeout. */
-export async function migratePostgres(client: Client, folder: string): Promise<void> {
+/** The same for a PostgreSQL database, on a connected client without a statement timeout. */
+export async function migratePostgres(client: Client, folder: string, mode?: Mode): Promise<void> {
   const migrations = readMigrations(folder);
   await client.query("BEGIN");
   try {
     await client.query("SELECT pg_advisory_xact_lock($1)", [LOCK]);
     await client.query(CREATE);
     const { rows } = await client.query<{ name: string; hash: string }>(APPLIED);
-    for (const { name, hash, statements } of pending(migrations, rows)) {
+    const missing = pending(migrations, rows);
+    const { rowCount: isOld } = await client.query("SELECT WHERE to_regclass('installation') IS NOT NULL");
+    const marked = isOld ? (await client.query<{ value: string }>(MARKED)).rows[0] : undefined;
+    if (mode && marked) requireMode(marked.value, mode);
+    for (const { name, hash, statements } of missing) {
       for (const statement of statements) await client.query(statement);
       await client.query("INSERT INTO migrations (name, hash) VALUES ($1, $2)", [name, hash]);
     }

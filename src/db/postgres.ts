@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import type { Mode } from "./installation.ts";
 import { migratePostgres } from "./migrate.ts";
 import { executing, transaction, translate, withClient } from "./postgres-client.ts";
 import { type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
@@ -8,12 +9,12 @@ import { unitRules } from "./unit.ts";
 /** Where a PostgreSQL store is and how much it may use. */
 export interface PostgresOptions {
   readonly url: string;
-  /** A replica for reads; by default they go to `url`, on connections that cannot write. */
-  readonly readUrl?: string;
   /** Connections for writes, and as many for reads. */
   readonly poolSize?: number;
   /** Folder of the migrations to apply; without it the database is taken as it is. */
   readonly migrations?: string;
+  /** Refuses a database that is marked with another mode before it is migrated. */
+  readonly mode?: Mode;
   /** How long a unit waits for a connection, be it to a dead server or behind other units. */
   readonly connectTimeoutMs?: number;
   /** After this long a unit is rolled back. */
@@ -55,7 +56,7 @@ function createPool(url: string, { poolSize = 16, connectTimeoutMs = 3_000 }: Po
   return pool;
 }
 
-async function prepareDatabase({ url, migrations, connectTimeoutMs = 3_000 }: PostgresOptions): Promise<void> {
+async function prepareDatabase({ url, migrations, mode, connectTimeoutMs = 3_000 }: PostgresOptions): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true });
   client.on("error", () => {});
   try {
@@ -64,7 +65,7 @@ async function prepareDatabase({ url, migrations, connectTimeoutMs = 3_000 }: Po
     });
     const { rows } = await client.query("SHOW synchronous_commit");
     if (rows[0].synchronous_commit === "off") throw new Error("PostgreSQL is set to synchronous_commit=off");
-    if (migrations) await migratePostgres(client, migrations);
+    if (migrations) await migratePostgres(client, migrations, mode);
   } catch (error) {
     throw translate(error, false);
   } finally {
@@ -83,14 +84,17 @@ async function untilWon<T>(unit: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Opens a PostgreSQL database: one pool that writes, and one that can only read and may point at a replica. */
+/**
+ * Opens a PostgreSQL database: one pool that writes, and one that can only read. Both on the one server: a read must
+ * find what was acknowledged, which a replica may not have yet.
+ */
 export async function openPostgres(options: PostgresOptions): Promise<Store> {
   await prepareDatabase(options);
   // Fixed, since drizzle reads instants from their text.
   const settings = { TimeZone: "UTC", DateStyle: "ISO" };
   const writers = createPool(withSettings(options.url, settings), options);
   const readers = createPool(
-    withSettings(options.readUrl ?? options.url, { ...settings, default_transaction_read_only: "on" }),
+    withSettings(options.url, { ...settings, default_transaction_read_only: "on" }),
     options,
   );
   const units = unitRules(options.unitTimeoutMs);
