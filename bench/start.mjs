@@ -13,7 +13,7 @@ for (let run = 0; run < 5; run++) {
   const dataDir = mkdtempSync(join(tmpdir(), "mfa-bench-"));
   const started = performance.now();
   const service = spawn(process.execPath, [bundle, "--dev"], {
-    env: { ...process.env, MFA_PORT: "0", MFA_DATA_DIR: dataDir },
+    env: { ...process.env, MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_DATA_DIR: dataDir },
     stdio: ["ignore", "pipe", "ignore"],
   });
   await new Promise((resolve) => service.stdout.on("data", (text) => String(text).includes("ready") && resolve()));

@@ -1,59 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import * as v from "valibot";
+import { getDotPath, safeParse } from "valibot";
 import type { Mode } from "./db/installation.ts";
-
-const filePath = v.pipe(v.string(), v.minLength(1));
-
-/** The settings file (JSON). Unknown settings are refused, so that a misspelt one is never silently a default. */
-const settingsSchema = v.strictObject({
-  listen: v.optional(
-    v.strictObject({
-      /** Address to bind: "127.0.0.1", "0.0.0.0", "::". Default 127.0.0.1. */
-      host: v.optional(v.string(), "127.0.0.1"),
-      /** TCP port of the gRPC listener, 0 for a free one. Default 11005. */
-      port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535)), 11005),
-      /** PEM files of the listener's own TLS. */
-      tls: v.optional(v.strictObject({ certFile: filePath, keyFile: filePath })),
-      /** The proxy or mesh that terminates TLS in front, by name: "envoy sidecar". Its word instead of `tls`. */
-      terminatedBy: v.optional(v.pipe(v.string(), v.minLength(1))),
-    }),
-    {},
-  ),
-  /** Folder for what dev mode generates. Default ./data. */
-  dataDir: v.optional(filePath, "./data"),
-  /** "sqlite:<path>" or "postgres://…". In dev mode defaults to sqlite:<dataDir>/mfa.db. */
-  database: v.optional(v.string()),
-  /** The wrapping keys and peppers (JSON, mode 0600). In dev mode generated in dataDir. */
-  keyFile: v.optional(filePath),
-  /** Who signs the tokens of callers: exact `iss`, its JWKS as a file, and its tenant if its tokens carry no `tid`. */
-  issuers: v.optional(
-    v.array(
-      v.strictObject({
-        issuer: v.pipe(v.string(), v.minLength(1)),
-        jwksFile: filePath,
-        tenant: v.optional(v.pipe(v.string(), v.minLength(1))),
-      }),
-    ),
-    [],
-  ),
-  /** Whether gRPC reflection answers. Default: in dev mode only. */
-  reflection: v.optional(v.boolean()),
-  totp: v.optional(
-    v.strictObject({
-      /** The name that authenticator apps show for this service; no ':'. Default "MFA Service". */
-      issuer: v.optional(v.pipe(v.string(), v.regex(/^[^:\p{C}]{1,64}$/u)), "MFA Service"),
-    }),
-    {},
-  ),
-});
-
-type Settings = v.InferOutput<typeof settingsSchema>;
+import { type Settings, settingsSchema } from "./settings.ts";
 
 /** What the process runs with: validated, complete, frozen. */
 export interface Config extends Readonly<Settings> {
   readonly mode: Mode;
-  readonly listen: Required<Pick<NonNullable<Settings["listen"]>, "host" | "port">> & NonNullable<Settings["listen"]>;
   readonly database: string;
   readonly keyFile: string;
   readonly reflection: boolean;
@@ -85,31 +38,60 @@ function readSettings({ MFA_CONFIG: path }: Env): object {
   throw new ConfigError([`MFA_CONFIG=${path}: the settings are not a JSON object`]);
 }
 
-function override(settings: object, env: Env): unknown {
-  const { listen = {} } = settings as { listen?: unknown };
-  const given = <T>(name: string, value: string | undefined, parse: (text: string) => T) =>
-    value === undefined || value === "" ? {} : { [name]: parse(value) };
-  return {
-    ...settings,
-    ...given("dataDir", env.MFA_DATA_DIR, String),
-    ...given("database", env.MFA_DATABASE_URL, String),
-    ...given("keyFile", env.MFA_KEY_FILE, String),
-    ...(typeof listen === "object" && {
-      listen: { ...listen, ...given("host", env.MFA_HOST, String), ...given("port", env.MFA_PORT, Number) },
-    }),
-  };
+const OVERRIDES = {
+  dataDir: "MFA_DATA_DIR",
+  database: "MFA_DATABASE_URL",
+  keyFile: "MFA_KEY_FILE",
+} as const;
+
+function parse(env: Env): Settings {
+  const given = Object.entries(OVERRIDES).flatMap(([setting, variable]) =>
+    env[variable] ? [[setting, env[variable]] as const] : [],
+  );
+  const parsed = safeParse(settingsSchema, { ...readSettings(env), ...Object.fromEntries(given) });
+  if (parsed.success) return parsed.output;
+  throw new ConfigError(parsed.issues.map((issue) => `${getDotPath(issue) ?? "settings"}: ${issue.message}`));
+}
+
+function portOf(variable: string, text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) < 65536) return Number(text);
+  throw new ConfigError([`${variable}=${text}: a port is a number from 0 to 65535`]);
+}
+
+/** MFA_HOST moves every listener, the port variables the listeners of their kind. */
+function relocate(settings: Settings, env: Env): Settings {
+  const listeners = settings.listeners.map((listener) => {
+    const variable = { grpc: "MFA_PORT", gateway: "MFA_GATEWAY_PORT", admin: "MFA_ADMIN_PORT" }[listener.kind];
+    const text = env[variable];
+    const port = text ? portOf(variable, text) : listener.port;
+    return { ...listener, port, host: env.MFA_HOST || listener.host };
+  });
+  return { ...settings, listeners };
+}
+
+/** What contradicts itself, in either mode. */
+function contradictions({ issuers, listeners }: Settings): string[] {
+  const names = issuers.map(({ issuer }) => issuer);
+  return [
+    ...issuers
+      .filter(({ jwksFile, jwksUrl }) => !jwksFile === !jwksUrl)
+      .map(({ issuer }) => `issuer ${issuer}: give either "jwksFile" or "jwksUrl"`),
+    ...names.filter((name, n) => names.indexOf(name) < n).map((name) => `issuer ${name} is listed twice`),
+    ...listeners
+      .filter(({ tls, terminatedBy }) => tls && terminatedBy)
+      .map(({ kind }) => `the ${kind} listener has both "tls" and "terminatedBy": who ends TLS?`),
+  ];
 }
 
 function devConfig(settings: Settings, env: Env): Config {
-  const wrong: string[] = [];
-  const host = settings.listen.host ?? "127.0.0.1";
-  if (!LOOPBACK.has(host)) wrong.push(`dev mode listens on loopback only: set MFA_HOST=127.0.0.1 instead of ${host}`);
+  const wrong = settings.listeners
+    .filter(({ host }) => !LOOPBACK.has(host))
+    .map(({ kind, host }) => `dev mode listens on loopback only: move the ${kind} listener from ${host} to 127.0.0.1`);
   if (env.NODE_ENV === "production") wrong.push("dev mode refuses NODE_ENV=production: drop --dev or unset NODE_ENV");
   if (wrong.length > 0) throw new ConfigError(wrong);
   return {
     ...settings,
     mode: "dev",
-    listen: settings.listen as Config["listen"],
     database: settings.database ?? `sqlite:${join(settings.dataDir, "mfa.db")}`,
     keyFile: settings.keyFile ?? join(settings.dataDir, "keys.json"),
     reflection: settings.reflection ?? true,
@@ -117,17 +99,19 @@ function devConfig(settings: Settings, env: Env): Config {
 }
 
 function productionConfig(settings: Settings): Config {
-  const { listen, database, keyFile, issuers } = settings;
+  const { listeners, database, keyFile, issuers } = settings;
   const missing: string[] = [];
   if (!database) missing.push("no database: set MFA_DATABASE_URL=sqlite:/var/lib/mfa/mfa.db or postgres://…");
-  if (!keyFile)
-    missing.push("no keys: run `npm run keys -- /etc/mfa/keys.json`, then set MFA_KEY_FILE=/etc/mfa/keys.json");
-  if (issuers.length === 0)
-    missing.push('no issuers: add "issuers": [{"issuer": …, "jwksFile": …}] to the file of MFA_CONFIG');
-  if (!listen.tls && !listen.terminatedBy) {
-    missing.push(
-      'no TLS: add "listen": {"tls": {"certFile": …, "keyFile": …}} or {"terminatedBy": "<proxy>"} to the file of MFA_CONFIG',
-    );
+  if (!keyFile) {
+    missing.push("no keys: run `npm run -s keys -- /etc/mfa/keys.json`, then set MFA_KEY_FILE=/etc/mfa/keys.json");
+  }
+  if (issuers.length === 0) {
+    missing.push('no issuers: add "issuers": [{"issuer": …, "jwksUrl": …}] to the file of MFA_CONFIG');
+  }
+  for (const { kind, tls, terminatedBy } of listeners) {
+    if (tls || terminatedBy) continue;
+    const mend = '"tls": {"certFile": …, "keyFile": …} or "terminatedBy": "<proxy>"';
+    missing.push(`no TLS on the ${kind} listener: give it ${mend} in the "listeners" of the file of MFA_CONFIG`);
   }
   for (const { issuer } of issuers) {
     if (issuer.startsWith("urn:mfa:dev:")) missing.push(`issuer ${issuer} is a dev mode's: configure the real one`);
@@ -135,19 +119,17 @@ function productionConfig(settings: Settings): Config {
   if (missing.length > 0 || !database || !keyFile) {
     throw new ConfigError([...missing, "To try the service without any of this, run `npm start` (dev mode)."]);
   }
-  const complete = { database, keyFile, reflection: settings.reflection ?? false };
-  return { ...settings, ...complete, mode: "production", listen: listen as Config["listen"] };
+  return { ...settings, mode: "production", database, keyFile, reflection: settings.reflection ?? false };
 }
 
 /**
- * Reads the settings file named by MFA_CONFIG, applies MFA_HOST, MFA_PORT, MFA_DATA_DIR, MFA_DATABASE_URL and
- * MFA_KEY_FILE over it, and completes it for the mode. The mode is dev only where the command line says `--dev`.
+ * Reads the settings file named by MFA_CONFIG, applies MFA_HOST, MFA_PORT, MFA_GATEWAY_PORT, MFA_ADMIN_PORT,
+ * MFA_DATA_DIR, MFA_DATABASE_URL and MFA_KEY_FILE over it, and completes it for the mode. The mode is dev only where
+ * the command line says `--dev`.
  */
 export function loadConfig(argv: readonly string[], env: Env = process.env): Config {
-  const parsed = v.safeParse(settingsSchema, override(readSettings(env), env));
-  if (!parsed.success) {
-    throw new ConfigError(parsed.issues.map((issue) => `${v.getDotPath(issue) ?? "settings"}: ${issue.message}`));
-  }
-  const config = argv.includes("--dev") ? devConfig(parsed.output, env) : productionConfig(parsed.output);
-  return Object.freeze(config);
+  const settings = relocate(parse(env), env);
+  const wrong = contradictions(settings);
+  if (wrong.length > 0) throw new ConfigError(wrong);
+  return Object.freeze(argv.includes("--dev") ? devConfig(settings, env) : productionConfig(settings));
 }

@@ -33,8 +33,9 @@ try {
   const config = loadConfig(process.argv.slice(2));
   const server = await startServer(config, { log });
   stopOnSignal(server);
-  const banner = config.mode === "dev" ? await devBanner(config, server) : "";
-  process.stdout.write(`mfa-service (${config.mode}) ready on ${server.host}:${server.port}\n${banner}`);
+  const banner = config.mode === "dev" ? await devBanner(config, server.listeners) : "";
+  const where = server.listeners.map(({ kind, host, port }) => `${host}:${port} (${kind})`).join(", ");
+  process.stdout.write(`mfa-service (${config.mode}) ready on ${where}\n${banner}`);
   void server.warmUp();
 } catch (error) {
   fail(error);

@@ -8,6 +8,7 @@ import { events } from "./events/events.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
+import { tenantSettings } from "./tenants/tenant-settings.table.ts";
 import { users } from "./users/users.table.ts";
 
 /** Every table, one line each: for migrations, erase and export. A table that is not here does not exist. */
@@ -15,6 +16,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   installation,
   keyChecks,
   dataKeys,
+  tenantSettings,
   users,
   attempts,
   requestIds,

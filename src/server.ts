@@ -1,28 +1,30 @@
-import { readFile } from "node:fs/promises";
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
-import { ownerOf } from "./core/caller.ts";
+import { type Caller, ownerOf } from "./core/caller.ts";
 import { createKeyFile, readKeyFile } from "./crypto/key-file.ts";
 import { openKeyring } from "./crypto/keyring.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
-import type { Store } from "./db/store.ts";
+import { type Store, StoreUnavailable } from "./db/store.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
+import { type Listening, openListeners } from "./listeners.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createGate } from "./rpc/gate.ts";
-import { listenGrpc } from "./rpc/grpc-server.ts";
+import { HealthState } from "./rpc/health.ts";
+import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
 import { requirePolicies } from "./rpc/policy.ts";
+import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
 import { builtMethods, createServices } from "./services.ts";
 
 /** A running service. */
 export interface RunningServer {
-  readonly host: string;
-  readonly port: number;
+  readonly listeners: readonly Pick<Listening, "kind" | "host" | "port">[];
   /** Compiles what first calls would wait for; to be started once the server is ready. */
   warmUp(): Promise<void>;
-  /** Drains the listener, then closes the store: whatever was acknowledged is on disk when it resolves. */
+  /** Drains the listeners, then closes the store: whatever was acknowledged is on disk when it resolves. */
   stop(): Promise<void>;
 }
 
@@ -36,19 +38,25 @@ export interface StartOptions {
 
 const GRACE_MS = 10_000;
 
-async function readIssuers({ issuers, mode, dataDir }: Config): Promise<Issuer[]> {
-  const configured = issuers.map(async ({ issuer, jwksFile, tenant }) => ({
-    issuer,
-    jwks: JSON.parse(await readFile(jwksFile, "utf8")),
-    tenantId: tenant,
-  }));
+async function openIssuers({ issuers, mode, dataDir }: Config): Promise<Issuer[]> {
+  const configured = issuers.map(async ({ issuer, jwksFile, jwksUrl, audiences, tenant }) => {
+    const keys = jwksUrl ? remoteKeys(jwksUrl) : await keysOfFile(jwksFile ?? "");
+    return { issuer, keys, audiences, tenantId: tenant };
+  });
   return Promise.all(mode === "dev" ? [...configured, openDevIssuer(dataDir)] : configured);
 }
 
-async function readTls({ listen: { tls } }: Config) {
-  if (!tls) return undefined;
-  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-  return { cert, key };
+/** Tells the log of what no handler foresaw. An outage of the store is told once a second, not once a call. */
+function reporter(log: Logger, watch: StoreWatch) {
+  let silentUntil = 0;
+  return (thrown: unknown, { name }: DescMethod) => {
+    const outage = thrown instanceof StoreUnavailable;
+    if (outage) watch.outage();
+    if (outage && performance.now() < silentUntil) return;
+    if (outage) silentUntil = performance.now() + 1000;
+    // A driver's error only: a query's own message would hold its parameters.
+    log.error({ rpc: name, err: thrown }, outage ? "the store is unavailable" : "unexpected error");
+  };
 }
 
 async function listen(config: Config, store: Store, { log, clock = () => new Date() }: StartOptions) {
@@ -56,38 +64,34 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
   if (config.mode === "dev") await createKeyFile(config.keyFile);
   const keyring = await openKeyring(await readKeyFile(config.keyFile), store, clock);
   const services = createServices({ store, keyring, clock, hasFactor, totpIssuer: config.totp.issuer });
-  requirePolicies(services.map(({ service }) => service));
+  const descriptors = services.map(({ service }) => service);
+  requirePolicies(descriptors);
 
-  const isEnrolled = (caller: Parameters<typeof ownerOf>[0]) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
-  const gate = createGate(createAuthentication(await readIssuers(config)), isEnrolled, clock);
-  return listenGrpc({
-    services,
-    gate,
-    host: config.listen.host,
-    port: config.listen.port,
-    tls: await readTls(config),
-    reflection: config.reflection,
-    // A driver's error only: a query's own message would hold its parameters.
-    onUnexpected: (thrown, method) => log.error({ rpc: method.name, err: thrown }, "unexpected error"),
-  });
+  const isEnrolled = (caller: Caller) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
+  const gate = createGate(createAuthentication(await openIssuers(config)), isEnrolled, clock);
+  const health = new HealthState(descriptors.map(({ typeName }) => typeName));
+  const watch = watchStore(store, health);
+  const shared = { services, gate, health, reflection: config.reflection, onUnexpected: reporter(log, watch) };
+  return { health, watch, listeners: await openListeners(config.listeners, shared) };
 }
 
 /**
  * Opens the store, checks the keys, listens. A database of the other mode or of a newer version is refused with nothing
- * written to it, not even a migration; one with other keys, with none of ours written.
+ * written to it, not even a migration; one under other keys, with no key of ours written.
  */
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
   const { log } = options;
   const onSlowUnit = (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer");
   const store = options.store ?? (await openStore({ url: config.database, mode: config.mode, onSlowUnit }));
   try {
-    const server = await listen(config, store, options);
+    const { health, watch, listeners } = await listen(config, store, options);
     const stop = async () => {
-      await server.drain(GRACE_MS);
+      watch.end();
+      health.end();
+      await Promise.all(listeners.map((listener) => listener.drain(GRACE_MS)));
       await store.close();
     };
-    const warmUp = () => warmUpValidation(builtMethods);
-    return { host: config.listen.host, port: server.port, warmUp, stop };
+    return { listeners, warmUp: () => warmUpValidation(builtMethods), stop };
   } catch (error) {
     await store.close();
     throw error;

@@ -7,11 +7,13 @@ import { createPageTokens } from "./crypto/page-token.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
 import { serve } from "./rpc/service.ts";
+import { createTenantSettings } from "./tenants/tenant-settings.ts";
+import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 
 /** What the features need of the process. */
 export interface App extends Serving {
   readonly keyring: Keyring;
-  /** The name that authenticator apps show for this service. */
+  /** The name that authenticator apps show for this service, unless a tenant has another. */
   readonly totpIssuer: string;
 }
 
@@ -136,8 +138,6 @@ const notBuilt = {
     "deleteWebhookEndpoint",
     "rotateWebhookSecret",
     "replayWebhookEvents",
-    "getTenantSettings",
-    "updateTenantSettings",
     "listScheduledTaskRuns",
     "runScheduledTask",
     "pauseScheduledTask",
@@ -176,14 +176,16 @@ export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService,
 
 /** The whole API on one page: which feature answers which service. */
 export function createServices(app: App) {
+  const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: { totpIssuer: app.totpIssuer } });
+  const settings = createTenantHandlers(tenants);
   const totp = createTotpHandlers({
     keyring: app.keyring,
-    issuer: app.totpIssuer,
+    settingsOf: tenants.settingsOf,
     pageTokens: createPageTokens(app.keyring),
   });
   return [
     { service: MfaService, implementation: serve(MfaService, { ...totp.user }, notBuilt.user, app) },
-    { service: AdminMfaService, implementation: serve(AdminMfaService, {}, notBuilt.admin, app) },
+    { service: AdminMfaService, implementation: serve(AdminMfaService, { ...settings.admin }, notBuilt.admin, app) },
     {
       service: InternalMfaService,
       implementation: serve(InternalMfaService, { ...totp.internal }, notBuilt.internal, app),

@@ -13,7 +13,7 @@ interface Room {
 
 const ground = ["core", "db", "crypto"];
 const records = [...ground, "users", "events", "audit"];
-const floor = [...records, "protection"];
+const floor = [...records, "tenants", "protection"];
 const features = [
   "challenges",
   "trusted-devices",
@@ -33,6 +33,7 @@ const house: readonly Room[] = [
   { name: "users", uses: ground },
   { name: "events", uses: ground },
   { name: "audit", uses: [...ground, "users", "events"] },
+  { name: "tenants", uses: records, types: ["rpc"] },
   { name: "protection", uses: records },
   { name: "rpc", uses: floor },
   { name: "factors/factor.ts", uses: ["core"], types: ["db"] },
@@ -42,11 +43,16 @@ const house: readonly Room[] = [
   { name: "console", uses: ["core"] },
   { name: "schema.ts", uses: [...floor, "factors/*", ...features] },
   { name: "services.ts", uses: [...floor, "rpc", "factors", "factors/*", ...features, "schema.ts"] },
-  { name: "config.ts", uses: ["core", "db", "crypto"], types: ["rpc"] },
+  { name: "settings.ts", uses: ["core"] },
+  { name: "config.ts", uses: ["core", "db", "crypto", "settings.ts"], types: ["rpc"] },
   { name: "dev", uses: ["core", "crypto", "config.ts"], types: ["rpc", "db"] },
+  { name: "listeners.ts", uses: ["core", "rpc"], types: ["settings.ts"] },
   {
     name: "server.ts",
-    uses: [...floor, "rpc", "factors", ...features, "console", "schema.ts", "services.ts", "config.ts", "dev"],
+    uses: [
+      ...[...floor, "rpc", "factors", ...features, "console", "schema.ts", "services.ts", "config.ts", "dev"],
+      "listeners.ts",
+    ],
   },
   { name: "main.ts", uses: ["config.ts", "dev", "server.ts"] },
   { name: "cli", uses: [...floor, "factors", ...features, "schema.ts", "config.ts", "dev", "server.ts"] },

@@ -88,13 +88,14 @@ test("enrol and log in, copied from the README, works against what its start com
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
   const port = String(await freePort());
   // The settings that the README names; NODE_ENV is the test runner's own.
-  const env = { MFA_PORT: port, MFA_DATA_DIR: dataDir, NODE_ENV: "", npm_config_update_notifier: "false" };
+  const free = { MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0" };
+  const env = { ...free, MFA_PORT: port, MFA_DATA_DIR: dataDir, NODE_ENV: "", npm_config_update_notifier: "false" };
 
   const commands = fenced(section("Start"), "sh").join("");
   const [start = ""] = /^npm start\b/m.exec(commands) ?? [];
   expect(start).toBe("npm start");
   const service = shell(start, env);
-  await service.saw(new RegExp(`ready on 127\\.0\\.0\\.1:${port}\n`));
+  await service.saw(new RegExp(`ready on 127\\.0\\.0\\.1:${port} \\(grpc\\)`));
 
   const blocks = fenced(section("Enrol and log in"), "bash");
   expect(blocks.length).toBeGreaterThanOrEqual(6);
@@ -124,8 +125,8 @@ test("enrol and log in, copied from the README, works against what its start com
 describe("the README agrees with the code", () => {
   test("on how much is built", () => {
     const methods = [MfaService, AdminMfaService, InternalMfaService].flatMap((service) => service.methods);
-    expect(builtMethods).toHaveLength(6);
-    expect(readme).toContain(`of its ${methods.length} RPCs the six of`);
+    expect(builtMethods).toHaveLength(8);
+    expect(readme).toContain(`of its ${methods.length} RPCs the eight of`);
   });
 
   test("on the map: every path it names exists, and every folder of src/ is on it", () => {

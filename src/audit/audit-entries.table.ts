@@ -1,5 +1,7 @@
 import type { Dialect } from "../db/dialect.ts";
 
+type Json = Readonly<Record<string, unknown>>;
+
 /** Who changed what, when and by which RPC. Rows are only ever added. */
 export const auditEntries = (d: Dialect) =>
   d.table(
@@ -15,6 +17,11 @@ export const auditEntries = (d: Dialect) =>
       userId: d.text("user_id").notNull(),
       targetId: d.text("target_id").notNull(),
       rpc: d.text("rpc").notNull(),
+      /** Why, as the actor stated; empty when nobody asked. */
+      reason: d.text("reason").notNull().default(""),
+      /** The state that the act changed, without secrets; null for none. */
+      before: d.json<Json>("before"),
+      after: d.json<Json>("after"),
       createTime: d.instant("create_time").notNull(),
     },
     (t) => [

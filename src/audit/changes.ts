@@ -9,16 +9,23 @@ import { auditEntryRepository } from "./audit-entries.repository.ts";
 
 /** An act that the audit trail keeps. */
 export interface Act {
+  /** Whom it concerns; a user id that is empty for what concerns the tenant as a whole. */
   readonly owner: Owner;
   /** Subject and verb: "totp.enrolled". */
   readonly action: string;
   readonly targetId: string;
+  /** Why, as the actor stated. */
+  readonly reason?: string;
+  /** The state before and after, without secrets. */
+  readonly before?: Readonly<Record<string, unknown>>;
+  readonly after?: Readonly<Record<string, unknown>>;
 }
 
 /** Writes an audit entry in the unit of the act it tells of. */
 export async function recordAudit(tx: Tx, { caller, rpc, now }: Call, { owner, ...act }: Act): Promise<void> {
   const actor = { actorType: Principal[caller.principal], actorId: caller.subject };
-  await auditEntryRepository(tx).insert({ ...owner, ...actor, ...act, entryId: newId(), rpc, createTime: now });
+  const stated = { reason: "", before: null, after: null, ...act };
+  await auditEntryRepository(tx).insert({ ...owner, ...actor, ...stated, entryId: newId(), rpc, createTime: now });
 }
 
 /**

@@ -34,3 +34,23 @@ export async function claimMode(store: Store, mode: Mode): Promise<void> {
   });
   requireMode(marked, mode);
 }
+
+const touch = statement((s: Building<{ value: string }>) => {
+  const t = s.table(installation);
+  const value = s.param("value", t.value);
+  return s.db
+    .insert(t)
+    .values({ name: "probe", value })
+    .onConflictDoUpdate({ target: t.name, set: { value } })
+    .returning({ value: t.value });
+});
+
+/** Reads something small: resolves when the store answered. */
+export async function probeRead(store: Store): Promise<void> {
+  await store.read((tx) => tx.run(find, {}));
+}
+
+/** Writes something of no meaning: resolves when the store confirmed it. */
+export async function probeWrite(store: Store): Promise<void> {
+  await store.write((tx) => tx.run(touch, { value: "ok" }));
+}

@@ -67,8 +67,8 @@ export function migrateSqlite(connection: Database, folder: string, mode?: Mode)
         connection.exec(CREATE);
         const applied = connection.prepare<[], { name: string; hash: string }>(APPLIED).all();
         const missing = pending(migrations, applied);
-        const isOld = connection.prepare("SELECT 1 FROM sqlite_master WHERE name = 'installation'").get();
-        const marked = isOld && connection.prepare<[], { value: string }>(MARKED).get();
+        const table = connection.prepare("SELECT 1 FROM sqlite_master WHERE name = 'installation'").get();
+        const marked = table ? connection.prepare<[], { value: string }>(MARKED).get() : undefined;
         if (mode && marked) requireMode(marked.value, mode);
         for (const { name, hash, statements } of missing) {
           for (const statement of statements) connection.exec(statement);
@@ -95,8 +95,8 @@ export async function migratePostgres(client: Client, folder: string, mode?: Mod
     await client.query(CREATE);
     const { rows } = await client.query<{ name: string; hash: string }>(APPLIED);
     const missing = pending(migrations, rows);
-    const { rowCount: isOld } = await client.query("SELECT WHERE to_regclass('installation') IS NOT NULL");
-    const marked = isOld ? (await client.query<{ value: string }>(MARKED)).rows[0] : undefined;
+    const table = (await client.query("SELECT to_regclass('installation') AS name")).rows[0]?.name;
+    const marked = table ? (await client.query<{ value: string }>(MARKED)).rows[0] : undefined;
     if (mode && marked) requireMode(marked.value, mode);
     for (const { name, hash, statements } of missing) {
       for (const statement of statements) await client.query(statement);

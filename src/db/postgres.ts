@@ -93,10 +93,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
   // Fixed, since drizzle reads instants from their text.
   const settings = { TimeZone: "UTC", DateStyle: "ISO" };
   const writers = createPool(withSettings(options.url, settings), options);
-  const readers = createPool(
-    withSettings(options.url, { ...settings, default_transaction_read_only: "on" }),
-    options,
-  );
+  const readers = createPool(withSettings(options.url, { ...settings, default_transaction_read_only: "on" }), options);
   const units = unitRules(options.unitTimeoutMs);
 
   async function runOn<T>(client: pg.PoolClient, reading: boolean, work: (tx: Tx) => Promise<T>): Promise<T> {

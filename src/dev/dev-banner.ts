@@ -2,7 +2,11 @@ import type { Config } from "../config.ts";
 import { mintDevToken } from "./dev-issuer.ts";
 
 /** What to paste after the start of dev mode: a token, a first call for either tool, and how to mint more. */
-export async function devBanner({ dataDir }: Pick<Config, "dataDir">, { port }: { port: number }): Promise<string> {
+export async function devBanner(
+  { dataDir }: Pick<Config, "dataDir">,
+  listeners: readonly { kind: string; port: number }[],
+): Promise<string> {
+  const port = listeners.find(({ kind }) => kind === "grpc")?.port;
   const token = await mintDevToken(dataDir, { audience: "mfa", subject: "ann", acr: "aal1" });
   return `
 Data and generated keys: ${dataDir} (development only)

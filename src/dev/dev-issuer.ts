@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
+import { createLocalJWKSet, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import { writeOnce } from "../core/write-once.ts";
 import { randomSecret } from "../crypto/random.ts";
 import type { Issuer } from "../rpc/authentication.ts";
@@ -46,7 +46,7 @@ export async function openDevIssuer(dataDir: string): Promise<Issuer> {
   await writeOnce(fileIn(dataDir), generate);
   const { issuer, privateKey } = await load(dataDir);
   const { d: _private, ...publicKey } = privateKey;
-  return { issuer, jwks: { keys: [publicKey] } };
+  return { issuer, keys: createLocalJWKSet({ keys: [publicKey] }) };
 }
 
 const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from "jose";
+import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
@@ -8,7 +8,9 @@ import { SKEW_MS } from "./authorisation.ts";
 /** An issuer whose tokens are accepted: fixed by configuration, never by the token. */
 export interface Issuer {
   readonly issuer: string;
-  readonly jwks: JSONWebKeySet;
+  readonly keys: JWTVerifyGetKey;
+  /** The audiences it may issue for; all of ours unless narrowed, so that a log-in server cannot mint backends. */
+  readonly audiences?: readonly string[] | undefined;
   /** The tenant of all its tokens, for issuers whose tokens carry no `tid`. */
   readonly tenantId?: string | undefined;
 }
@@ -24,6 +26,8 @@ const ALGORITHMS = ["EdDSA", "ES256"];
 const MAX_LIFETIME_S = 24 * 60 * 60;
 const MAX_SUBJECT_BYTES = 255;
 const MAX_CACHED = 10_000;
+/** A key that its issuer withdrew is not trusted longer than this, as keys are fetched anew by then. */
+const MAX_CACHED_MS = 10 * 60 * 1000;
 
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
@@ -31,10 +35,11 @@ const text = (value: unknown): string | undefined => (typeof value === "string" 
 const isName = (name: string): boolean =>
   Buffer.byteLength(name) <= MAX_SUBJECT_BYTES && name.isWellFormed() && !name.includes("\0");
 
-function toCaller(claims: JWTPayload, fixedTenant: string | undefined): Caller | undefined {
-  const [audience, ...others] = [claims.aud].flat();
-  const principal = others.length === 0 ? audiences.get(audience ?? "") : undefined;
-  const tenantId = fixedTenant ?? text(claims.tid);
+function toCaller(claims: JWTPayload, issuer: Issuer): Caller | undefined {
+  const [audience = "", ...others] = [claims.aud].flat();
+  if (others.length > 0 || issuer.audiences?.includes(audience) === false) return undefined;
+  const principal = audiences.get(audience);
+  const tenantId = issuer.tenantId ?? text(claims.tid);
   const subject = text(claims.sub);
   if (principal === undefined || tenantId === undefined || subject === undefined) return undefined;
   if (!isName(subject) || !isName(tenantId)) return undefined;
@@ -57,7 +62,7 @@ export type Authenticate = (authorization: string | null, now: Date) => Promise<
  * expires, because verifying a signature costs more than most calls.
  */
 export function createAuthentication(issuers: readonly Issuer[]): Authenticate {
-  const known = new Map(issuers.map((i) => [i.issuer, { ...i, keys: createLocalJWKSet(i.jwks) }]));
+  const known = new Map(issuers.map((issuer) => [issuer.issuer, issuer]));
   const verified = new Map<string, { readonly caller: Caller; readonly expiresMs: number }>();
 
   const verify = async (token: string, now: Date) => {
@@ -73,8 +78,10 @@ export function createAuthentication(issuers: readonly Issuer[]): Authenticate {
     });
     // A token for years is a mistake of its issuer's, and nothing here could take it back.
     if ((payload.exp ?? 0) - now.getTime() / 1000 > MAX_LIFETIME_S) return undefined;
-    const caller = toCaller(payload, issuer.tenantId);
-    return caller && { caller, expiresMs: (payload.exp ?? 0) * 1000 + SKEW_MS };
+    const caller = toCaller(payload, issuer);
+    return (
+      caller && { caller, expiresMs: Math.min((payload.exp ?? 0) * 1000 + SKEW_MS, now.getTime() + MAX_CACHED_MS) }
+    );
   };
 
   return async (authorization, now) => {

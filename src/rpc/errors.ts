@@ -3,6 +3,7 @@ import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_det
 import { type Reason, Refusal } from "../core/refusal.ts";
 import { SealBroken } from "../crypto/aead.ts";
 import { StoreConflict, StoreUnavailable } from "../db/store.ts";
+import { IssuerUnavailable } from "./issuer-keys.ts";
 
 /** The `domain` of every ErrorInfo (AIP-193). */
 export const ERROR_DOMAIN = "mfa.v1";
@@ -45,6 +46,7 @@ const statuses: Record<Reason, readonly [Code, string]> = {
   CURSOR_EXPIRED: [Code.OutOfRange, "the cursor is older than what is kept, begin anew"],
   DEV_MODE_ONLY: [Code.FailedPrecondition, "served in dev mode only"],
   DATA_TAMPERED: [Code.DataLoss, "stored data fails its integrity check"],
+  ISSUER_UNAVAILABLE: [Code.Unavailable, "the issuer's keys are not to be had, try again"],
   EMPTY_UPDATE: [Code.InvalidArgument, "the update changes nothing"],
 };
 
@@ -72,6 +74,7 @@ export function toConnectError(thrown: unknown, onUnexpected: (thrown: unknown) 
   if (thrown instanceof StoreConflict) return refusalToError(new Refusal("CONFLICT"));
   onUnexpected(thrown);
   if (thrown instanceof StoreUnavailable) return refusalToError(new Refusal("STORE_UNAVAILABLE"));
+  if (thrown instanceof IssuerUnavailable) return refusalToError(new Refusal("ISSUER_UNAVAILABLE"));
   if (thrown instanceof SealBroken) return refusalToError(new Refusal("DATA_TAMPERED"));
   return new ConnectError("internal error", Code.Internal);
 }

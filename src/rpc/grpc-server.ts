@@ -1,14 +1,17 @@
 import { setMaxListeners } from "node:events";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection as ReflectionV1 } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { limitArrivals } from "./arrival-limits.ts";
 import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
-import { createHealth, HealthState } from "./health.ts";
+import { createHealth, type HealthState } from "./health.ts";
+import { DEFAULT_LIMITS, type ListenerLimits } from "./limits.ts";
 import { createReflection } from "./reflection.ts";
+import { listenForSockets } from "./sockets.ts";
 import { validation } from "./validation.ts";
 
 /** A service and what answers it. */
@@ -27,11 +30,15 @@ export interface GrpcServerOptions {
   /** PEM certificate and key; absent means cleartext HTTP/2, for loopback or behind a terminating proxy. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   readonly reflection: boolean;
+  /** What health reports; shared by the listeners of a process. */
+  readonly health: HealthState;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
+  /** What differs from `DEFAULT_LIMITS`. */
+  readonly limits?: Partial<ListenerLimits>;
 }
 
-/** A listening server. */
-export interface GrpcServer {
+/** A listening server, of whatever kind. */
+export interface Listener {
   readonly port: number;
   /** Refuses new calls, lets running ones end, and cuts what is left after `graceMs`. Resolves when all is closed. */
   drain(graceMs: number): Promise<void>;
@@ -43,18 +50,21 @@ const channelOptions = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
   "grpc.max_concurrent_streams": 1000,
   "grpc-node.max_session_memory": 10,
+  // A client without a call reconnects for its next one; until then its socket is somebody else's.
+  "grpc.max_connection_idle_ms": 5 * 60_000,
+  // A peer that vanished without a word is noticed within 80 s (the answer has 20 s), not when its stream ends.
+  "grpc.keepalive_time_ms": 60_000,
   // Stacks and tracing of every channel, for a tool nobody attaches.
   "grpc.enable_channelz": 0,
 };
 
-function credentials(tls: GrpcServerOptions["tls"]): ServerCredentials {
-  if (!tls) return ServerCredentials.createInsecure();
-  return ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }]);
-}
-
 /** Listens for gRPC: the given services behind the gate, health and, where switched on, reflection before it. */
-export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcServer> {
-  const server = new Server(channelOptions);
+export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> {
+  // Its log is what strangers sent (illegal header names with their values), written to stderr.
+  setLogVerbosity(logVerbosity.NONE);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const arrivals = limitArrivals(limits, (address, port) => sockets.called(address, port));
+  const server = new Server({ ...channelOptions, interceptors: [arrivals] });
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
@@ -62,32 +72,26 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<GrpcServer
     mount(server, service, implementation, { ...open, gate: options.gate, interceptors: [validation] });
   }
   const descriptors = options.services.map(({ service }) => service);
-  const health = new HealthState(descriptors.map(({ typeName }) => typeName));
-  mount(server, Health, createHealth(health), open);
+  mount(server, Health, createHealth(options.health), open);
   if (options.reflection) {
     const { v1, v1alpha } = createReflection([...descriptors, Health]);
     mount(server, ReflectionV1, v1, open);
     mount(server, ReflectionV1Alpha, v1alpha, open);
   }
 
-  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${options.port}`, credentials(options.tls), (error, bound) =>
-      error ? reject(error) : resolve(bound),
-    );
-  });
+  // Cleartext for grpc-js: TLS, where it is on, ended at the socket.
+  const sessions = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const { host, port, tls } = options;
+  const sockets = await listenForSockets({ host, port, tls, limits, onSocket: sessions.injectConnection });
   return {
-    port,
-    drain: (graceMs) =>
-      new Promise((resolve) => {
-        health.setAll(ServingStatus.NOT_SERVING);
-        const cut = setTimeout(() => server.forceShutdown(), graceMs);
-        server.tryShutdown(() => {
-          clearTimeout(cut);
-          resolve();
-        });
-        // Streams wait for their client for ever; watchers of health have just been told.
-        setImmediate(() => stopping.abort());
-      }),
+    port: sockets.port,
+    drain(graceMs) {
+      // Says goodbye on every connection and lets its calls end. Whether it ever calls back is up to the peers: the
+      // end of the sockets counts.
+      server.tryShutdown(() => {});
+      // Streams wait for their client for ever; watchers of health have just been told.
+      setImmediate(() => stopping.abort());
+      return sockets.close(graceMs);
+    },
   };
 }

@@ -9,6 +9,7 @@ import {
 /** The health that the server reports of itself (""), and of each service by name. */
 export class HealthState extends EventEmitter {
   readonly #statuses: Map<string, Status>;
+  #ended = false;
 
   constructor(services: readonly string[]) {
     super();
@@ -21,13 +22,25 @@ export class HealthState extends EventEmitter {
     return this.#statuses.get(service);
   }
 
+  /** Whether the process takes calls. */
+  get serving(): boolean {
+    return this.#statuses.get("") === Status.SERVING;
+  }
+
   /** Every service and its status. */
   all(): HealthListResponse["statuses"] {
     return Object.fromEntries([...this.#statuses].map(([name, status]) => [name, { status }])) as never;
   }
 
+  /** The server is stopping: NOT_SERVING for good, whatever the store does meanwhile. */
+  end(): void {
+    this.setAll(Status.NOT_SERVING);
+    this.#ended = true;
+  }
+
   /** Reports the same status for everything: the services share one store and one process. */
   setAll(status: Status): void {
+    if (this.#ended) return;
     for (const name of this.#statuses.keys()) this.#statuses.set(name, status);
     this.emit("change");
   }

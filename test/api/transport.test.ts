@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { create, fromBinary, getOption, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, credentials, status } from "@grpc/grpc-js";
 import { eq } from "drizzle-orm";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -21,24 +21,17 @@ import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { builtMethods } from "../../src/services.ts";
 import { enrolApp } from "../support/authenticator.ts";
-import { CallFailed, failure, grpcClient } from "../support/client.ts";
+import { type CallFailed, failure, grpcClient, rawCaller } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
-/** Sends bytes as they are and answers how the call ended. */
-function sendRaw(port: number, method: string, body: Buffer, token?: string): Promise<CallFailed> {
-  const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-  onTestFinished(() => channel.close());
-  const metadata = new Metadata();
-  if (token) metadata.set("authorization", `Bearer ${token}`);
-  const bytes = (buffer: Buffer) => buffer;
-  return new Promise((resolve, reject) => {
-    channel.makeUnaryRequest(method, bytes, bytes, body, metadata, (error: ServiceError | null) =>
-      error ? resolve(new CallFailed(error)) : reject(new Error("the call was expected to fail")),
-    );
-  });
+/** The same for a single call that is expected to fail. */
+async function sendRaw(port: number, path: string, body: Buffer, token?: string): Promise<CallFailed> {
+  const failed = await rawCaller(port)(path, body, token);
+  if (!failed) throw new Error("the call was expected to fail");
+  return failed;
 }
 
 const listVerified = statement((s: Building<Record<never, never>>) => {

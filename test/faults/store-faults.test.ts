@@ -9,7 +9,7 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { enrolApp } from "../support/authenticator.ts";
-import { CallFailed, failure } from "../support/client.ts";
+import { CallFailed } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
@@ -123,12 +123,3 @@ async function dump(url: string): Promise<unknown[]> {
   connection.close();
   return rows;
 }
-
-test("a database of production refuses a dev start, and the reverse", async () => {
-  const service = await serviceForTest(sqlite);
-  await service.execute("UPDATE installation SET value = 'production'");
-  const { claimMode } = await import("../../src/db/installation.ts");
-  await expect(claimMode(service.store, "dev")).rejects.toThrow(/belongs to a production installation/);
-  await expect(claimMode(service.store, "production")).resolves.toBeUndefined();
-  expect((await failure(service.mfa.listTotpDevices({}))).reason).toBe("INVALID_CREDENTIAL");
-});

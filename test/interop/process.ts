@@ -8,7 +8,7 @@ import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 /** The repository, where commands run. */
 export const root = join(import.meta.dirname, "../..");
 
-const READY = /ready on ([^\s]+):(\d+)\n/;
+const READY = /ready on ([^\s]+):(\d+) \(grpc\)/;
 const READY_MS = 30_000;
 
 /** What a finished command left behind. */
@@ -74,6 +74,8 @@ export async function startService() {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-interop-"));
   const service = start(process.execPath, ["src/main.ts", "--dev"], {
     MFA_PORT: "0",
+    MFA_GATEWAY_PORT: "0",
+    MFA_ADMIN_PORT: "0",
     MFA_HOST: "127.0.0.1",
     MFA_DATA_DIR: dataDir,
     MFA_DATABASE_URL: "",

@@ -12,9 +12,10 @@ const seed = (id: string) =>
   `INSERT INTO things (id, owner, create_time) SELECT '${id}', owner, create_time FROM things`;
 
 describe.each(engines)("migrations on $name", (engine) => {
-  /** The url of a database that belongs to the running test. */
+  /** The url of a database that belongs to the running test, and of which no migration is known. */
   const database = async () => {
-    const { store, url } = await openForTest(engine);
+    const { store, url, execute } = await openForTest(engine);
+    await execute("DELETE FROM migrations");
     await store.close();
     return url;
   };

@@ -9,7 +9,7 @@ import {
 } from "@bufbuild/protobuf";
 import { anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 import { ErrorReason } from "../../gen/mfa/v1/error_reason_pb.js";
@@ -64,6 +64,22 @@ export function grpcClient<S extends DescService>(service: S, port: number, defa
     });
   const rpcs = Object.fromEntries(service.methods.map((method) => [method.localName, rpc(method)]));
   return { rpcs: rpcs as unknown as Rpcs<S>, close: () => channel.close() };
+}
+
+/** Sends bytes as they are, and answers how the call failed, or undefined where it did not. */
+export function rawCaller(port: number) {
+  const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  onTestFinished(() => channel.close());
+  const bytes = (buffer: Buffer) => buffer;
+  return (path: string, body: Buffer, token?: string): Promise<CallFailed | undefined> => {
+    const metadata = new Metadata();
+    if (token) metadata.set("authorization", `Bearer ${token}`);
+    return new Promise((resolve) => {
+      channel.makeUnaryRequest(path, bytes, bytes, body, metadata, (error: ServiceError | null) =>
+        resolve(error ? new CallFailed(error) : undefined),
+      );
+    });
+  };
 }
 
 /** What a call failed with; fails the test when it did not. */

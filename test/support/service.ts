@@ -13,30 +13,42 @@ import { grpcClient } from "./client.ts";
 import { type EngineUnderTest, openForTest } from "./engines.ts";
 
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
-export async function serviceForTest(engine: EngineUnderTest) {
+export async function serviceForTest(engine: EngineUnderTest, { origins = [] as string[] } = {}) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
   const log: string[] = [];
-  const config = loadConfig(["--dev"], { MFA_PORT: "0", MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: database.url });
-  const server = await startServer(config, {
-    log: pino({ level: "trace" }, { write: (line: string) => void log.push(line) }),
-    clock: () => clock.now,
-    store: database.store,
-  });
-  const users = grpcClient(MfaService, server.port);
-  const admins = grpcClient(AdminMfaService, server.port);
-  const backends = grpcClient(InternalMfaService, server.port);
+  const config = loadConfig(["--dev"], { MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: database.url });
+  const on = { host: "127.0.0.1", port: 0, origins };
+  const listeners = [
+    { ...on, kind: "grpc" },
+    { ...on, kind: "gateway" },
+    { ...on, kind: "admin" },
+  ] as const;
+  const server = await startServer(
+    { ...config, listeners: [...listeners] },
+    {
+      log: pino({ level: "trace" }, { write: (line: string) => void log.push(line) }),
+      clock: () => clock.now,
+      store: database.store,
+    },
+  );
+  const portOf = (kind: string) => server.listeners.find((listener) => listener.kind === kind)?.port ?? 0;
+  const users = grpcClient(MfaService, portOf("grpc"));
+  const admins = grpcClient(AdminMfaService, portOf("grpc"));
+  const backends = grpcClient(InternalMfaService, portOf("grpc"));
   onTestFinished(async () => {
     for (const client of [users, admins, backends]) client.close();
     await server.stop();
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const mint = (claims: Claims) => mintDevToken(dataDir, claims, clock.now);
+  const mint = (claims: Claims, at = clock.now) => mintDevToken(dataDir, claims, at);
   return {
     ...database,
-    port: server.port,
+    port: portOf("grpc"),
+    gatewayPort: portOf("gateway"),
+    adminPort: portOf("admin"),
     server,
     dataDir,
     log,

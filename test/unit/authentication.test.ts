@@ -1,4 +1,12 @@
-import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from "jose";
+import {
+  type CryptoKey,
+  createLocalJWKSet,
+  exportJWK,
+  generateKeyPair,
+  type JWTPayload,
+  SignJWT,
+  UnsecuredJWT,
+} from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import { Refusal } from "../../src/core/refusal.ts";
@@ -16,9 +24,10 @@ beforeAll(async () => {
   keys = await generateKeyPair("ES256", { extractable: true });
   foreign = await generateKeyPair("ES256");
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: "k1", alg: "ES256" };
+  const published = createLocalJWKSet({ keys: [jwk] });
   authenticate = createAuthentication([
-    { issuer: "https://login", jwks: { keys: [jwk] } },
-    { issuer: "https://single", jwks: { keys: [jwk] }, tenantId: "only" },
+    { issuer: "https://login", keys: published },
+    { issuer: "https://single", keys: published, tenantId: "only", audiences: ["mfa"] },
   ]);
 });
 
@@ -73,6 +82,7 @@ describe("access tokens", () => {
     ["another audience", () => sign({ ...valid, aud: "other" })],
     ["an audience that is a property of every object", () => sign({ ...valid, aud: "constructor" })],
     ["two audiences", () => sign({ ...valid, aud: ["mfa", "mfa-admin"] })],
+    ["an audience its issuer may not issue for", () => sign({ ...valid, iss: "https://single", aud: "mfa-internal" })],
     ["no subject", () => sign({ ...valid, sub: "" })],
     ["a subject of 256 bytes", () => sign({ ...valid, sub: "a".repeat(256) })],
     ["a subject with a lone surrogate", () => sign({ ...valid, sub: "x\ud800" })],

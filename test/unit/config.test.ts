@@ -24,19 +24,25 @@ const production = {
   database: "sqlite:/var/lib/mfa/mfa.db",
   keyFile: "/etc/mfa/keys.json",
   issuers: [{ issuer: "https://login.example", jwksFile: "/etc/mfa/jwks.json" }],
-  listen: { terminatedBy: "envoy" },
+  listeners: [{ kind: "grpc", terminatedBy: "envoy" }],
 };
 
 describe("configuration", () => {
   test("dev mode needs nothing and stays on loopback with reflection on", () => {
     const config = loadConfig(["--dev"], {});
-    expect(config).toMatchObject({ mode: "dev", reflection: true, listen: { host: "127.0.0.1", port: 11005 } });
+    expect(config).toMatchObject({ mode: "dev", reflection: true });
+    expect(config.listeners).toMatchObject([
+      { kind: "grpc", host: "127.0.0.1", port: 11005 },
+      { kind: "gateway", host: "127.0.0.1", port: 11006, origins: [] },
+      { kind: "admin", host: "127.0.0.1", port: 11007 },
+    ]);
     expect(config.database).toBe("sqlite:data/mfa.db");
   });
 
   test("production is the default and lists everything it lacks, one line each", () => {
     const lines = linesOf(() => loadConfig([], {}));
-    for (const what of ["no database", "no keys", "no issuers", "no TLS"]) expect(lines).toContain(what);
+    for (const what of ["no database", "no keys", "no issuers", "no TLS on the grpc", "no TLS on the admin"])
+      expect(lines).toContain(what);
   });
 
   test("a complete production configuration loads, with reflection off", () => {
@@ -58,9 +64,19 @@ describe("configuration", () => {
 
   test.each([
     ["an unknown setting", { databse: "sqlite:x" }, "databse"],
-    ["a port out of range", { listen: { port: 70_000 } }, "listen.port"],
+    ["a port out of range", { listeners: [{ kind: "grpc", port: 70_000 }] }, "listeners.0.port"],
+    ["a listener of no known kind", { listeners: [{ kind: "http" }] }, "listeners.0.kind"],
+    ["an origin with a path", { listeners: [{ kind: "gateway", origins: ["https://a/b"] }] }, "listeners.0.origins.0"],
+    [
+      "two ends of TLS",
+      { listeners: [{ kind: "grpc", terminatedBy: "x", tls: { certFile: "c", keyFile: "k" } }] },
+      "who",
+    ],
+    ["an issuer without keys", { issuers: [{ issuer: "https://a" }] }, "jwksUrl"],
+    ["an issuer twice", { issuers: [1, 2].map(() => ({ issuer: "https://a", jwksFile: "f" })) }, "twice"],
+    ["keys over plain http", { issuers: [{ issuer: "https://a", jwksUrl: "http://a/jwks" }] }, "jwksUrl"],
     ["an issuer label with a colon", { totp: { issuer: "a:b" } }, "totp.issuer"],
-    ["a text in place of an object", { listen: "0.0.0.0:1" }, "listen"],
+    ["a text in place of a list", { listeners: "0.0.0.0:1" }, "listeners"],
     ["a file that is not JSON", "{", "MFA_CONFIG"],
     ["a list in place of an object", [], "settings"],
   ])("%s is refused and named", (_, content, named) => {
@@ -68,9 +84,16 @@ describe("configuration", () => {
   });
 
   test("the environment overrides the file", () => {
-    const path = settings({ listen: { port: 1 }, dataDir: "/a" });
-    const config = loadConfig(["--dev"], { MFA_CONFIG: path, MFA_PORT: "2", MFA_DATA_DIR: "/b" });
-    expect(config).toMatchObject({ listen: { port: 2 }, dataDir: "/b" });
-    expect(linesOf(() => loadConfig(["--dev"], { MFA_PORT: "http" }))).toContain("listen.port");
+    const path = settings({ listeners: [{ kind: "grpc", port: 1 }, { kind: "gateway" }], dataDir: "/a" });
+    const env = { MFA_CONFIG: path, MFA_HOST: "::1", MFA_PORT: "2", MFA_GATEWAY_PORT: "3", MFA_DATA_DIR: "/b" };
+    const config = loadConfig(["--dev"], env);
+    expect(config.listeners).toMatchObject([
+      { kind: "grpc", host: "::1", port: 2 },
+      { kind: "gateway", host: "::1", port: 3 },
+    ]);
+    expect(config.dataDir).toBe("/b");
+    for (const text of ["http", " ", "-1", "1e3", "65536"]) {
+      expect(linesOf(() => loadConfig(["--dev"], { MFA_PORT: text }))).toContain("MFA_PORT=");
+    }
   });
 });

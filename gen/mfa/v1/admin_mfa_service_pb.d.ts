@@ -606,8 +606,8 @@ export declare const AdminMfaService: GenService<{
   /**
    * Changes settings of the caller's tenant, group by group.
    *
-   * In force on all instances within a second. Fails with STALE_VERSION, EMPTY_UPDATE, and
-   * POLICY_UNSATISFIABLE when a policy could no longer be met.
+   * In force on all instances within a second. Fails with STALE_VERSION, with EMPTY_UPDATE also when
+   * every group is as it was, and with POLICY_UNSATISFIABLE when a policy could no longer be met.
    *
    * @generated from rpc mfa.v1.AdminMfaService.UpdateTenantSettings
    */

@@ -289,6 +289,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_EMPTY_UPDATE = 37;
    */
   EMPTY_UPDATE = 37,
+
+  /**
+   * UNAVAILABLE: the keys of the token's issuer could not be fetched; nothing was decided, try again.
+   *
+   * @generated from enum value: ERROR_REASON_ISSUER_UNAVAILABLE = 38;
+   */
+  ISSUER_UNAVAILABLE = 38,
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Cell, Keyring } from "../../crypto/keyring.ts";
 import { randomSecret } from "../../crypto/random.ts";
 import { enrol } from "../../protection/enrolment.ts";
 import { prove } from "../../protection/proof.ts";
+import type { SettingsOf } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
 import { type CodeParameters, matchStep } from "./totp-code.ts";
@@ -15,8 +16,8 @@ import { accountNameOf, provision } from "./totp-provisioning.ts";
 /** What TOTP needs of the process. */
 export interface TotpOptions {
   readonly keyring: Keyring;
-  /** What authenticator apps show as the service's name. */
-  readonly issuer: string;
+  /** What authenticator apps show as the service's name is the tenant's setting. */
+  readonly settingsOf: SettingsOf;
 }
 
 /** What a user asks of a new device. */
@@ -52,7 +53,7 @@ const cellOf = ({ tenantId, userId }: Owner, deviceId: string): Cell => ({
 });
 
 /** Enrolment and verification of authenticator apps. */
-export function createTotp({ keyring, issuer }: TotpOptions) {
+export function createTotp({ keyring, settingsOf }: TotpOptions) {
   /** The first device that the code belongs to, oldest first, and the step it stands for. */
   const judge = async (devices: readonly TotpDeviceRow[], code: string, now: Date): Promise<Match | undefined> => {
     if (devices.length === 0) matchStep(decoy.secret, decoy.parameters, { code, now, lastStep: 0 });
@@ -70,6 +71,7 @@ export function createTotp({ keyring, issuer }: TotpOptions) {
   return {
     /** Stores a new secret, pending, in place of an older pending one, and shows it this once. */
     async start(call: Call, owner: Owner, { displayName, accountName, parameters }: NewDevice) {
+      const { issuer } = (await settingsOf(owner.tenantId)).totp;
       const deviceId = newId();
       const secret = randomSecret(SECRET_BYTES);
       const sealedSecret = await keyring.seal(secret, cellOf(owner, deviceId));

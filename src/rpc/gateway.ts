@@ -1,0 +1,144 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createSecureServer } from "node:http2";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { cors, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { type UniversalHandler, uResponseNotFound } from "@connectrpc/connect/protocol";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { toConnectError } from "./errors.ts";
+import type { Gate } from "./gate.ts";
+import { bodyKey, holdBody, readBody } from "./gateway-body.ts";
+import type { Listener, Served } from "./grpc-server.ts";
+import { validation } from "./validation.ts";
+
+/** Where the browsers' listener stands and whom it serves. */
+export interface GatewayOptions {
+  readonly services: readonly Served[];
+  readonly gate: Gate;
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  /** The exact origins whose pages may call: "https://app.example". */
+  readonly origins: readonly string[];
+  readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
+  /** Answers a GET of a path that is no RPC with a status: /livez. */
+  readonly probes?: ReadonlyMap<string, () => number>;
+}
+
+const MAX_MESSAGE_BYTES = 64 * 1024;
+const MAX_CONNECTIONS = 1000;
+const PREFLIGHT_MAX_AGE_S = 7200;
+
+const ALLOWED_HEADERS = [...cors.allowedHeaders, "authorization", "traceparent", "x-request-id"].join(", ");
+const EXPOSED_HEADERS = cors.exposedHeaders.join(", ");
+
+type Request = Parameters<typeof universalRequestFromNodeRequest>[0];
+type Response = Parameters<typeof universalResponseToNodeResponse>[1];
+
+/** Answers CORS; false when the request is not to go on. A foreign origin gets no permission, and its browser stops. */
+function allowOrigin(request: IncomingMessage, response: ServerResponse, origins: readonly string[]): boolean {
+  const { origin } = request.headers;
+  response.setHeader("vary", "origin");
+  if (origin !== undefined && origins.includes(origin)) {
+    response.setHeader("access-control-allow-origin", origin);
+    response.setHeader("access-control-expose-headers", EXPOSED_HEADERS);
+  }
+  if (request.method !== "OPTIONS") return true;
+  response.setHeader("access-control-allow-methods", "POST");
+  response.setHeader("access-control-allow-headers", ALLOWED_HEADERS);
+  response.setHeader("access-control-max-age", PREFLIGHT_MAX_AGE_S);
+  response.writeHead(204).end();
+  return false;
+}
+
+/** Connect's handlers of the services by path, with the gate before every body. */
+function routes({ services, gate, onUnexpected }: GatewayOptions, shutdownSignal: AbortSignal) {
+  const translate = (thrown: unknown, method: DescMethod) => toConnectError(thrown, (e) => onUnexpected(e, method));
+  async function* translated<T>(messages: AsyncIterable<T>, method: DescMethod): AsyncIterable<T> {
+    try {
+      yield* messages;
+    } catch (thrown) {
+      throw translate(thrown, method);
+    }
+  }
+  const errors: Interceptor = (next) => async (request) => {
+    try {
+      const response = await next(request);
+      // A stream fails while it is read, not when it is begun.
+      return response.stream ? { ...response, message: translated(response.message, request.method) } : response;
+    } catch (thrown) {
+      throw translate(thrown, request.method);
+    }
+  };
+  const router = createConnectRouter({
+    // gRPC itself has a listener of its own. Nothing compressed is taken, so nothing can swell.
+    grpc: false,
+    acceptCompression: [],
+    readMaxBytes: MAX_MESSAGE_BYTES,
+    maxTimeoutMs: Number.MAX_SAFE_INTEGER,
+    shutdownSignal,
+    interceptors: [errors, validation],
+    requestGate: async (context) => {
+      try {
+        await gate(context);
+        await readBody(context, MAX_MESSAGE_BYTES);
+      } catch (thrown) {
+        throw translate(thrown, context.method);
+      }
+    },
+  });
+  for (const { service, implementation } of services) router.service(service, implementation);
+  return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+}
+
+async function handle(handler: UniversalHandler, request: Request, response: Response): Promise<void> {
+  const values = createContextValues();
+  const universal = universalRequestFromNodeRequest(request, response, undefined, values);
+  // Without a body parsed by somebody else, which there is not, it is the stream of the request.
+  const held = holdBody(universal.body as AsyncIterable<Uint8Array>);
+  values.set(bodyKey, held);
+  await universalResponseToNodeResponse(await handler({ ...universal, body: held.body }), response);
+}
+
+/**
+ * Listens for browsers: gRPC-Web and Connect, the same handlers and the same gate as gRPC. No GET, which would put
+ * messages into urls; no compression; pages of the listed origins only.
+ */
+export async function listenGateway(options: GatewayOptions): Promise<Listener> {
+  const stopping = new AbortController();
+  const handlers = routes(options, stopping.signal);
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    if (!allowOrigin(request, response, options.origins)) return;
+    const path = request.url?.split("?", 1)[0] ?? "";
+    const probe = request.method === "GET" ? options.probes?.get(path) : undefined;
+    if (probe) return void response.writeHead(probe(), { "cache-control": "no-store" }).end();
+    const handler = handlers.get(path);
+    if (!handler) return void response.writeHead(uResponseNotFound.status).end();
+    if (request.method !== "POST") return void response.writeHead(405, { allow: "POST, OPTIONS" }).end();
+    handle(handler, request, response).catch((thrown) => {
+      // The peer went away in the middle; whatever else it is, there is no one left to answer.
+      if (!request.destroyed) options.onUnexpected(thrown, handler.method);
+      response.destroy();
+    });
+  };
+  const server = options.tls
+    ? (createSecureServer({ ...options.tls, allowHTTP1: true }, listener as never) as unknown as Server)
+    : createServer({ requestTimeout: 15_000, headersTimeout: 10_000 }, listener);
+  server.maxConnections = MAX_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(options.port, options.host, resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address ? address.port : options.port,
+    drain: (graceMs) =>
+      new Promise((resolve) => {
+        const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+        server.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+        setImmediate(() => stopping.abort());
+      }),
+  };
+}

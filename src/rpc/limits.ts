@@ -1,0 +1,32 @@
+/** What the gRPC listener allows to peers of whom nothing is known yet. */
+export interface ListenerLimits {
+  /** Open sockets; further ones are refused at once. */
+  readonly maxConnections: number;
+  /** From accepting a socket to its first call, TLS handshake and HTTP/2 preface included. */
+  readonly firstCallMs: number;
+  /** How long a peer may leave a socket or a stream half open after our side has ended. */
+  readonly lingerMs: number;
+  /** Names and values of a call's headers, 32 bytes more for each (the measure of RFC 9113). */
+  readonly maxMetadataBytes: number;
+  /** From a call's headers to its whole request; for streaming RPCs, to the first whole message. */
+  readonly arrivalMs: number;
+  /** The life of a unary call's stream: the work, which ends itself sooner, and a slow reader. */
+  readonly maxUnaryMs: number;
+  /** The life of a stream. */
+  readonly maxStreamMs: number;
+}
+
+/** The limits in force where nobody asks for others. */
+export const DEFAULT_LIMITS: ListenerLimits = {
+  // A backend's pool holds tens of sockets; a thousand stay below the usual 1,024 file descriptors.
+  maxConnections: 1000,
+  // Clients connect because they have a call to make. Slow networks need three seconds for TLS.
+  firstCallMs: 10_000,
+  lingerMs: 10_000,
+  // A token with many claims has 4 KiB; proxies cut at 8 or 16.
+  maxMetadataBytes: 16 * 1024,
+  // Messages have at most 64 KiB: 10 s is 50 kbit/s.
+  arrivalMs: 10_000,
+  maxUnaryMs: 60_000,
+  maxStreamMs: 3_600_000,
+};

@@ -1,0 +1,110 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { ListenerLimits } from "./limits.ts";
+
+/** Where the sockets come from and where they go. */
+export interface SocketOptions {
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly limits: Pick<ListenerLimits, "maxConnections" | "firstCallMs" | "lingerMs">;
+  /** Takes over an accepted socket; with TLS, after the handshake. */
+  readonly onSocket: (socket: Socket) => void;
+}
+
+/** A listening port whose every socket is known. */
+export interface Sockets {
+  readonly port: number;
+  /** The peer made a call: its socket may stay. */
+  called(address: string, port: number): void;
+  /** Accepts nothing more and resolves when every socket is closed: by itself, or after `graceMs` by us. */
+  close(graceMs: number): Promise<void>;
+}
+
+// A reset by the peer, a failed handshake: the close follows, and there is nobody to tell.
+const ignore = () => {};
+
+const nameOf = (address: string, port: number) => `${address} ${port}`;
+
+/** Sockets nobody has made a call on, each with the timer that will close it. */
+class Strangers {
+  readonly #byPeer = new Map<string, { readonly socket: Socket; readonly timer: NodeJS.Timeout }>();
+
+  add(socket: Socket, ms: number): void {
+    const name = nameOf(socket.remoteAddress ?? "", socket.remotePort ?? 0);
+    this.#byPeer.set(name, { socket, timer: setTimeout(() => socket.destroy(), ms) });
+    socket.once("close", () => this.forget(name));
+  }
+
+  forget(name: string): void {
+    clearTimeout(this.#byPeer.get(name)?.timer);
+    this.#byPeer.delete(name);
+  }
+
+  destroy(): void {
+    for (const { socket } of this.#byPeer.values()) socket.destroy();
+  }
+}
+
+/** A peer that never ends its half would keep the socket for ever after we have said goodbye. */
+function limitLinger(socket: Socket, ms: number): void {
+  let timer: NodeJS.Timeout | undefined;
+  socket.once("finish", () => {
+    if (!socket.destroyed) timer = setTimeout(() => socket.destroy(), ms);
+  });
+  socket.once("close", () => clearTimeout(timer));
+}
+
+async function listening(server: Server, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  // From here on it is a failure to accept one socket (no file descriptor left), not of the listener.
+  server.on("error", ignore);
+  return (server.address() as { port: number }).port;
+}
+
+/**
+ * Listens and hands on sockets, within limits. grpc-js' own listener has none, and forgets its sessions when channelz
+ * is off: a stop could not close them. TLS ends here too: the injector of grpc-js hides the sockets it wraps, so that
+ * nobody would see their end.
+ */
+export async function listenForSockets({ host, port, tls, limits, onSocket }: SocketOptions): Promise<Sockets> {
+  // As http2.createSecureServer does it; a peer that speaks no HTTP/2 is refused in the handshake.
+  const server = tls ? createTlsServer({ ...tls, ALPNProtocols: ["h2"] }) : createServer();
+  server.maxConnections = limits.maxConnections;
+  const open = new Set<Socket>();
+  const strangers = new Strangers();
+  server.on("connection", (socket: Socket) => {
+    open.add(socket);
+    socket.on("error", ignore);
+    socket.once("close", () => open.delete(socket));
+    strangers.add(socket, limits.firstCallMs);
+  });
+  server.on(tls ? "secureConnection" : "connection", (socket: Socket) => {
+    socket.on("error", ignore);
+    limitLinger(socket, limits.lingerMs);
+    onSocket(socket);
+  });
+  return {
+    port: await listening(server, host, port),
+    called: (peer, peerPort) => strangers.forget(nameOf(peer, peerPort)),
+    close: (graceMs) =>
+      new Promise((resolve) => {
+        const cut = setTimeout(() => {
+          for (const socket of open) socket.destroy();
+          resolve();
+        }, graceMs);
+        server.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+        strangers.destroy();
+      }),
+  };
+}

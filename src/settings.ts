@@ -1,0 +1,83 @@
+import * as v from "valibot";
+
+const filePath = v.pipe(v.string(), v.minLength(1));
+const name = v.pipe(v.string(), v.minLength(1));
+
+/** What every listener says of itself. */
+const listener = {
+  /** Address to bind: "127.0.0.1", "0.0.0.0", "::". Default 127.0.0.1. */
+  host: v.optional(v.string(), "127.0.0.1"),
+  /** PEM files of the listener's own TLS. Read again when they change, without a restart. */
+  tls: v.optional(v.strictObject({ certFile: filePath, keyFile: filePath })),
+  /** The proxy or mesh that terminates TLS in front, by name: "envoy sidecar". Its word instead of `tls`. */
+  terminatedBy: v.optional(name),
+};
+
+/** TCP port, 0 for a free one. */
+const port = (standard: number) =>
+  v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535)), standard);
+
+const listeners = v.variant("kind", [
+  /** gRPC: all services, health, reflection. Default port 11005. */
+  v.strictObject({ kind: v.literal("grpc"), ...listener, port: port(11005) }),
+  /** gRPC-Web and Connect for browsers: MfaService only. Default port 11006. */
+  v.strictObject({
+    kind: v.literal("gateway"),
+    ...listener,
+    port: port(11006),
+    /** The exact origins whose pages may call: "https://app.example". Default none. */
+    origins: v.optional(v.array(v.pipe(v.string(), v.regex(/^https?:\/\/[^/\s]+$/))), []),
+  }),
+  /** gRPC-Web and Connect for the console: AdminMfaService, /livez, /readyz. Default port 11007. */
+  v.strictObject({
+    kind: v.literal("admin"),
+    ...listener,
+    port: port(11007),
+    origins: v.optional(v.array(v.pipe(v.string(), v.regex(/^https?:\/\/[^/\s]+$/))), []),
+  }),
+]);
+
+/** A listener as it is configured. */
+export type ListenerSettings = v.InferOutput<typeof listeners>;
+
+const issuer = v.strictObject({
+  /** The exact `iss`. */
+  issuer: name,
+  /** Its keys: a JWKS as a file, or by url (https, or http on loopback). One of the two. */
+  jwksFile: v.optional(filePath),
+  jwksUrl: v.optional(v.pipe(v.string(), v.regex(/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/])/))),
+  /** The audiences it may issue for. Default all three. */
+  audiences: v.optional(v.array(v.picklist(["mfa", "mfa-admin", "mfa-internal"]))),
+  /** The tenant of its tokens, for an issuer whose tokens carry no `tid`. */
+  tenant: v.optional(name),
+});
+
+/** The settings file (JSON). Unknown settings are refused, so that a misspelt one is never silently a default. */
+export const settingsSchema = v.strictObject({
+  /** Where the service listens. Default: one of each kind, on loopback. */
+  listeners: v.optional(v.pipe(v.array(listeners), v.minLength(1)), [
+    { kind: "grpc" },
+    { kind: "gateway" },
+    { kind: "admin" },
+  ]),
+  /** Folder for what dev mode generates. Default ./data. */
+  dataDir: v.optional(filePath, "./data"),
+  /** "sqlite:<path>" or "postgres://…". In dev mode defaults to sqlite:<dataDir>/mfa.db. */
+  database: v.optional(v.string()),
+  /** The wrapping keys and peppers (JSON, mode 0600). In dev mode generated in dataDir. */
+  keyFile: v.optional(filePath),
+  /** Who signs the tokens of callers. */
+  issuers: v.optional(v.array(issuer), []),
+  /** Whether gRPC reflection answers. Default: in dev mode only. */
+  reflection: v.optional(v.boolean()),
+  totp: v.optional(
+    v.strictObject({
+      /** The name that authenticator apps show for this service; no ':'. Default "MFA Service". */
+      issuer: v.optional(v.pipe(v.string(), v.regex(/^[^:\p{C}]{1,64}$/u)), "MFA Service"),
+    }),
+    {},
+  ),
+});
+
+/** The settings, complete but for what depends on the mode. */
+export type Settings = v.InferOutput<typeof settingsSchema>;

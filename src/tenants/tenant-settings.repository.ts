@@ -1,0 +1,43 @@
+import { and, eq } from "drizzle-orm";
+import { type Building, statement, type Tx } from "../db/store.ts";
+import { tenantSettings } from "./tenant-settings.table.ts";
+
+/** A row of the table. */
+export type TenantSettingsRow = ReturnType<typeof tenantSettings>["$inferSelect"];
+
+type Key = { tenantId: string };
+
+const isTenant = (s: Building<Key>) => {
+  const t = s.table(tenantSettings);
+  return eq(t.tenantId, s.param("tenantId", t.tenantId));
+};
+
+const statements = {
+  find: statement((s: Building<Key>) => s.db.select().from(s.table(tenantSettings)).where(isTenant(s))),
+  insert: statement((s: Building<TenantSettingsRow>) => {
+    const t = s.table(tenantSettings);
+    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ version: t.version });
+  }),
+  update: statement((s: Building<TenantSettingsRow & { basedOn: number }>) => {
+    const t = s.table(tenantSettings);
+    return s.db
+      .update(t)
+      .set({
+        version: s.param("version", t.version),
+        settings: s.param("settings", t.settings),
+        updateTime: s.param("updateTime", t.updateTime),
+      })
+      .where(and(isTenant(s), eq(t.version, s.param("basedOn", t.version))))
+      .returning({ version: t.version });
+  }),
+};
+
+/** The settings of tenants. */
+export const tenantSettingsRepository = (tx: Tx) => ({
+  find: async (tenantId: string) => (await tx.run(statements.find, { tenantId }))[0],
+  /** Puts the row in the place of version `basedOn`, 0 for none: true for exactly one of any number of callers. */
+  advance: async (row: TenantSettingsRow, basedOn: number) => {
+    const put = basedOn === 0 ? tx.run(statements.insert, row) : tx.run(statements.update, { ...row, basedOn });
+    return (await put).length === 1;
+  },
+});

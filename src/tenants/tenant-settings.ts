@@ -1,0 +1,80 @@
+import { isDeepStrictEqual } from "node:util";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { recordAudit } from "../audit/changes.ts";
+import type { Call } from "../core/call.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Store, Tx } from "../db/store.ts";
+import { recordEvent } from "../events/events.ts";
+import { createRecentSettings } from "./recent-settings.ts";
+import { defaultsOf, type FileSettings, type Settings } from "./settings.ts";
+import { type Groups, inForce, replaceGroups, shown, storedForm } from "./stored-settings.ts";
+import { tenantSettingsRepository } from "./tenant-settings.repository.ts";
+
+/** What the settings of tenants need of the process. */
+export interface TenantSettingsOptions {
+  readonly store: Store;
+  readonly clock: () => Date;
+  readonly file: FileSettings;
+}
+
+/** A change as an administrator asks for it. */
+export interface SettingsChange {
+  readonly groups: Groups;
+  /** The version it is based on; 0 for none. */
+  readonly version: bigint;
+  readonly reason: string;
+}
+
+/** The settings of tenants: the file's, with what each tenant has set otherwise. */
+export function createTenantSettings({ store, clock, file }: TenantSettingsOptions) {
+  const defaults = defaultsOf(file);
+  const read = async (tx: Tx, tenantId: string) => inForce(await tenantSettingsRepository(tx).find(tenantId), defaults);
+  const recent = createRecentSettings((tenantId) => store.read((tx) => read(tx, tenantId)), clock);
+
+  const stale = (version = 0) => new Refusal("STALE_VERSION", { metadata: { version: String(version) } });
+
+  async function change(tx: Tx, call: Call, changed: JsonObject, { version, reason }: SettingsChange) {
+    const { tenantId } = call.caller;
+    const rows = tenantSettingsRepository(tx);
+    const row = await rows.find(tenantId);
+    const basedOn = row?.version ?? 0;
+    if (version !== BigInt(basedOn)) return stale(basedOn);
+    const before = row?.settings ?? {};
+    const after = replaceGroups(before, changed);
+    if (isDeepStrictEqual(after, before)) return new Refusal("EMPTY_UPDATE");
+    const next = { tenantId, version: basedOn + 1, settings: after, updateTime: call.now };
+    if (!(await rows.advance(next, basedOn))) return stale((await rows.find(tenantId))?.version);
+    // The tenant as a whole: no user's.
+    const owner = { tenantId, userId: "" };
+    await recordAudit(tx, call, {
+      owner,
+      action: "tenant_settings.updated",
+      targetId: tenantId,
+      reason,
+      before: shown(before, changed),
+      after: shown(after, changed),
+    });
+    await recordEvent(tx, call, { owner, type: "POLICY_CHANGED" });
+    return inForce(next, defaults);
+  }
+
+  return {
+    /** For features, outside of units: a miss is a unit of its own. */
+    settingsOf: recent.settingsOf,
+
+    /** For administrators, who base changes on it: read anew. */
+    find: (call: Call): Promise<Settings> => call.unit((tx) => read(tx, call.caller.tenantId)),
+
+    /** Replaces the groups given, if nobody else has changed any since `version`. */
+    async update(call: Call, asked: SettingsChange): Promise<Settings | Refusal> {
+      const changed = storedForm(asked.groups);
+      if (Object.keys(changed).length === 0) return new Refusal("EMPTY_UPDATE");
+      try {
+        return await call.unit((tx) => change(tx, call, changed, asked));
+      } finally {
+        // Also after a failure: a commit whose answer was lost may hold.
+        recent.forget(call.caller.tenantId);
+      }
+    },
+  };
+}
