@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
+import type { LogCall } from "./rpc/call-log.ts";
 import type { Gate } from "./rpc/gate.ts";
 import { listenGateway } from "./rpc/gateway.ts";
 import { type Listener, listenGrpc, type Served } from "./rpc/grpc-server.ts";
@@ -15,6 +16,7 @@ export interface Shared {
   readonly health: HealthState;
   readonly reflection: boolean;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
+  readonly logCall: LogCall;
 }
 
 /** A listener and what it was configured as. */

@@ -11,6 +11,7 @@ import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
 import { type Listening, openListeners } from "./listeners.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
+import { createCallLog } from "./rpc/call-log.ts";
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
@@ -71,7 +72,14 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
   const gate = createGate(createAuthentication(await openIssuers(config)), isEnrolled, clock);
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
-  const shared = { services, gate, health, reflection: config.reflection, onUnexpected: reporter(log, watch) };
+  const shared = {
+    services,
+    gate,
+    health,
+    reflection: config.reflection,
+    onUnexpected: reporter(log, watch),
+    logCall: createCallLog(log),
+  };
   return { health, watch, listeners: await openListeners(config.listeners, shared) };
 }
 

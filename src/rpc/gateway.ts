@@ -4,6 +4,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { cors, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { type UniversalHandler, uResponseNotFound } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { EndedCall, LogCall } from "./call-log.ts";
 import { toConnectError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { bodyKey, holdBody, readBody } from "./gateway-body.ts";
@@ -21,6 +22,7 @@ export interface GatewayOptions {
   /** The exact origins whose pages may call: "https://app.example". */
   readonly origins: readonly string[];
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
+  readonly logCall?: LogCall;
   /** Answers a GET of a path that is no RPC with a status: /livez. */
   readonly probes?: ReadonlyMap<string, () => number>;
 }
@@ -52,22 +54,32 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, origins
 }
 
 /** Connect's handlers of the services by path, with the gate before every body. */
-function routes({ services, gate, onUnexpected }: GatewayOptions, shutdownSignal: AbortSignal) {
-  const translate = (thrown: unknown, method: DescMethod) => toConnectError(thrown, (e) => onUnexpected(e, method));
-  async function* translated<T>(messages: AsyncIterable<T>, method: DescMethod): AsyncIterable<T> {
+function routes({ services, gate, onUnexpected, logCall }: GatewayOptions, shutdownSignal: AbortSignal) {
+  /** The error that the client sees, and the line in the log. */
+  const refused = (thrown: unknown, call: Omit<EndedCall, "error">) => {
+    const error = toConnectError(thrown, (unexpected) => onUnexpected(unexpected, call.method));
+    logCall?.({ ...call, error });
+    return error;
+  };
+  async function* logged<T>(messages: AsyncIterable<T>, call: EndedCall): AsyncIterable<T> {
     try {
       yield* messages;
+      logCall?.(call);
     } catch (thrown) {
-      throw translate(thrown, method);
+      throw refused(thrown, call);
     }
   }
-  const errors: Interceptor = (next) => async (request) => {
+  const ends: Interceptor = (next) => async (request) => {
+    const { method, contextValues: values, header: requestHeader } = request;
+    const call = { method, values, requestHeader, startedMs: performance.now() };
     try {
       const response = await next(request);
-      // A stream fails while it is read, not when it is begun.
-      return response.stream ? { ...response, message: translated(response.message, request.method) } : response;
+      // A stream ends, or fails, while it is read, not when it is begun.
+      if (response.stream) return { ...response, message: logged(response.message, call) };
+      logCall?.(call);
+      return response;
     } catch (thrown) {
-      throw translate(thrown, request.method);
+      throw refused(thrown, call);
     }
   };
   const router = createConnectRouter({
@@ -77,13 +89,13 @@ function routes({ services, gate, onUnexpected }: GatewayOptions, shutdownSignal
     readMaxBytes: MAX_MESSAGE_BYTES,
     maxTimeoutMs: Number.MAX_SAFE_INTEGER,
     shutdownSignal,
-    interceptors: [errors, validation],
+    interceptors: [ends, validation],
     requestGate: async (context) => {
       try {
         await gate(context);
         await readBody(context, MAX_MESSAGE_BYTES);
       } catch (thrown) {
-        throw translate(thrown, context.method);
+        throw refused(thrown, { ...context, startedMs: performance.now() });
       }
     },
   });

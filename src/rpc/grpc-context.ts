@@ -63,6 +63,11 @@ export class GrpcContext implements HandlerContext {
     return this.#requestHeader;
   }
 
+  /** Single headers, without building them all. */
+  readonly arrived = {
+    get: (name: string): string | null => this.#call.metadata.get(name).join(", ") || null,
+  };
+
   get responseHeader(): Headers {
     this.#responseHeader ??= new Headers();
     return this.#responseHeader;

@@ -20,6 +20,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Refusal } from "../core/refusal.ts";
+import type { LogCall } from "./call-log.ts";
 import { toConnectError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { GrpcContext } from "./grpc-context.ts";
@@ -30,6 +31,8 @@ export interface MountOptions {
   /** Opened before a body is decoded; absent for services without callers (health, reflection). */
   readonly gate?: Gate;
   readonly interceptors?: readonly Interceptor[];
+  /** Writes a line for each call; absent for services that are asked all day long (health, reflection). */
+  readonly logCall?: LogCall;
   /** Hears of errors that no handler foresaw; the client learns only "internal error". */
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   /** Aborted when the server drains; ends the streams. */
@@ -77,6 +80,24 @@ const responseOf = (context: GrpcContext, message: unknown, stream: boolean) => 
   },
 });
 
+/** Runs the gate for a call. */
+const admit = ({ gate }: MountOptions, { method, values, arrived }: GrpcContext) =>
+  gate?.({ method, values, requestHeader: arrived });
+
+/** Tells the log how a call ended, and the status it ended with where that is not OK. */
+function conclude({ logCall, onUnexpected }: MountOptions, context: GrpcContext, startedMs: number) {
+  const { method, values, arrived } = context;
+  const log = (error?: ConnectError) => logCall?.({ method, values, requestHeader: arrived, startedMs, error });
+  return {
+    well: () => log(),
+    badly: (thrown: unknown) => {
+      const error = toConnectError(thrown, (unexpected) => onUnexpected(unexpected, method));
+      log(error);
+      return toStatus(error);
+    },
+  };
+}
+
 type AnyFn = (request: UnaryRequest | StreamRequest) => Promise<UnaryResponse | StreamResponse>;
 
 const wrap = (last: AnyFn, interceptors: readonly Interceptor[] = []): AnyFn =>
@@ -85,7 +106,7 @@ const wrap = (last: AnyFn, interceptors: readonly Interceptor[] = []): AnyFn =>
 function unary(spec: MethodImplSpec & { kind: "unary" }, options: MountOptions): handleUnaryCall<Buffer, Buffer> {
   const { method } = spec;
   const answer = async (context: GrpcContext, body: Buffer): Promise<Buffer> => {
-    await options.gate?.(context);
+    await admit(options, context);
     const last = async ({ message }: UnaryRequest) =>
       responseOf(context, await spec.impl(message, context), false) as UnaryResponse;
     const request = requestOf(context, decode(method, body), false) as UnaryRequest;
@@ -94,13 +115,15 @@ function unary(spec: MethodImplSpec & { kind: "unary" }, options: MountOptions):
   };
   return (call, callback) => {
     const context = new GrpcContext(method, call);
+    const end = conclude(options, context, performance.now());
     answer(context, call.request).then(
       (body) => {
+        end.well();
         const header = context.sentHeader();
         if (header) call.sendMetadata(header);
         callback(null, body, context.sentTrailer());
       },
-      (thrown: unknown) => callback(toStatus(toConnectError(thrown, (e) => options.onUnexpected(e, method)))),
+      (thrown: unknown) => callback(end.badly(thrown)),
     );
   };
 }
@@ -118,6 +141,7 @@ function streaming(
   const { method } = spec;
   return async (call) => {
     const context = new GrpcContext(method, call, options.shutdown);
+    const end = conclude(options, context, performance.now());
     const input = async function* () {
       // Without destroyOnReturn: false the call dies with the iterator and its trailers are never sent.
       for await (const body of call.iterator({ destroyOnReturn: false })) yield decode(method, body);
@@ -131,17 +155,19 @@ function streaming(
     const stop = () => call.emit("error", toStatus(new ConnectError("the server is stopping", Code.Unavailable)));
     options.shutdown.addEventListener("abort", stop, { once: true });
     try {
-      await options.gate?.(context);
+      await admit(options, context);
       const request = requestOf(context, input(), true) as StreamRequest;
       const { message: output } = (await wrap(last as AnyFn, options.interceptors)(request)) as StreamResponse;
       for await (const message of output) {
-        if (context.signal.aborted) return;
+        if (context.signal.aborted) break;
         if (!call.write(encode(method, message))) await once(call, "drain", { signal: context.signal });
       }
+      end.well();
       if (!context.signal.aborted) call.end(context.sentTrailer());
     } catch (thrown) {
-      if (context.signal.aborted) return;
-      call.emit("error", toStatus(toConnectError(thrown, (e) => options.onUnexpected(e, method))));
+      // Whoever is gone, or was told of the stop, hears no more.
+      if (context.signal.aborted) return end.well();
+      call.emit("error", end.badly(thrown));
     } finally {
       options.shutdown.removeEventListener("abort", stop);
     }

@@ -6,6 +6,7 @@ import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection as ReflectionV1 } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { limitArrivals } from "./arrival-limits.ts";
+import type { LogCall } from "./call-log.ts";
 import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
 import { createHealth, type HealthState } from "./health.ts";
@@ -33,6 +34,7 @@ export interface GrpcServerOptions {
   /** What health reports; shared by the listeners of a process. */
   readonly health: HealthState;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
+  readonly logCall?: LogCall;
   /** What differs from `DEFAULT_LIMITS`. */
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -68,8 +70,10 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
+  const { gate, logCall } = options;
+  const guarded = { gate, interceptors: [validation], ...(logCall && { logCall }) };
   for (const { service, implementation } of options.services) {
-    mount(server, service, implementation, { ...open, gate: options.gate, interceptors: [validation] });
+    mount(server, service, implementation, { ...open, ...guarded });
   }
   const descriptors = options.services.map(({ service }) => service);
   mount(server, Health, createHealth(options.health), open);

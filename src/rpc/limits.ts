@@ -22,7 +22,8 @@ export const DEFAULT_LIMITS: ListenerLimits = {
   maxConnections: 1000,
   // Clients connect because they have a call to make. Slow networks need three seconds for TLS.
   firstCallMs: 10_000,
-  lingerMs: 10_000,
+  // With the ten seconds above and below, whatever a stranger holds is free again after fifteen.
+  lingerMs: 5_000,
   // A token with many claims has 4 KiB; proxies cut at 8 or 16.
   maxMetadataBytes: 16 * 1024,
   // Messages have at most 64 KiB: 10 s is 50 kbit/s.

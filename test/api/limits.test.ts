@@ -11,6 +11,7 @@ import {
   HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/grpc/health/v1/health_pb.js";
 import { type GrpcServerOptions, listenGrpc } from "../../src/rpc/grpc-server.ts";
+import { HealthState } from "../../src/rpc/health.ts";
 
 const CHECK = "/grpc.health.v1.Health/Check";
 const WATCH = "/grpc.health.v1.Health/Watch";
@@ -25,8 +26,10 @@ type Limits = Pick<GrpcServerOptions, "limits" | "tls">;
 
 /** A listener with health alone: all that a stranger may call. */
 async function listener(options: Limits = {}) {
+  const health = new HealthState([]);
   const server = await listenGrpc({
     services: [],
+    health,
     gate: () => Promise.reject(new Error("nothing here has a gate")),
     host: "127.0.0.1",
     port: 0,
@@ -37,7 +40,12 @@ async function listener(options: Limits = {}) {
     ...options,
   });
   onTestFinished(() => server.drain(0));
-  return server;
+  /** As the service stops: whoever watches is told first. */
+  const drain = (graceMs: number) => {
+    health.end();
+    return server.drain(graceMs);
+  };
+  return { port: server.port, drain };
 }
 
 /** A connection of its own, to the name in our certificates. */
@@ -239,6 +247,16 @@ describe("calls of strangers", () => {
     const { seen, ended } = await healthClient(server.port).watch();
     expect(await ended).toMatchObject({ code: status.DEADLINE_EXCEEDED });
     expect(seen).toEqual([Status.SERVING]);
+  });
+
+  test("a stream whose first message has come may leave its end open", async () => {
+    const server = await listener({ limits: { arrivalMs: 50, lingerMs: 50 } });
+    const session = await rudeClient(server.port);
+    const watch = openCall(session, WATCH);
+    watch.stream.write(FRAME);
+    await roundTrip(session);
+    await closed(openCall(session, WATCH).stream);
+    expect(watch.statuses).toEqual([]);
   });
 
   test("an illegal header name reaches no log", async () => {
