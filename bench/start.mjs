@@ -12,7 +12,7 @@ const runs = [];
 for (let run = 0; run < 5; run++) {
   const dataDir = mkdtempSync(join(tmpdir(), "mfa-bench-"));
   const started = performance.now();
-  const service = spawn(process.execPath, [bundle, "--dev"], {
+  const service = spawn(process.execPath, ["--max-semi-space-size=4", bundle, "--dev"], {
     env: { ...process.env, MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_DATA_DIR: dataDir },
     stdio: ["ignore", "pipe", "ignore"],
   });
