@@ -10,12 +10,13 @@ import { type Store, StoreUnavailable } from "./db/store.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
 import { type Listening, openListeners } from "./listeners.ts";
-import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
+import { type Authenticate, createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog } from "./rpc/call-log.ts";
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
 import { requirePolicies } from "./rpc/policy.ts";
+import { limitRates } from "./rpc/rates.ts";
 import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
 import { builtMethods, createServices } from "./services.ts";
@@ -69,7 +70,14 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
   requirePolicies(descriptors);
 
   const isEnrolled = (caller: Caller) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
-  const gate = createGate(createAuthentication(await openIssuers(config)), isEnrolled, clock);
+  const authenticate = createAuthentication(await openIssuers(config));
+  const limit = limitRates(config.rates);
+  const admit: Authenticate = async (authorization, now) => {
+    const caller = await authenticate(authorization, now);
+    limit(caller);
+    return caller;
+  };
+  const gate = createGate(admit, isEnrolled, clock);
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
   const shared = {

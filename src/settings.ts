@@ -68,6 +68,15 @@ export const settingsSchema = v.strictObject({
   keyFile: v.optional(filePath),
   /** Who signs the tokens of callers. */
   issuers: v.optional(v.array(issuer), []),
+  /** Calls a second that one caller may make in the long run, by kind; ten seconds' worth may come at once. */
+  rates: v.optional(
+    v.strictObject({
+      user: v.optional(v.pipe(v.number(), v.minValue(0.1)), 5),
+      admin: v.optional(v.pipe(v.number(), v.minValue(0.1)), 20),
+      service: v.optional(v.pipe(v.number(), v.minValue(0.1)), 5000),
+    }),
+    {},
+  ),
   /** Whether gRPC reflection answers. Default: in dev mode only. */
   reflection: v.optional(v.boolean()),
   totp: v.optional(

@@ -21,7 +21,7 @@ import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { builtMethods } from "../../src/services.ts";
 import { enrolApp } from "../support/authenticator.ts";
-import { type CallFailed, failure, grpcClient, rawCaller } from "../support/client.ts";
+import { type CallFailed, failure, grpcClient, rawCaller, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
@@ -174,6 +174,17 @@ describe("transport", () => {
       expect(refused).toMatchObject({ code: status.DATA_LOSS, reason: "DATA_TAMPERED" });
     }
     expect(service.log.join()).toContain("VerifyTotpCode");
+  });
+
+  test("one caller's flood is refused with the time to come again, and others are served", async () => {
+    const service = await serviceForTest(sqlite, { rates: { user: 1, admin: 1, service: 1 } });
+    const token = await service.user("ann");
+    const counts = await tally(Array.from({ length: 30 }, () => service.mfa.listTotpDevices({}, token)));
+    expect(counts.RATE_LIMITED).toBeGreaterThanOrEqual(15);
+    const refused = await failure(service.mfa.listTotpDevices({}, token));
+    expect(refused).toMatchObject({ code: status.RESOURCE_EXHAUSTED, reason: "RATE_LIMITED" });
+    expect(refused.retryAfterMs).toBeGreaterThan(0);
+    await service.mfa.listTotpDevices({}, await service.user("bob"));
   });
 
   test("a Connect client speaks to it over gRPC", async () => {

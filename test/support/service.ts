@@ -12,8 +12,11 @@ import { startServer } from "../../src/server.ts";
 import { grpcClient } from "./client.ts";
 import { type EngineUnderTest, openForTest } from "./engines.ts";
 
+/** Tests make a thousand calls at once; those about rates ask for others. */
+const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9 };
+
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
-export async function serviceForTest(engine: EngineUnderTest, { origins = [] as string[] } = {}) {
+export async function serviceForTest(engine: EngineUnderTest, { origins = [] as string[], rates = UNLIMITED } = {}) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
@@ -26,7 +29,7 @@ export async function serviceForTest(engine: EngineUnderTest, { origins = [] as 
     { ...on, kind: "admin" },
   ] as const;
   const server = await startServer(
-    { ...config, listeners: [...listeners] },
+    { ...config, rates, listeners: [...listeners] },
     {
       log: pino({ level: "trace" }, { write: (line: string) => void log.push(line) }),
       clock: () => clock.now,
