@@ -1,12 +1,13 @@
-import { readFile } from "node:fs/promises";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import type { LogCall } from "./rpc/call-log.ts";
+import { createIdentify } from "./rpc/certificate-identity.ts";
 import type { Gate } from "./rpc/gate.ts";
 import { listenGateway } from "./rpc/gateway.ts";
 import { type Listener, listenGrpc, type Served } from "./rpc/grpc-server.ts";
 import type { HealthState } from "./rpc/health.ts";
+import { readTls, type TlsMaterial, watchTls } from "./rpc/tls-files.ts";
 import type { ListenerSettings } from "./settings.ts";
 
 /** What all listeners of a process share. */
@@ -17,6 +18,8 @@ export interface Shared {
   readonly reflection: boolean;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall: LogCall;
+  /** Hears once of changed TLS files that cannot be used; the listener keeps its certificate. */
+  readonly onUnusableTls: (error: Error, kind: ListenerSettings["kind"]) => void;
 }
 
 /** A listener and what it was configured as. */
@@ -25,19 +28,13 @@ export interface Listening extends Listener {
   readonly host: string;
 }
 
-async function readTls({ tls }: ListenerSettings) {
-  if (!tls) return undefined;
-  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-  return { cert, key };
-}
-
-async function listen(settings: ListenerSettings, shared: Shared): Promise<Listener> {
+async function listenAs(settings: ListenerSettings, shared: Shared, tls?: TlsMaterial): Promise<Listener> {
   const { host, port } = settings;
-  const common = { ...shared, host, port, tls: await readTls(settings) };
+  const common = { ...shared, host, port, tls };
   const only = (name: string) => shared.services.filter(({ service }) => service.typeName === name);
   switch (settings.kind) {
     case "grpc":
-      return listenGrpc(common);
+      return listenGrpc({ ...common, identify: settings.mtls && createIdentify(settings.mtls.identities) });
     case "gateway":
       return listenGateway({ ...common, services: only(MfaService.typeName), origins: settings.origins });
     case "admin": {
@@ -49,6 +46,21 @@ async function listen(settings: ListenerSettings, shared: Shared): Promise<Liste
       return listenGateway({ ...common, services: only(AdminMfaService.typeName), origins: settings.origins, probes });
     }
   }
+}
+
+/** Opens a listener, whose certificate is that of its files for as long as it stands. */
+async function listen(settings: ListenerSettings, shared: Shared): Promise<Listener> {
+  const { kind, tls: files } = settings;
+  if (!files) return listenAs(settings, shared);
+  const tls = await readTls(files);
+  const listener = await listenAs(settings, shared, tls);
+  const onUnusable = (error: Error) => shared.onUnusableTls(error, kind);
+  const unwatch = watchTls(files, tls, { renew: listener.renew, onUnusable });
+  const drain = (graceMs: number) => {
+    unwatch();
+    return listener.drain(graceMs);
+  };
+  return { ...listener, drain };
 }
 
 /** Opens every listener, or none: when one cannot be had, those that were opened are closed again. */

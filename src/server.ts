@@ -10,7 +10,7 @@ import { type Store, StoreUnavailable } from "./db/store.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
 import { type Listening, openListeners } from "./listeners.ts";
-import { type Authenticate, createAuthentication, type Issuer } from "./rpc/authentication.ts";
+import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog } from "./rpc/call-log.ts";
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
@@ -71,13 +71,7 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
 
   const isEnrolled = (caller: Caller) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
   const authenticate = createAuthentication(await openIssuers(config));
-  const limit = limitRates(config.rates);
-  const admit: Authenticate = async (authorization, now) => {
-    const caller = await authenticate(authorization, now);
-    limit(caller);
-    return caller;
-  };
-  const gate = createGate(admit, isEnrolled, clock);
+  const gate = createGate(authenticate, limitRates(config.rates), isEnrolled, clock);
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
   const shared = {
@@ -87,6 +81,7 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
     reflection: config.reflection,
     onUnexpected: reporter(log, watch),
     logCall: createCallLog(log),
+    onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
   return { health, watch, listeners: await openListeners(config.listeners, shared) };
 }

@@ -13,13 +13,49 @@ const listener = {
   terminatedBy: v.optional(name),
 };
 
+/** What a credential says of its holder; the bound is that of the names in tokens. */
+const claim = v.pipe(v.string(), v.regex(/^[^\p{C}]+$/u), v.maxBytes(255));
+
+/** A backend by the name in its certificate. */
+const identity = v.strictObject({
+  /** Exactly as in the certificate: "URI:spiffe://example/shop" or "DNS:shop.internal". No wildcards. */
+  san: v.pipe(v.string(), v.regex(/^(URI:[A-Za-z][\w+.-]*:((?!["',\\])[!-~])+|DNS:[\w.-]+)$/)),
+  /** What it is called in records. */
+  name: claim,
+  tenant: claim,
+  /** What it may do: "mfa.verify". */
+  scopes: v.array(v.pipe(v.string(), v.regex(/^\S+$/))),
+});
+
+const mtls = v.strictObject({
+  certFile: filePath,
+  keyFile: filePath,
+  /** The CA of the clients' certificates. */
+  caFile: filePath,
+  identities: v.pipe(
+    v.array(identity),
+    v.minLength(1),
+    v.check((list) => new Set(list.map(({ san }) => san)).size === list.length, "a name is listed twice"),
+  ),
+});
+
 /** TCP port, 0 for a free one. */
 const port = (standard: number) =>
   v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535)), standard);
 
 const listeners = v.variant("kind", [
   /** gRPC: all services, health, reflection. Default port 11005. */
-  v.strictObject({ kind: v.literal("grpc"), ...listener, port: port(11005) }),
+  v.pipe(
+    v.strictObject({
+      kind: v.literal("grpc"),
+      ...listener,
+      port: port(11005),
+      /** `tls` that asks backends for their certificates in place of tokens. All three files are read again. */
+      mtls: v.optional(mtls),
+    }),
+    v.check(({ tls, mtls }) => !tls || !mtls, 'both "tls" and "mtls": a listener with "mtls" has TLS already'),
+    v.transform((entry) => (entry.mtls ? { ...entry, tls: entry.mtls } : entry)),
+  ),
   /** gRPC-Web and Connect for browsers: MfaService only. Default port 11006. */
   v.strictObject({
     kind: v.literal("gateway"),

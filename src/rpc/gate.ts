@@ -1,25 +1,50 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues } from "@connectrpc/connect";
+import type { Caller } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
 import type { Authenticate } from "./authentication.ts";
 import { authorise, type IsEnrolled } from "./authorisation.ts";
 import { callerKey } from "./call.ts";
 import { policyOf } from "./policy.ts";
+import type { LimitRate } from "./rates.ts";
 
 /** What is known of a call before its body is read. */
 export interface Arrival {
   readonly method: DescMethod;
   readonly requestHeader: Pick<Headers, "get">;
   readonly values: ContextValues;
+  /** Where clients have certificates: who this one's says that the peer is. Known from the socket, not by a header. */
+  readonly certified?: Certified | undefined;
+}
+
+/** The caller that a verified certificate stands for; none where it is on nobody's list. */
+export interface Certified {
+  readonly caller: Caller | undefined;
 }
 
 /** Lets a call in or throws its refusal. Every transport runs it before it decodes a byte of the body. */
 export type Gate = (arrival: Arrival) => Promise<void>;
 
+/** A certificate lets the peer in and speaks for it; a token, where there is one, says whom it calls for. */
+async function callerOf({ requestHeader, certified }: Arrival, authenticate: Authenticate, now: Date) {
+  if (certified && !certified.caller) throw new Refusal("INVALID_CREDENTIAL");
+  const authorization = requestHeader.get("authorization");
+  if (certified?.caller && authorization === null) return certified.caller;
+  return authenticate(authorization, now);
+}
+
 /** Who is it, and may they? The answer to the first stays in the context for the handlers. */
-export function createGate(authenticate: Authenticate, isEnrolled: IsEnrolled, clock: () => Date): Gate {
-  return async ({ method, requestHeader, values }) => {
+export function createGate(
+  authenticate: Authenticate,
+  limit: LimitRate,
+  isEnrolled: IsEnrolled,
+  clock: () => Date,
+): Gate {
+  return async (arrival) => {
+    const { method, values } = arrival;
     const now = clock();
-    const caller = await authenticate(requestHeader.get("authorization"), now);
+    const caller = await callerOf(arrival, authenticate, now);
+    limit(caller);
     await authorise(caller, policyOf(method), now, isEnrolled);
     values.set(callerKey, caller);
   };

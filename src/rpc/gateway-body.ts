@@ -65,7 +65,8 @@ function assertDecodes(type: DescMessage, body: Buffer): void {
 export async function readBody({ values, method, requestHeader }: HandlerContext, maxBytes: number): Promise<void> {
   const body = await values.get(bodyKey)?.read(maxBytes + ENVELOPE_BYTES);
   const type = requestHeader.get("content-type") ?? "";
-  if (!body || type.includes("json")) return;
+  if (!body) return;
   const enveloped = type.startsWith("application/grpc-web") || type.startsWith("application/connect+");
-  assertDecodes(method.input, enveloped ? unwrap(body) : body);
+  const message = enveloped ? unwrap(body) : body;
+  if (!type.includes("json")) assertDecodes(method.input, message);
 }

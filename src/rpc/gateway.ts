@@ -9,6 +9,7 @@ import { toConnectError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { bodyKey, holdBody, readBody } from "./gateway-body.ts";
 import type { Listener, Served } from "./grpc-server.ts";
+import type { TlsMaterial } from "./tls-files.ts";
 import { validation } from "./validation.ts";
 
 /** Where the browsers' listener stands and whom it serves. */
@@ -18,7 +19,7 @@ export interface GatewayOptions {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly tls?: TlsMaterial | undefined;
   /** The exact origins whose pages may call: "https://app.example". */
   readonly origins: readonly string[];
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
@@ -29,6 +30,8 @@ export interface GatewayOptions {
 
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_CONNECTIONS = 1000;
+/** For headers, and for a whole request; looked at every second, where node would look every thirty. */
+const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 const PREFLIGHT_MAX_AGE_S = 7200;
 
 const ALLOWED_HEADERS = [...cors.allowedHeaders, "authorization", "traceparent", "x-request-id"].join(", ");
@@ -133,9 +136,8 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
       response.destroy();
     });
   };
-  const server = options.tls
-    ? (createSecureServer({ ...options.tls, allowHTTP1: true }, listener as never) as unknown as Server)
-    : createServer({ requestTimeout: 15_000, headersTimeout: 10_000 }, listener);
+  const secure = options.tls && createSecureServer({ ...options.tls, allowHTTP1: true }, listener as never);
+  const server = secure ? (secure as unknown as Server) : createServer(TIMEOUTS, listener);
   server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(options.port, options.host, resolve);
@@ -143,6 +145,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
   const address = server.address();
   return {
     port: typeof address === "object" && address ? address.port : options.port,
+    renew: (tls) => secure?.setSecureContext(tls),
     drain: (graceMs) =>
       new Promise((resolve) => {
         const cut = setTimeout(() => server.closeAllConnections(), graceMs);

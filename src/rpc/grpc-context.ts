@@ -65,8 +65,16 @@ export class GrpcContext implements HandlerContext {
 
   /** Single headers, without building them all. */
   readonly arrived = {
-    get: (name: string): string | null => this.#call.metadata.get(name).join(", ") || null,
+    get: (name: string): string | null => {
+      const values = this.#call.metadata.get(name);
+      return values.length > 0 ? values.join(", ") : null;
+    },
   };
+
+  /** The other end of the connection: "address:port". */
+  get peer(): string {
+    return this.#call.getPeer();
+  }
 
   get responseHeader(): Headers {
     this.#responseHeader ??= new Headers();

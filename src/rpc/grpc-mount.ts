@@ -22,7 +22,7 @@ import type {
 import { Refusal } from "../core/refusal.ts";
 import type { LogCall } from "./call-log.ts";
 import { toConnectError } from "./errors.ts";
-import type { Gate } from "./gate.ts";
+import type { Certified, Gate } from "./gate.ts";
 import { GrpcContext } from "./grpc-context.ts";
 import { toStatus } from "./grpc-status.ts";
 
@@ -30,6 +30,8 @@ import { toStatus } from "./grpc-status.ts";
 export interface MountOptions {
   /** Opened before a body is decoded; absent for services without callers (health, reflection). */
   readonly gate?: Gate;
+  /** Where clients have certificates: what the one of a peer ("address:port") says. */
+  readonly certified?: (peer: string) => Certified;
   readonly interceptors?: readonly Interceptor[];
   /** Writes a line for each call; absent for services that are asked all day long (health, reflection). */
   readonly logCall?: LogCall;
@@ -81,8 +83,10 @@ const responseOf = (context: GrpcContext, message: unknown, stream: boolean) => 
 });
 
 /** Runs the gate for a call. */
-const admit = ({ gate }: MountOptions, { method, values, arrived }: GrpcContext) =>
-  gate?.({ method, values, requestHeader: arrived });
+const admit = ({ gate, certified }: MountOptions, context: GrpcContext) => {
+  const { method, values, arrived } = context;
+  return gate?.({ method, values, requestHeader: arrived, certified: certified?.(context.peer) });
+};
 
 /** Tells the log how a call ended, and the status it ended with where that is not OK. */
 function conclude({ logCall, onUnexpected }: MountOptions, context: GrpcContext, startedMs: number) {

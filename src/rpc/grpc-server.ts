@@ -7,12 +7,14 @@ import { ServerReflection as ReflectionV1 } from "../../gen/grpc/reflection/v1/r
 import { ServerReflection as ReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { limitArrivals } from "./arrival-limits.ts";
 import type { LogCall } from "./call-log.ts";
+import type { Identify } from "./certificate-identity.ts";
 import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
 import { createHealth, type HealthState } from "./health.ts";
 import { DEFAULT_LIMITS, type ListenerLimits } from "./limits.ts";
 import { createReflection } from "./reflection.ts";
 import { listenForSockets } from "./sockets.ts";
+import type { TlsMaterial } from "./tls-files.ts";
 import { validation } from "./validation.ts";
 
 /** A service and what answers it. */
@@ -29,7 +31,9 @@ export interface GrpcServerOptions {
   /** 0 takes a free port. */
   readonly port: number;
   /** PEM certificate and key; absent means cleartext HTTP/2, for loopback or behind a terminating proxy. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly tls?: TlsMaterial | undefined;
+  /** Requires certificates of clients, by the CA in `tls`, and says whose they are. */
+  readonly identify?: Identify | undefined;
   readonly reflection: boolean;
   /** What health reports; shared by the listeners of a process. */
   readonly health: HealthState;
@@ -44,6 +48,8 @@ export interface Listener {
   readonly port: number;
   /** Refuses new calls, lets running ones end, and cuts what is left after `graceMs`. Resolves when all is closed. */
   drain(graceMs: number): Promise<void>;
+  /** Takes another certificate for new connections; open ones keep theirs. */
+  renew(tls: TlsMaterial): void;
 }
 
 const MAX_MESSAGE_BYTES = 64 * 1024;
@@ -71,7 +77,8 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
   setMaxListeners(0, stopping.signal);
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
   const { gate, logCall } = options;
-  const guarded = { gate, interceptors: [validation], ...(logCall && { logCall }) };
+  const certified = options.identify && ((peer: string) => ({ caller: sockets.certified(peer) }));
+  const guarded = { gate, interceptors: [validation], ...(logCall && { logCall }), ...(certified && { certified }) };
   for (const { service, implementation } of options.services) {
     mount(server, service, implementation, { ...open, ...guarded });
   }
@@ -85,10 +92,13 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
 
   // Cleartext for grpc-js: TLS, where it is on, ended at the socket.
   const sessions = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const { host, port, tls } = options;
-  const sockets = await listenForSockets({ host, port, tls, limits, onSocket: sessions.injectConnection });
+  const { host, port, tls, identify } = options;
+  if (identify && !tls?.ca) throw new Error("certificates of clients need a CA to have signed them");
+  const onSocket = sessions.injectConnection;
+  const sockets = await listenForSockets({ host, port, tls, identify, limits, onSocket });
   return {
     port: sockets.port,
+    renew: sockets.renew,
     drain(graceMs) {
       // Says goodbye on every connection and lets its calls end. Whether it ever calls back is up to the peers: the
       // end of the sockets counts.

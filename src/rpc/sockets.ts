@@ -1,13 +1,18 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import type { Caller } from "../core/caller.ts";
+import type { CertificateIdentity, Identify } from "./certificate-identity.ts";
 import type { ListenerLimits } from "./limits.ts";
+import type { TlsMaterial } from "./tls-files.ts";
 
 /** Where the sockets come from and where they go. */
 export interface SocketOptions {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly tls: TlsMaterial | undefined;
+  /** With it, a peer needs a certificate of the CA in `tls`, and this says whose it is. */
+  readonly identify: Identify | undefined;
   readonly limits: Pick<ListenerLimits, "maxConnections" | "firstCallMs" | "lingerMs">;
   /** Takes over an accepted socket; with TLS, after the handshake. */
   readonly onSocket: (socket: Socket) => void;
@@ -18,6 +23,10 @@ export interface Sockets {
   readonly port: number;
   /** The peer made a call: its socket may stay. */
   called(address: string, port: number): void;
+  /** Who the certificate of a peer ("address:port") says it is; undefined when nobody, and when it has expired. */
+  certified(peer: string): Caller | undefined;
+  /** New connections get this certificate; open ones keep what they have. */
+  renew(tls: TlsMaterial): void;
   /** Accepts nothing more and resolves when every socket is closed: by itself, or after `graceMs` by us. */
   close(graceMs: number): Promise<void>;
 }
@@ -25,14 +34,15 @@ export interface Sockets {
 // A reset by the peer, a failed handshake: the close follows, and there is nobody to tell.
 const ignore = () => {};
 
-const nameOf = (address: string, port: number) => `${address} ${port}`;
+// As grpc-js names the peer of a call.
+const nameOf = (address = "", port = 0) => `${address}:${port}`;
 
 /** Sockets nobody has made a call on, each with the timer that will close it. */
 class Strangers {
   readonly #byPeer = new Map<string, { readonly socket: Socket; readonly timer: NodeJS.Timeout }>();
 
   add(socket: Socket, ms: number): void {
-    const name = nameOf(socket.remoteAddress ?? "", socket.remotePort ?? 0);
+    const name = nameOf(socket.remoteAddress, socket.remotePort);
     this.#byPeer.set(name, { socket, timer: setTimeout(() => socket.destroy(), ms) });
     socket.once("close", () => this.forget(name));
   }
@@ -44,6 +54,27 @@ class Strangers {
 
   destroy(): void {
     for (const { socket } of this.#byPeer.values()) socket.destroy();
+  }
+}
+
+/** The peers on open sockets whose certificate says who they are. */
+class CertifiedPeers {
+  readonly #byPeer = new Map<string, CertificateIdentity | undefined>();
+
+  add(socket: TLSSocket, identify: Identify): void {
+    const certificate = socket.getPeerX509Certificate();
+    const identity = socket.authorized && certificate ? identify(certificate) : undefined;
+    const name = nameOf(socket.remoteAddress, socket.remotePort);
+    // Also nobody: a socket before on the same port may have been somebody's, its end not yet told.
+    this.#byPeer.set(name, identity);
+    socket.once("close", () => {
+      if (this.#byPeer.get(name) === identity) this.#byPeer.delete(name);
+    });
+  }
+
+  callerOf(name: string): Caller | undefined {
+    const identity = this.#byPeer.get(name);
+    return identity && Date.now() < identity.expiresMs ? identity.caller : undefined;
   }
 }
 
@@ -74,26 +105,33 @@ async function listening(server: Server, host: string, port: number): Promise<nu
  * is off: a stop could not close them. TLS ends here too: the injector of grpc-js hides the sockets it wraps, so that
  * nobody would see their end.
  */
-export async function listenForSockets({ host, port, tls, limits, onSocket }: SocketOptions): Promise<Sockets> {
+export async function listenForSockets(options: SocketOptions): Promise<Sockets> {
+  const { host, port, tls, identify, limits, onSocket } = options;
+  const clients = identify && { requestCert: true, rejectUnauthorized: true };
   // As http2.createSecureServer does it; a peer that speaks no HTTP/2 is refused in the handshake.
-  const server = tls ? createTlsServer({ ...tls, ALPNProtocols: ["h2"] }) : createServer();
+  const secure = tls && createTlsServer({ ...tls, ...clients, ALPNProtocols: ["h2"] });
+  const server = secure ?? createServer();
   server.maxConnections = limits.maxConnections;
   const open = new Set<Socket>();
   const strangers = new Strangers();
+  const certified = new CertifiedPeers();
   server.on("connection", (socket: Socket) => {
     open.add(socket);
     socket.on("error", ignore);
     socket.once("close", () => open.delete(socket));
     strangers.add(socket, limits.firstCallMs);
   });
-  server.on(tls ? "secureConnection" : "connection", (socket: Socket) => {
+  server.on(secure ? "secureConnection" : "connection", (socket: Socket) => {
     socket.on("error", ignore);
+    if (identify) certified.add(socket as TLSSocket, identify);
     limitLinger(socket, limits.lingerMs);
     onSocket(socket);
   });
   return {
     port: await listening(server, host, port),
     called: (peer, peerPort) => strangers.forget(nameOf(peer, peerPort)),
+    certified: (peer) => certified.callerOf(peer),
+    renew: (renewed) => secure?.setSecureContext(renewed),
     close: (graceMs) =>
       new Promise((resolve) => {
         const cut = setTimeout(() => {

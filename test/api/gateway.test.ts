@@ -127,6 +127,16 @@ describe.each(protocols)("the gateway over %s", (_, makeTransport, contentType, 
   });
 });
 
+test("a compressed envelope of JSON is refused like one of binary", async () => {
+  const service = await serviceForTest(sqlite);
+  const response = await fetch(`http://127.0.0.1:${service.gatewayPort}/mfa.v1.MfaService/VerifyTotpCode`, {
+    method: "POST",
+    headers: { "content-type": "application/grpc-web+json", authorization: `Bearer ${await service.user("ann")}` },
+    body: Buffer.from("01000000027b7d", "hex"),
+  });
+  expect(response.headers.get("grpc-status") ?? (await response.text())).toMatch(/(^|grpc-status: )3/);
+});
+
 describe("the gateway and browsers", () => {
   const start = async () => {
     const service = await serviceForTest(sqlite, { origins: [ORIGIN] });

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, type Settings } from "node:http2";
 import { connect, type Socket } from "node:net";
@@ -12,6 +11,7 @@ import {
 } from "../../gen/grpc/health/v1/health_pb.js";
 import { type GrpcServerOptions, listenGrpc } from "../../src/rpc/grpc-server.ts";
 import { HealthState } from "../../src/rpc/health.ts";
+import { selfSigned } from "../support/certificates.ts";
 
 const CHECK = "/grpc.health.v1.Health/Check";
 const WATCH = "/grpc.health.v1.Health/Watch";
@@ -323,14 +323,6 @@ describe("sockets of strangers", () => {
     expect(await answer()).toEqual([status.OK]);
   });
 });
-
-/** A certificate for localhost, of this run; throws where openssl is missing. */
-function selfSigned() {
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"];
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "-"];
-  const pem = execFileSync("openssl", ["req", "-x509", ...key, ...subject], { stdio: ["ignore", "pipe", "ignore"] });
-  return { cert: pem, key: pem };
-}
 
 describe("TLS", () => {
   test(

@@ -1,0 +1,85 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { build } from "esbuild";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { startBrowser } from "../support/browser.ts";
+import { engines } from "../support/engines.ts";
+import { serviceForTest } from "../support/service.ts";
+import type { Login, PageScript } from "./page.ts";
+
+const [sqlite] = engines as [(typeof engines)[number]];
+
+let bundle = "";
+let browser: Browser;
+let closeBrowser: (() => Promise<void>) | undefined;
+
+beforeAll(async () => {
+  const entry = join(import.meta.dirname, "page.ts");
+  const bundled = build({ entryPoints: [entry], bundle: true, write: false, format: "iife", platform: "browser" });
+  const [{ outputFiles }, started] = await Promise.all([bundled, startBrowser()]);
+  bundle = outputFiles[0]?.text ?? "";
+  ({ browser, close: closeBrowser } = started);
+});
+afterAll(() => closeBrowser?.());
+
+/** Serves the page at an origin of its own. */
+async function servePage(): Promise<string> {
+  const server = createServer((request, response) => {
+    const script = request.url === "/page.js";
+    response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });
+    response.end(script ? bundle : '<!doctype html><meta charset="utf-8"><script src="/page.js"></script>');
+  });
+  server.listen(0, "localhost");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://localhost:${(server.address() as AddressInfo).port}`;
+}
+
+/** Opens the page of an origin; answers what logs in from there. */
+async function open(origin: string) {
+  const page = await browser.newPage();
+  onTestFinished(() => page.close());
+  await page.goto(origin);
+  return {
+    logIn: (login: Login) => page.evaluate((sent) => (globalThis as PageScript).logIn(sent), login),
+    /** Whether a page without any library can read an answer: its status, or the error's name. */
+    fetch: (url: string) =>
+      page.evaluate(async (target) => {
+        const headers = { "content-type": "application/json" };
+        const answer = fetch(`${target}/mfa.v1.MfaService/VerifyTotpCode`, { method: "POST", headers, body: "{}" });
+        return answer.then(
+          ({ status }) => String(status),
+          (error: Error) => error.name,
+        );
+      }, url),
+  };
+}
+
+describe.each(["Connect", "gRPC-Web"] as const)("a page in Chromium over %s", (protocol) => {
+  test("a listed origin is served and reads refusals; another one reads nothing and does nothing", async () => {
+    const [listed, unlisted] = [await servePage(), await servePage()];
+    const service = await serviceForTest(sqlite, { origins: [listed] });
+    const url = `http://127.0.0.1:${service.gatewayPort}`;
+    const app = await enrolApp(service, "ann");
+    const [ours, foreign] = [await open(listed), await open(unlisted)];
+    const right: Login = { protocol, url, token: app.token, code: await app.code() };
+
+    const refused = await ours.logIn({ ...right, code: await wrongCode(app) });
+    expect(refused).toMatchObject({ code: "PermissionDenied", reason: "CODE_REJECTED", domain: "mfa.v1" });
+
+    expect(await foreign.logIn(right)).toEqual({ code: "Unknown", text: "Failed to fetch" });
+    expect(await foreign.fetch(url)).toBe("TypeError");
+    expect(await ours.fetch(url)).toBe("401");
+
+    // The code that the foreign page sent was not spent: its call never ran.
+    expect(await ours.logIn(right)).toEqual({ deviceId: app.deviceId });
+    expect(await ours.logIn(right)).toMatchObject({ reason: "CODE_REJECTED" });
+  });
+});

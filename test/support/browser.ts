@@ -1,0 +1,69 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import unpacker from "@sparticuz/chromium";
+import { type Browser, chromium } from "playwright-core";
+
+const flags = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const SYSTEM_CHROMIUM = "/usr/bin/chromium";
+const LAUNCH_MS = 15_000;
+
+/** Runs `work` with environment variables that nobody else is to see. */
+async function withEnv<T>(env: Record<string, string>, work: () => Promise<T>): Promise<T> {
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, env);
+  try {
+    return await work();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+}
+
+/** Chromium as npm ships it, unpacked into a folder with the libraries that bare images lack. */
+async function launchShipped(folder: string): Promise<Browser> {
+  // It unpacks below the temporary folder, and its libraries only where it believes itself to be on Lambda.
+  const env = { TMPDIR: folder, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs24.x" };
+  const executablePath = await withEnv(env, () => unpacker.executablePath());
+  const LD_LIBRARY_PATH = [join(folder, "al2023", "lib"), process.env.LD_LIBRARY_PATH ?? ""].filter(Boolean).join(":");
+  return chromium.launch({
+    executablePath,
+    args: flags,
+    timeout: LAUNCH_MS,
+    env: { ...process.env, LD_LIBRARY_PATH, FONTCONFIG_PATH: join(folder, "fonts") },
+  });
+}
+
+/** A headless Chromium with a profile of its own: the one from npm or, where that does not start, the system's. */
+export async function startBrowser() {
+  const folder = await mkdtemp(join(tmpdir(), "mfa-chromium-"));
+  const clear = () => rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  const browser = await launchShipped(folder)
+    .catch((thrown: unknown) => {
+      if (!existsSync(SYSTEM_CHROMIUM)) throw thrown;
+      return chromium.launch({ executablePath: SYSTEM_CHROMIUM, args: flags, timeout: LAUNCH_MS });
+    })
+    .catch(async (thrown: unknown) => {
+      await clear();
+      throw new Error(`neither Chromium from npm nor ${SYSTEM_CHROMIUM} starts`, { cause: thrown });
+    });
+  return {
+    browser,
+    close: async () => {
+      await browser.close();
+      await clear();
+    },
+  };
+}
