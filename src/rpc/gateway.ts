@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";
+import type { Socket } from "node:net";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { cors, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { type UniversalHandler, uResponseNotFound } from "@connectrpc/connect/protocol";
@@ -9,6 +10,7 @@ import { toConnectError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { bodyKey, holdBody, readBody } from "./gateway-body.ts";
 import type { Listener, Served } from "./grpc-server.ts";
+import { DEFAULT_LIMITS, MAX_MESSAGE_BYTES } from "./limits.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import { validation } from "./validation.ts";
 
@@ -28,8 +30,6 @@ export interface GatewayOptions {
   readonly probes?: ReadonlyMap<string, () => number>;
 }
 
-const MAX_MESSAGE_BYTES = 64 * 1024;
-const MAX_CONNECTIONS = 1000;
 /** For headers, and for a whole request; looked at every second, where node would look every thirty. */
 const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 const PREFLIGHT_MAX_AGE_S = 7200;
@@ -138,7 +138,12 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
   };
   const secure = options.tls && createSecureServer({ ...options.tls, allowHTTP1: true }, listener as never);
   const server = secure ? (secure as unknown as Server) : createServer(TIMEOUTS, listener);
-  server.maxConnections = MAX_CONNECTIONS;
+  server.maxConnections = DEFAULT_LIMITS.maxConnections;
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(options.port, options.host, resolve);
   });
@@ -148,7 +153,11 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
     renew: (tls) => secure?.setSecureContext(tls),
     drain: (graceMs) =>
       new Promise((resolve) => {
-        const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+        // The server's own end waits for its peers, and over TLS it has no word for closing them.
+        const cut = setTimeout(() => {
+          for (const socket of sockets) socket.destroy();
+          resolve();
+        }, graceMs);
         server.close(() => {
           clearTimeout(cut);
           resolve();

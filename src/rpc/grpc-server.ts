@@ -11,7 +11,7 @@ import type { Identify } from "./certificate-identity.ts";
 import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
 import { createHealth, type HealthState } from "./health.ts";
-import { DEFAULT_LIMITS, type ListenerLimits } from "./limits.ts";
+import { DEFAULT_LIMITS, type ListenerLimits, MAX_MESSAGE_BYTES } from "./limits.ts";
 import { createReflection } from "./reflection.ts";
 import { listenForSockets } from "./sockets.ts";
 import type { TlsMaterial } from "./tls-files.ts";
@@ -51,8 +51,6 @@ export interface Listener {
   /** Takes another certificate for new connections; open ones keep theirs. */
   renew(tls: TlsMaterial): void;
 }
-
-const MAX_MESSAGE_BYTES = 64 * 1024;
 
 const channelOptions = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,

@@ -1,3 +1,6 @@
+/** No request or reply is larger, on any listener. Synchronised data, the largest, has at most 48 KiB. */
+export const MAX_MESSAGE_BYTES = 64 * 1024;
+
 /** What the gRPC listener allows to peers of whom nothing is known yet. */
 export interface ListenerLimits {
   /** Open sockets; further ones are refused at once. */

@@ -16,7 +16,7 @@ import { accountNameOf, provision } from "./totp-provisioning.ts";
 /** What TOTP needs of the process. */
 export interface TotpOptions {
   readonly keyring: Keyring;
-  /** What authenticator apps show as the service's name is the tenant's setting. */
+  /** Of the tenant: the name that authenticator apps show for the service. */
   readonly settingsOf: SettingsOf;
 }
 
