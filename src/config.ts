@@ -108,7 +108,11 @@ function productionConfig(settings: Settings): Config {
   if (issuers.length === 0) {
     missing.push('no issuers: add "issuers": [{"issuer": …, "jwksUrl": …}] to the file of MFA_CONFIG');
   }
-  for (const { kind, tls, terminatedBy } of listeners) {
+  for (const { kind, tls, terminatedBy, proxies } of listeners) {
+    if (terminatedBy && !proxies) {
+      const mend = '"proxies": {"addresses": ["<its network>"]}, [] where it passes none on';
+      missing.push(`no clients' addresses on the ${kind} listener: say whose word about them counts, ${mend}`);
+    }
     if (tls || terminatedBy) continue;
     const mend = '"tls": {"certFile": …, "keyFile": …} or "terminatedBy": "<proxy>"';
     missing.push(`no TLS on the ${kind} listener: give it ${mend} in the "listeners" of the file of MFA_CONFIG`);

@@ -30,7 +30,7 @@ export interface Listening extends Listener {
 
 async function listenAs(settings: ListenerSettings, shared: Shared, tls?: TlsMaterial): Promise<Listener> {
   const { host, port } = settings;
-  const common = { ...shared, host, port, tls };
+  const common = { ...shared, host, port, tls, proxies: settings.proxies };
   const only = (name: string) => shared.services.filter(({ service }) => service.typeName === name);
   switch (settings.kind) {
     case "grpc":

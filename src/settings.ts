@@ -1,7 +1,24 @@
 import * as v from "valibot";
+import { parseIpRange } from "./core/ip-address.ts";
 
 const filePath = v.pipe(v.string(), v.minLength(1));
 const name = v.pipe(v.string(), v.minLength(1));
+
+const network = v.pipe(
+  v.string(),
+  v.check(
+    (text) => (parseIpRange(text)?.bits ?? 0) > 0,
+    "no network like 10.1.0.0/16 or 2001:db8::/64, without host bits",
+  ),
+);
+
+/** Whose word about the clients' addresses counts. */
+const proxies = v.strictObject({
+  /** Networks that the proxies call from, and no client: "10.1.0.0/16", "::1". Empty: nobody's word counts. */
+  addresses: v.array(network),
+  /** The header that they write, read from the right: "x-forwarded-for" (default) or "forwarded" (RFC 7239). */
+  header: v.optional(v.picklist(["x-forwarded-for", "forwarded"]), "x-forwarded-for"),
+});
 
 /** What every listener says of itself. */
 const listener = {
@@ -11,6 +28,8 @@ const listener = {
   tls: v.optional(v.strictObject({ certFile: filePath, keyFile: filePath })),
   /** The proxy or mesh that terminates TLS in front, by name: "envoy sidecar". Its word instead of `tls`. */
   terminatedBy: v.optional(name),
+  /** The proxies in front that pass on where a call came from. */
+  proxies: v.optional(proxies),
 };
 
 /** What a credential says of its holder; the bound is that of the names in tokens. */

@@ -1,9 +1,12 @@
 import type { Tx } from "../db/store.ts";
 import type { Caller } from "./caller.ts";
+import type { ClientOrigin } from "./client-origin.ts";
 
 /** One call in progress: what a handler gets beside its request. */
 export interface Call {
   readonly caller: Caller;
+  /** Where the person behind the call is: from the connection, or from a backend's `ClientContext`. */
+  readonly client: ClientOrigin;
   /** The service's clock when the call began; the only time a handler knows. */
   readonly now: Date;
   /** The full name of the RPC, for records: `mfa.v1.MfaService/VerifyTotpCode`. */

@@ -4,11 +4,13 @@ import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
 import { type Caller, type Owner, ownerOf } from "../core/caller.ts";
+import type { ClientOrigin } from "../core/client-origin.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Store, Tx } from "../db/store.ts";
 import { onceOnly } from "../protection/request-ids.ts";
 import { stepUp } from "./authorisation.ts";
 import { policyOf } from "./policy.ts";
+import { statedClient } from "./stated-client.ts";
 
 /** What serving needs of the process. */
 export interface Serving {
@@ -20,6 +22,12 @@ export interface Serving {
 
 /** Where the gate leaves the verified caller for the handlers. */
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
+
+/** Where the gate leaves the other end of the connection, as far as it is known. */
+export const clientKey = createContextKey<ClientOrigin>(
+  { ip: "", trusted: false, userAgent: "", application: "" },
+  { description: "client" },
+);
 
 /**
  * Begins a call for its handler. The gate opened before; a call that came without one, through a mistake of ours, has
@@ -39,6 +47,8 @@ export function startCall(method: DescMethod, request: Message, context: Handler
 
   return {
     caller,
+    // Behind a backend's connection is the backend: where its user is, only the request says.
+    client: caller.principal === Principal.SERVICE ? statedClient(request) : context.values.get(clientKey),
     now,
     rpc,
     clock,

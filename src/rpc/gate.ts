@@ -4,15 +4,19 @@ import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Authenticate } from "./authentication.ts";
 import { authorise, type IsEnrolled } from "./authorisation.ts";
-import { callerKey } from "./call.ts";
+import { callerKey, clientKey } from "./call.ts";
+import type { ClientAddress } from "./client-address.ts";
 import { policyOf } from "./policy.ts";
 import type { LimitRate } from "./rates.ts";
+import { printable } from "./stated-client.ts";
 
 /** What is known of a call before its body is read. */
 export interface Arrival {
   readonly method: DescMethod;
   readonly requestHeader: Pick<Headers, "get">;
   readonly values: ContextValues;
+  /** Where it comes from. */
+  readonly address: ClientAddress;
   /** Where clients have certificates: who this one's says that the peer is. Known from the socket, not by a header. */
   readonly certified?: Certified | undefined;
 }
@@ -41,7 +45,9 @@ export function createGate(
   clock: () => Date,
 ): Gate {
   return async (arrival) => {
-    const { method, values } = arrival;
+    const { method, values, address, requestHeader } = arrival;
+    const userAgent = printable(requestHeader.get("user-agent") ?? "");
+    values.set(clientKey, { ...address, userAgent, application: "" });
     const now = clock();
     const caller = await callerOf(arrival, authenticate, now);
     limit(caller);

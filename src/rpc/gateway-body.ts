@@ -13,6 +13,9 @@ export interface HeldBody {
 /** Where the gateway leaves the body for the gate. */
 export const bodyKey = createContextKey<HeldBody | undefined>(undefined, { description: "body" });
 
+/** Where the gateway leaves the address of the other end of the connection. */
+export const peerKey = createContextKey("", { description: "peer" });
+
 /** Holds a request's body back. */
 export function holdBody(source: AsyncIterable<Uint8Array>): HeldBody {
   let read: Promise<Buffer> | undefined;

@@ -6,9 +6,10 @@ import { cors, createConnectRouter, createContextValues, type Interceptor } from
 import { type UniversalHandler, uResponseNotFound } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { EndedCall, LogCall } from "./call-log.ts";
+import { createFindClientAddress, type TrustedProxies } from "./client-address.ts";
 import { toConnectError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
-import { bodyKey, holdBody, readBody } from "./gateway-body.ts";
+import { bodyKey, holdBody, peerKey, readBody } from "./gateway-body.ts";
 import type { Listener, Served } from "./grpc-server.ts";
 import { DEFAULT_LIMITS, MAX_MESSAGE_BYTES } from "./limits.ts";
 import type { TlsMaterial } from "./tls-files.ts";
@@ -24,6 +25,8 @@ export interface GatewayOptions {
   readonly tls?: TlsMaterial | undefined;
   /** The exact origins whose pages may call: "https://app.example". */
   readonly origins: readonly string[];
+  /** Proxies whose word about addresses counts. */
+  readonly proxies?: TrustedProxies | undefined;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall?: LogCall;
   /** Answers a GET of a path that is no RPC with a status: /livez. */
@@ -57,7 +60,8 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, origins
 }
 
 /** Connect's handlers of the services by path, with the gate before every body. */
-function routes({ services, gate, onUnexpected, logCall }: GatewayOptions, shutdownSignal: AbortSignal) {
+function routes({ services, gate, proxies, onUnexpected, logCall }: GatewayOptions, shutdownSignal: AbortSignal) {
+  const findAddress = createFindClientAddress(proxies);
   /** The error that the client sees, and the line in the log. */
   const refused = (thrown: unknown, call: Omit<EndedCall, "error">) => {
     const error = toConnectError(thrown, (unexpected) => onUnexpected(unexpected, call.method));
@@ -95,7 +99,9 @@ function routes({ services, gate, onUnexpected, logCall }: GatewayOptions, shutd
     interceptors: [ends, validation],
     requestGate: async (context) => {
       try {
-        await gate(context);
+        const { method, values, requestHeader } = context;
+        const address = findAddress(values.get(peerKey), requestHeader);
+        await gate({ method, values, requestHeader, address });
         await readBody(context, MAX_MESSAGE_BYTES);
       } catch (thrown) {
         throw refused(thrown, { ...context, startedMs: performance.now() });
@@ -112,6 +118,7 @@ async function handle(handler: UniversalHandler, request: Request, response: Res
   // Without a body parsed by somebody else, which there is not, it is the stream of the request.
   const held = holdBody(universal.body as AsyncIterable<Uint8Array>);
   values.set(bodyKey, held);
+  values.set(peerKey, request.socket.remoteAddress ?? "");
   await universalResponseToNodeResponse(await handler({ ...universal, body: held.body }), response);
 }
 

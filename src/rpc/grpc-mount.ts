@@ -21,17 +21,24 @@ import type {
 } from "@grpc/grpc-js";
 import { Refusal } from "../core/refusal.ts";
 import type { LogCall } from "./call-log.ts";
+import type { FindClientAddress } from "./client-address.ts";
 import { toConnectError } from "./errors.ts";
 import type { Certified, Gate } from "./gate.ts";
 import { GrpcContext } from "./grpc-context.ts";
 import { toStatus } from "./grpc-status.ts";
 
+/** The gate of a listener, and how it sees who is before it. */
+export interface Admission {
+  readonly gate: Gate;
+  readonly findAddress: FindClientAddress;
+  /** Where clients have certificates: what the one of a peer ("address:port") says. */
+  readonly certified?: ((peer: string) => Certified) | undefined;
+}
+
 /** What stands between the socket and the handlers of a service. */
 export interface MountOptions {
   /** Opened before a body is decoded; absent for services without callers (health, reflection). */
-  readonly gate?: Gate;
-  /** Where clients have certificates: what the one of a peer ("address:port") says. */
-  readonly certified?: (peer: string) => Certified;
+  readonly admission?: Admission;
   readonly interceptors?: readonly Interceptor[];
   /** Writes a line for each call; absent for services that are asked all day long (health, reflection). */
   readonly logCall?: LogCall;
@@ -83,9 +90,11 @@ const responseOf = (context: GrpcContext, message: unknown, stream: boolean) => 
 });
 
 /** Runs the gate for a call. */
-const admit = ({ gate, certified }: MountOptions, context: GrpcContext) => {
-  const { method, values, arrived } = context;
-  return gate?.({ method, values, requestHeader: arrived, certified: certified?.(context.peer) });
+const admit = async ({ admission }: MountOptions, { method, values, arrived, peer }: GrpcContext) => {
+  if (!admission) return;
+  const { gate, findAddress, certified } = admission;
+  const address = findAddress(peer.slice(0, peer.lastIndexOf(":")), arrived);
+  await gate({ method, values, requestHeader: arrived, address, certified: certified?.(peer) });
 };
 
 /** Tells the log how a call ended, and the status it ended with where that is not OK. */

@@ -8,6 +8,7 @@ import { ServerReflection as ReflectionV1Alpha } from "../../gen/grpc/reflection
 import { limitArrivals } from "./arrival-limits.ts";
 import type { LogCall } from "./call-log.ts";
 import type { Identify } from "./certificate-identity.ts";
+import { createFindClientAddress, type TrustedProxies } from "./client-address.ts";
 import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
 import { createHealth, type HealthState } from "./health.ts";
@@ -34,6 +35,8 @@ export interface GrpcServerOptions {
   readonly tls?: TlsMaterial | undefined;
   /** Requires certificates of clients, by the CA in `tls`, and says whose they are. */
   readonly identify?: Identify | undefined;
+  /** Proxies whose word about addresses counts. */
+  readonly proxies?: TrustedProxies | undefined;
   readonly reflection: boolean;
   /** What health reports; shared by the listeners of a process. */
   readonly health: HealthState;
@@ -76,7 +79,8 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
   const { gate, logCall } = options;
   const certified = options.identify && ((peer: string) => ({ caller: sockets.certified(peer) }));
-  const guarded = { gate, interceptors: [validation], ...(logCall && { logCall }), ...(certified && { certified }) };
+  const admission = { gate, findAddress: createFindClientAddress(options.proxies), certified };
+  const guarded = { admission, interceptors: [validation], ...(logCall && { logCall }) };
   for (const { service, implementation } of options.services) {
     mount(server, service, implementation, { ...open, ...guarded });
   }

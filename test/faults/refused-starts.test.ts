@@ -75,7 +75,7 @@ describe.each(engines)("a start on $name", (engine) => {
       JSON.stringify({ keys: [generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" })] }),
     );
     const settings = {
-      listeners: [{ kind: "grpc", port: 0, terminatedBy: "a test" }],
+      listeners: [{ kind: "grpc", port: 0, terminatedBy: "a test", proxies: { addresses: [] } }],
       dataDir: path("dev"),
       database: url,
       keyFile: path("keys.json"),

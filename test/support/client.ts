@@ -41,6 +41,7 @@ export type Rpcs<S extends DescService> = {
     ? (
         request: MessageInitShape<S["method"][M]["input"]>,
         token?: string,
+        headers?: Record<string, string>,
       ) => Promise<MessageShape<S["method"][M]["output"]>>
     : never;
 };
@@ -48,20 +49,22 @@ export type Rpcs<S extends DescService> = {
 /** One @grpc/grpc-js channel to a service, typed by its descriptor. */
 export function grpcClient<S extends DescService>(service: S, port: number, defaultToken?: string) {
   const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-  const rpc = (method: DescMethod) => (request: Record<string, unknown>, token?: string) =>
-    new Promise((resolve, reject) => {
-      const metadata = new Metadata();
-      const bearer = token ?? defaultToken;
-      if (bearer !== undefined) metadata.set("authorization", `Bearer ${bearer}`);
-      channel.makeUnaryRequest(
-        `/${service.typeName}/${method.name}`,
-        (message: MessageShape<DescMethod["input"]>) => Buffer.from(toBinary(method.input, message)),
-        (body) => fromBinary(method.output, body),
-        create(method.input, request),
-        metadata,
-        (error, reply) => (error ? reject(new CallFailed(error)) : resolve(reply)),
-      );
-    });
+  const rpc =
+    (method: DescMethod) => (request: Record<string, unknown>, token?: string, headers?: Record<string, string>) =>
+      new Promise((resolve, reject) => {
+        const metadata = new Metadata();
+        const bearer = token ?? defaultToken;
+        if (bearer !== undefined) metadata.set("authorization", `Bearer ${bearer}`);
+        for (const [name, value] of Object.entries(headers ?? {})) metadata.set(name, value);
+        channel.makeUnaryRequest(
+          `/${service.typeName}/${method.name}`,
+          (message: MessageShape<DescMethod["input"]>) => Buffer.from(toBinary(method.input, message)),
+          (body) => fromBinary(method.output, body),
+          create(method.input, request),
+          metadata,
+          (error, reply) => (error ? reject(new CallFailed(error)) : resolve(reply)),
+        );
+      });
   const rpcs = Object.fromEntries(service.methods.map((method) => [method.localName, rpc(method)]));
   return { rpcs: rpcs as unknown as Rpcs<S>, close: () => channel.close() };
 }

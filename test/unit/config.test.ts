@@ -24,7 +24,7 @@ const production = {
   database: "sqlite:/var/lib/mfa/mfa.db",
   keyFile: "/etc/mfa/keys.json",
   issuers: [{ issuer: "https://login.example", jwksFile: "/etc/mfa/jwks.json" }],
-  listeners: [{ kind: "grpc", terminatedBy: "envoy" }],
+  listeners: [{ kind: "grpc", terminatedBy: "envoy", proxies: { addresses: ["127.0.0.1"] } }],
 };
 
 describe("configuration", () => {
@@ -60,6 +60,19 @@ describe("configuration", () => {
     const issuers = [{ issuer: "urn:mfa:dev:1", jwksFile: "x" }];
     const lines = linesOf(() => loadConfig([], { MFA_CONFIG: settings({ ...production, issuers }) }));
     expect(lines).toContain("is a dev mode's");
+  });
+
+  test("production wants to know whose word about addresses counts behind a proxy", () => {
+    const load = (listener: object) => () =>
+      loadConfig([], { MFA_CONFIG: settings({ ...production, listeners: [{ kind: "grpc", ...listener }] }) });
+    const behind = { terminatedBy: "envoy" };
+    expect(linesOf(load(behind))).toContain("no clients' addresses on the grpc listener");
+    expect(load({ ...behind, proxies: { addresses: [] } })().listeners).toMatchObject([
+      { proxies: { addresses: [], header: "x-forwarded-for" } },
+    ]);
+    for (const address of ["10.0.0.1/8", "0.0.0.0/0", "::/0", "10.0.0.0/33", "proxy.internal", "fe80::1%eth0"]) {
+      expect(linesOf(load({ ...behind, proxies: { addresses: [address] } })), address).toContain("no network like");
+    }
   });
 
   test.each([

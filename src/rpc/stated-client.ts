@@ -1,0 +1,28 @@
+import type { Message } from "@bufbuild/protobuf";
+import { type ClientContext, ClientContextSchema } from "../../gen/mfa/v1/client_context_pb.js";
+import type { ClientOrigin } from "../core/client-origin.ts";
+import { parseIp } from "../core/ip-address.ts";
+import { Refusal } from "../core/refusal.ts";
+
+const isContext = (value: unknown): value is ClientContext =>
+  typeof value === "object" &&
+  value !== null &&
+  "$typeName" in value &&
+  value.$typeName === ClientContextSchema.typeName;
+
+/** A text from somewhere else, without what would disturb those who read it later. */
+export const printable = (text: string): string => text.replaceAll(/\p{C}/gu, "").slice(0, 512);
+
+/** Where a backend says its user is: its request's field `client`. Nowhere, when it says nothing. */
+export function statedClient(request: Message): ClientOrigin {
+  const context = "client" in request && isContext(request.client) ? request.client : undefined;
+  const stated = context?.ip ?? "";
+  const ip = stated === "" ? undefined : parseIp(stated);
+  if (stated !== "" && !ip) throw new Refusal("INVALID_FIELD", { metadata: { field: "client.ip" } });
+  return {
+    ip: ip?.text ?? "",
+    trusted: ip !== undefined,
+    userAgent: printable(context?.userAgent ?? ""),
+    application: printable(context?.application ?? ""),
+  };
+}
