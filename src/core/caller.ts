@@ -12,6 +12,8 @@ export interface Caller {
   /** When the subject authenticated; absent means never fresh. */
   readonly authTime: Date | undefined;
   readonly scopes: ReadonlySet<string>;
+  /** The session of the credential (`sid`), as its issuer names it; empty where it does not say. */
+  readonly sessionId: string;
 }
 
 /** Whose factor data a row is: the first columns of every such table's key. */

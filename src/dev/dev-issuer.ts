@@ -12,6 +12,8 @@ export interface Claims {
   readonly acr?: "aal1" | "aal2";
   readonly scope?: string;
   readonly tenant?: string;
+  /** The session that the token belongs to (`sid`). */
+  readonly session?: string;
   /** When the subject authenticated; default: as the token is minted. */
   readonly authTime?: Date;
 }
@@ -54,8 +56,9 @@ const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);
 /** Mints an access token (RFC 9068) of the dev issuer, good for an hour. */
 export async function mintDevToken(dataDir: string, claims: Claims, now = new Date()): Promise<string> {
   const { issuer, privateKey } = await load(dataDir);
-  const { audience, subject, acr, scope, tenant = "dev", authTime = now } = claims;
-  const claimed = { tid: tenant, ...(acr && { acr }), ...(scope && { scope }), auth_time: seconds(authTime) };
+  const { audience, subject, acr, scope, tenant = "dev", session, authTime = now } = claims;
+  const stated = { ...(acr && { acr }), ...(scope && { scope }), ...(session && { sid: session }) };
+  const claimed = { tid: tenant, ...stated, auth_time: seconds(authTime) };
   return new SignJWT(claimed)
     .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: privateKey.kid ?? "" })
     .setIssuer(issuer)

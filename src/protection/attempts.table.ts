@@ -1,7 +1,10 @@
 import type { Dialect } from "../db/dialect.ts";
 
-/** What attempts are counted together: "typed-code" for every code that a person types, whatever the factor. */
-export type Counter = "typed-code";
+/**
+ * What attempts are counted together: "typed-code" for every code that a person types, whatever the factor; "webauthn"
+ * for passkeys and security keys, which stay usable while typed codes are locked.
+ */
+export type Counter = "typed-code" | "webauthn";
 
 /** Failed attempts of a user, across sessions, RPCs and instances, and the lock they led to. */
 export const attempts = (d: Dialect) =>

@@ -1,16 +1,30 @@
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
-import { Refusal } from "../core/refusal.ts";
+import { type Reason, Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
 import type { Counter } from "./attempts.table.ts";
 import { reserve, settle } from "./attempts.ts";
+
+/** What the caller hears of a no, and what the event keeps of it. */
+export interface Rejection {
+  readonly reason: Reason & ("CODE_REJECTED" | "SIGNATURE_REJECTED");
+  /** Nothing matched. */
+  readonly unmatched: NonNullable<Happening["failureReason"]>;
+  /** It matched and could not be spent. */
+  readonly unspent: NonNullable<Happening["failureReason"]>;
+}
+
+/** How typed codes are refused. */
+const CODE: Rejection = { reason: "CODE_REJECTED", unmatched: "WRONG", unspent: "REPLAYED" };
 
 /** One kind of proof, cut where the units of work are cut. */
 export interface Proof<Loaded, Match, Result> {
   readonly factorType: Happening["factorType"] & string;
   /** What its attempts are counted with. */
   readonly counter: Counter;
+  /** How it is refused; as a code unless it says otherwise. */
+  readonly rejection?: Rejection;
   /** Reads what the judgement needs, in the unit that counts the attempt. A refusal here is not counted. */
   load(tx: Tx): Promise<Loaded | Refusal>;
   /** Says what the code matches, outside any unit: undefined when nothing. */
@@ -20,14 +34,14 @@ export interface Proof<Loaded, Match, Result> {
 }
 
 /**
- * The only way a typed code travels: reserve, judge, spend. The attempt is counted and committed before it is judged;
- * judging sees no transaction; spending, clearing the count and the event share one unit. Every no is CODE_REJECTED,
- * and only the event says which.
+ * The only way a proof travels: reserve, judge, spend. The attempt is counted and committed before it is judged;
+ * judging sees no transaction; spending, clearing the count and the event share one unit. Every no of one kind is the
+ * same, and only the event says which.
  */
 export async function prove<Loaded, Match, Result extends object>(
   call: Call,
   owner: Owner,
-  { factorType, counter, load, judge, spend }: Proof<Loaded, Match, Result>,
+  { factorType, counter, rejection = CODE, load, judge, spend }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
   const count = { ...owner, counter };
   const reserved = await call.unit(async (tx) => {
@@ -43,10 +57,10 @@ export async function prove<Loaded, Match, Result extends object>(
       await recordEvent(tx, call, { owner, factorType, ...failure });
       if (reserved.locking) await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
     });
-    return new Refusal("CODE_REJECTED");
+    return new Refusal(rejection.reason);
   };
   const match = await judge(reserved.loaded);
-  if (match === undefined) return fail({ type: "PROOF_FAILED", failureReason: "WRONG" });
+  if (match === undefined) return fail({ type: "PROOF_FAILED", failureReason: rejection.unmatched });
   const result = await call.unit(async (tx) => {
     const spent = await spend(tx, match);
     if (!spent) return undefined;
@@ -54,5 +68,7 @@ export async function prove<Loaded, Match, Result extends object>(
     await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType });
     return spent;
   });
-  return result ?? fail({ type: "PROOF_REPLAYED", failureReason: "REPLAYED" });
+  if (result) return result;
+  const type = rejection.unspent === "REPLAYED" ? "PROOF_REPLAYED" : "PROOF_FAILED";
+  return fail({ type, failureReason: rejection.unspent });
 }

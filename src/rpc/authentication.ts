@@ -50,6 +50,7 @@ function toCaller(claims: JWTPayload, issuer: Issuer): Caller | undefined {
     acr: claims.acr === "aal2" ? "aal2" : "aal1",
     authTime: typeof claims.auth_time === "number" ? new Date(claims.auth_time * 1000) : undefined,
     scopes: new Set(text(claims.scope)?.split(" ")),
+    sessionId: text(claims.sid) ?? "",
   };
 }
 

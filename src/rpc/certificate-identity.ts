@@ -30,7 +30,7 @@ const namesIn = ({ subjectAltName = "" }: X509Certificate) => new Set(subjectAlt
 export function createIdentify(backends: readonly CertifiedBackend[]): Identify {
   const known = backends.map(({ san, name, tenant, scopes }) => {
     const rights = { tenantId: tenant, scopes: new Set(scopes), acr: "aal1", authTime: undefined } as const;
-    return { san, caller: { principal: Principal.SERVICE, subject: name, ...rights } };
+    return { san, caller: { principal: Principal.SERVICE, subject: name, sessionId: "", ...rights } };
   });
   return (certificate) => {
     const names = namesIn(certificate);

@@ -30,7 +30,7 @@ async function listeners() {
   };
   const services = [implement(MfaService, "listTotpDevices"), implement(InternalMfaService, "verifyUserTotpCode")];
   const scopes = new Set(["mfa.verify"]);
-  const rights = { tenantId: "dev", acr: "aal2", authTime: new Date(), scopes } as const;
+  const rights = { tenantId: "dev", acr: "aal2", authTime: new Date(), sessionId: "", scopes } as const;
   const authenticate = async (authorization: string | null) =>
     authorization === "Bearer backend"
       ? { ...rights, principal: Principal.SERVICE, subject: "shop" }

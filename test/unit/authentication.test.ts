@@ -42,8 +42,8 @@ const outcome = async (token: string) => {
 };
 
 describe("access tokens", () => {
-  test("a good one names the caller, its tenant, level and scopes", async () => {
-    const token = await sign({ ...valid, acr: "aal2", auth_time: seconds - 5, scope: "a b" });
+  test("a good one names the caller, its tenant, level, scopes and session", async () => {
+    const token = await sign({ ...valid, acr: "aal2", auth_time: seconds - 5, scope: "a b", sid: "s1" });
     expect(await authenticate(`Bearer ${token}`, now)).toEqual({
       principal: Principal.USER,
       tenantId: "acme",
@@ -51,6 +51,7 @@ describe("access tokens", () => {
       acr: "aal2",
       authTime: new Date((seconds - 5) * 1000),
       scopes: new Set(["a", "b"]),
+      sessionId: "s1",
     });
   });
 

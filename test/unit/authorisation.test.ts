@@ -15,6 +15,7 @@ const user: Caller = {
   acr: "aal2",
   authTime: ago(10),
   scopes: new Set(),
+  sessionId: "",
 };
 const policy: Policy = {
   principals: new Set([Principal.USER]),

@@ -11,6 +11,7 @@ const ann: Caller = {
   acr: "aal1",
   authTime: undefined,
   scopes: new Set(),
+  sessionId: "",
 };
 
 function limited(rates = { user: 2, admin: 1, service: 100 }) {
