@@ -6,6 +6,7 @@ import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
 import { events } from "./events/events.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
+import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
@@ -22,5 +23,6 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   requestIds,
   auditEntries,
   events,
+  outboxMessages,
   totpDevices,
 ];

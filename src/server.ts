@@ -7,9 +7,12 @@ import { openKeyring } from "./crypto/keyring.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
 import { type Store, StoreUnavailable } from "./db/store.ts";
+import { createInbox } from "./delivery/inbox.ts";
+import { type Delivered, startWorker, type Worker } from "./delivery/worker.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
 import { type Listening, openListeners } from "./listeners.ts";
+import { wakingStore } from "./outbox/wake.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog } from "./rpc/call-log.ts";
 import { createGate } from "./rpc/gate.ts";
@@ -26,7 +29,10 @@ export interface RunningServer {
   readonly listeners: readonly Pick<Listening, "kind" | "host" | "port">[];
   /** Compiles what first calls would wait for; to be started once the server is ready. */
   warmUp(): Promise<void>;
-  /** Drains the listeners, then closes the store: whatever was acknowledged is on disk when it resolves. */
+  /**
+   * Drains the listeners and the delivery of messages, then closes the store: whatever was acknowledged is on disk when
+   * it resolves, and what was not delivered goes on after the next start.
+   */
   stop(): Promise<void>;
 }
 
@@ -39,6 +45,7 @@ export interface StartOptions {
 }
 
 const GRACE_MS = 10_000;
+const DELIVERY_GRACE_MS = 3_000;
 
 async function openIssuers({ issuers, mode, dataDir }: Config): Promise<Issuer[]> {
   const configured = issuers.map(async ({ issuer, jwksFile, jwksUrl, audiences, tenant }) => {
@@ -61,10 +68,19 @@ function reporter(log: Logger, watch: StoreWatch) {
   };
 }
 
-async function listen(config: Config, store: Store, { log, clock = () => new Date() }: StartOptions) {
-  await claimMode(store, config.mode); // before any key leaves a trace in the database
+/** Tells the log what became of messages: of those that were given up as a warning. */
+const deliveryLog = (log: Logger) => ({
+  onDelivered: ({ state, ...delivered }: Delivered) =>
+    state === "failed" ? log.warn(delivered, "a message was given up") : log.debug({ state, ...delivered }, "message"),
+  onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
+});
+
+async function listen(config: Config, opened: Store, { log, clock = () => new Date() }: StartOptions) {
+  await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
-  const keyring = await openKeyring(await readKeyFile(config.keyFile), store, clock);
+  const keyring = await openKeyring(await readKeyFile(config.keyFile), opened, clock);
+  let worker: Worker | undefined;
+  const store = wakingStore(opened, () => worker?.wake());
   const services = createServices({ store, keyring, clock, hasFactor, totpIssuer: config.totp.issuer });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);
@@ -83,7 +99,10 @@ async function listen(config: Config, store: Store, { log, clock = () => new Dat
     logCall: createCallLog(log),
     onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
-  return { health, watch, listeners: await openListeners(config.listeners, shared) };
+  const listeners = await openListeners(config.listeners, shared);
+  const providers = config.mode === "dev" ? createInbox() : [];
+  worker = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
+  return { health, watch, listeners, worker };
 }
 
 /**
@@ -95,11 +114,12 @@ export async function startServer(config: Config, options: StartOptions): Promis
   const onSlowUnit = (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer");
   const store = options.store ?? (await openStore({ url: config.database, mode: config.mode, onSlowUnit }));
   try {
-    const { health, watch, listeners } = await listen(config, store, options);
+    const { health, watch, listeners, worker } = await listen(config, store, options);
     const stop = async () => {
       watch.end();
       health.end();
       await Promise.all(listeners.map((listener) => listener.drain(GRACE_MS)));
+      await worker.stop(DELIVERY_GRACE_MS);
       await store.close();
     };
     return { listeners, warmUp: () => warmUpValidation(builtMethods), stop };

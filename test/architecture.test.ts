@@ -12,7 +12,7 @@ interface Room {
 }
 
 const ground = ["core", "db", "crypto"];
-const records = [...ground, "users", "events", "audit"];
+const records = [...ground, "users", "events", "outbox", "audit"];
 const floor = [...records, "tenants", "protection"];
 const features = [
   "challenges",
@@ -32,7 +32,8 @@ const house: readonly Room[] = [
   { name: "crypto", uses: ["core", "db"] },
   { name: "users", uses: ground },
   { name: "events", uses: ground },
-  { name: "audit", uses: [...ground, "users", "events"] },
+  { name: "outbox", uses: ground },
+  { name: "audit", uses: [...ground, "users", "events", "outbox"] },
   { name: "tenants", uses: records, types: ["rpc"] },
   { name: "protection", uses: records },
   { name: "rpc", uses: floor },

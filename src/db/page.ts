@@ -30,6 +30,17 @@ type Holding<T> = Column & { readonly _: { readonly data: T } };
 export const after = (s: Building<PageParams>, time: Holding<Date>, id: Holding<string>): SQL =>
   sql`(${time}, ${id}) > (${s.param("afterTime", time)}, ${s.param("afterId", id)})`;
 
+/** Behind every row: where a list begins that has its newest first. */
+const END: Position = { time: new Date("9999-12-31T00:00:00.000Z"), id: "~" };
+
+/** As `pageParams`, for lists that have their newest first. */
+export const pagedBack = (position: Position, size: number): PageParams =>
+  pageParams(position.id === START.id ? END : position, size);
+
+/** As `after`, for lists that have their newest first: goes with `.orderBy(desc(time), desc(id))` and `pagedBack`. */
+export const before = (s: Building<PageParams>, time: Holding<Date>, id: Holding<string>): SQL =>
+  sql`(${time}, ${id}) < (${s.param("afterTime", time)}, ${s.param("afterId", id)})`;
+
 /** Cuts the fetched rows to the page; `next` is where the following one begins, if there is one. */
 export function slice<Row>(
   fetched: readonly Row[],

@@ -1,0 +1,157 @@
+import { and, asc, desc, eq, isNotNull, lt, lte, ne, or, sql } from "drizzle-orm";
+import type { Owner } from "../core/caller.ts";
+import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
+import { type Building, statement, type Tx } from "../db/store.ts";
+import { type Channel, outboxMessages } from "./outbox.table.ts";
+
+/** A row of the table. */
+export type OutboxRow = ReturnType<typeof outboxMessages>["$inferSelect"];
+
+type Key = { tenantId: string; messageId: string };
+type Leased = Key & { leaseId: string };
+type Due = { channel: Channel; now: Date; limit: number };
+type Lease = Leased & { now: Date; leaseExpireTime: Date };
+type Settlement = Leased & Pick<OutboxRow, "state" | "provider" | "lastError" | "sealedContent"> & { now: Date };
+type Retry = Leased & { nextAttemptTime: Date; lastError: string; now: Date };
+type Kept = { tenantId: string; userId: string; channel: string };
+
+const isMessage = (s: Building<Key>) => {
+  const t = s.table(outboxMessages);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.messageId, s.param("messageId", t.messageId)));
+};
+
+/** The attempt of this lease, unless it counts as lost and another has begun. */
+const isAttempt = (s: Building<Leased>) => {
+  const t = s.table(outboxMessages);
+  return and(isMessage(s), eq(t.state, "queued"), eq(t.leaseId, s.param("leaseId", t.leaseId)));
+};
+
+const statements = {
+  insert: statement((s: Building<OutboxRow>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .insert(t)
+      .values(s.row(t))
+      .onConflictDoNothing({ target: [t.tenantId, t.idempotencyKey] })
+      .returning({ messageId: t.messageId });
+  }),
+  find: statement((s: Building<Key & { userId: string }>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isMessage(s), eq(t.userId, s.param("userId", t.userId))));
+  }),
+  listDue: statement((s: Building<Due>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .select({ tenantId: t.tenantId, messageId: t.messageId })
+      .from(t)
+      .where(
+        and(
+          eq(t.state, "queued"),
+          eq(t.channel, s.param("channel", t.channel)),
+          lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime)),
+        ),
+      )
+      .orderBy(asc(t.nextAttemptTime))
+      .limit(s.limit("limit"));
+  }),
+  lease: statement((s: Building<Lease>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .update(t)
+      .set({
+        attempts: sql`${t.attempts} + 1`,
+        leaseId: s.param("leaseId", t.leaseId),
+        nextAttemptTime: s.param("leaseExpireTime", t.nextAttemptTime),
+      })
+      .where(and(isMessage(s), eq(t.state, "queued"), lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime))))
+      .returning();
+  }),
+  settle: statement((s: Building<Settlement>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .update(t)
+      .set({
+        state: s.param("state", t.state),
+        provider: s.param("provider", t.provider),
+        lastError: s.param("lastError", t.lastError),
+        sealedContent: s.param("sealedContent", t.sealedContent),
+        leaseId: null,
+        updateTime: s.param("now", t.updateTime),
+      })
+      .where(isAttempt(s))
+      .returning({ messageId: t.messageId });
+  }),
+  retry: statement((s: Building<Retry>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .update(t)
+      .set({
+        nextAttemptTime: s.param("nextAttemptTime", t.nextAttemptTime),
+        lastError: s.param("lastError", t.lastError),
+        leaseId: null,
+        updateTime: s.param("now", t.updateTime),
+      })
+      .where(isAttempt(s))
+      .returning({ messageId: t.messageId });
+  }),
+  withdraw: statement((s: Building<Key & { now: Date }>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .update(t)
+      .set({ state: "expired", sealedContent: null, leaseId: null, updateTime: s.param("now", t.updateTime) })
+      .where(and(isMessage(s), eq(t.state, "queued")))
+      .returning({ messageId: t.messageId });
+  }),
+  listKept: statement((s: Building<Kept & PageParams>) => {
+    const t = s.table(outboxMessages);
+    const [userId, channel] = [s.param("userId", t.userId), s.param("channel", t.channel)];
+    return s.db
+      .select()
+      .from(t)
+      .where(
+        and(
+          eq(t.tenantId, s.param("tenantId", t.tenantId)),
+          isNotNull(t.sealedContent),
+          or(sql`${userId} = ''`, eq(t.userId, userId)),
+          or(sql`${channel} = ''`, sql`${t.channel} = ${channel}`),
+          before(s, t.createTime, t.messageId),
+        ),
+      )
+      .orderBy(desc(t.createTime), desc(t.messageId))
+      .limit(s.limit("limit"));
+  }),
+  purge: statement((s: Building<{ before: Date }>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .delete(t)
+      .where(and(ne(t.state, "queued"), lt(t.updateTime, s.param("before", t.updateTime))))
+      .returning({ messageId: t.messageId });
+  }),
+};
+
+/** Messages on their way. */
+export const outboxRepository = (tx: Tx) => ({
+  /** Adds a message; false when there is one of its key already. */
+  insert: async (row: OutboxRow) => (await tx.run(statements.insert, row)).length === 1,
+  find: async (owner: Owner, messageId: string) => (await tx.run(statements.find, { ...owner, messageId }))[0],
+  /** What a worker may try to lease, longest due first. */
+  listDue: (due: Due) => tx.run(statements.listDue, due),
+  /** Begins an attempt: the message, for exactly one of any number of workers; undefined for the others. */
+  lease: async (lease: Lease) => (await tx.run(statements.lease, lease))[0],
+  /** Ends a message. False when the lease was lost meanwhile; then another attempt decides. */
+  settle: async (settlement: Settlement) => (await tx.run(statements.settle, settlement)).length === 1,
+  /** Puts a message back until later. */
+  retry: async (retry: Retry) => (await tx.run(statements.retry, retry)).length === 1,
+  /** Keeps a message that is not sent yet from being sent, and forgets what it holds. */
+  withdraw: (key: Key, now: Date) => tx.run(statements.withdraw, { ...key, now }),
+  /** A page of the messages that still hold their content, newest first. Empty names stand for all. */
+  listKept: async (kept: Kept, { position, size }: { position: Position; size: number }) => {
+    const rows = await tx.run(statements.listKept, { ...kept, ...pagedBack(position, size) });
+    return slice(rows, size, (row) => ({ time: row.createTime, id: row.messageId }));
+  },
+  /** Forgets messages that were settled before then. */
+  purge: (before: Date) => tx.run(statements.purge, { before }),
+});

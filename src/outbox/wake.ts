@@ -1,0 +1,17 @@
+import type { Store } from "../db/store.ts";
+import { hasEnqueued } from "./outbox.ts";
+
+/** The store, with `wake` called after each commit of a unit that enqueued something. */
+export const wakingStore = (store: Store, wake: () => void): Store => ({
+  ...store,
+  async write(work) {
+    let enqueued = false;
+    const result = await store.write(async (tx) => {
+      const done = await work(tx);
+      enqueued = hasEnqueued(tx);
+      return done;
+    });
+    if (enqueued) wake();
+    return result;
+  },
+});

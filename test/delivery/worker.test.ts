@@ -1,0 +1,233 @@
+import { describe, expect, test, vi } from "vitest";
+import { MAX_ATTEMPTS, pauseMs } from "../../src/delivery/attempt.ts";
+import type { Outcome } from "../../src/delivery/provider.ts";
+import { outboxRepository } from "../../src/outbox/outbox.repository.ts";
+import { enqueue } from "../../src/outbox/outbox.ts";
+import { outboxForTest, owner, scripted } from "../support/delivery.ts";
+import { engines } from "../support/engines.ts";
+
+const retry: Outcome = { outcome: "retry", error: "SMTP_451" };
+const refused: Outcome = { outcome: "refused", error: "SMTP_535" };
+const gone: Outcome = { outcome: "gone", error: "SMTP_550" };
+
+describe.each(engines)("the delivery of messages on $name", (engine) => {
+  test("a message goes out after its commit, once, and its content is forgotten", async () => {
+    const outbox = await outboxForTest(engine);
+    const sms = scripted("one", "sms");
+    const worker = outbox.work([sms.provider]);
+    const id = await outbox.send({ data: { locale: "en" } });
+    expect(await worker.ended()).toMatchObject({ state: "sent", provider: "one", attempts: 1 });
+    expect(sms.sent).toMatchObject([{ owner, kind: "code", content: { code: "123456" }, data: { locale: "en" } }]);
+    expect(await outbox.row(id)).toMatchObject({ state: "sent", sealedContent: null, provider: "one", lastError: "" });
+    expect(sms.sent[0]?.idempotencyKey).toBe(id);
+  });
+
+  test("a commit wakes the worker, a unit that is rolled back does not and sends nothing", async () => {
+    const outbox = await outboxForTest(engine);
+    const wake = vi.fn();
+    await outbox.send({}, wake);
+    expect(wake).toHaveBeenCalledTimes(1);
+    const expireTime = new Date(outbox.clock.now.getTime() + 1000);
+    const undone = outbox.store.write(async (tx) => {
+      await enqueue(tx, outbox.clock.now, { owner, channel: "email", kind: "code", expireTime });
+      throw new Error("no");
+    });
+    await expect(undone).rejects.toThrow("no");
+    const due = await outbox.store.read((tx) =>
+      outboxRepository(tx).listDue({ channel: "email", now: outbox.clock.now, limit: 9 }),
+    );
+    expect(due).toEqual([]);
+  });
+
+  test("of two messages with one key the second is dropped", async () => {
+    const outbox = await outboxForTest(engine);
+    const first = await outbox.send({ idempotencyKey: "k" });
+    const second = await outbox.send({ idempotencyKey: "k" });
+    expect(await outbox.row(first)).toMatchObject({ idempotencyKey: "k" });
+    expect(await outbox.row(second)).toBeUndefined();
+  });
+
+  test("what a provider cannot take at present is tried again after a pause that grows, under the same key", async () => {
+    const outbox = await outboxForTest(engine);
+    const sms = scripted("one", "sms", [retry, retry]);
+    const worker = outbox.work([sms.provider]);
+    const id = await outbox.send();
+    expect(await worker.ended(1)).toMatchObject({ state: "queued", error: "SMTP_451" });
+    expect((await outbox.row(id))?.nextAttemptTime).toEqual(new Date(outbox.clock.now.getTime() + 1000));
+    outbox.pass(1000);
+    await worker.ended(2);
+    expect((await outbox.row(id))?.nextAttemptTime).toEqual(new Date(outbox.clock.now.getTime() + 2000));
+    outbox.pass(2000);
+    expect(await worker.ended(3)).toMatchObject({ state: "sent", attempts: 3 });
+    expect(new Set(sms.sent.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(1);
+  });
+
+  test.each([["cannot", retry] as const, ["will not", refused] as const])(
+    "what the first provider %s take the second does, at once",
+    async (_, answer) => {
+      const outbox = await outboxForTest(engine);
+      const [first, second] = [scripted("one", "sms", [answer]), scripted("two", "sms")];
+      const worker = outbox.work([first.provider, second.provider]);
+      await outbox.send();
+      expect(await worker.ended()).toMatchObject({ state: "sent", provider: "two", attempts: 1 });
+      expect(second.sent[0]?.idempotencyKey).toBe(first.sent[0]?.idempotencyKey);
+    },
+  );
+
+  test("an address that is gone is given up at once, and no other provider asked", async () => {
+    const outbox = await outboxForTest(engine);
+    const [first, second] = [scripted("one", "sms", [gone]), scripted("two", "sms")];
+    const worker = outbox.work([first.provider, second.provider]);
+    const id = await outbox.send();
+    expect(await worker.ended()).toMatchObject({ state: "failed", error: "SMTP_550" });
+    expect(second.sent).toEqual([]);
+    expect(await outbox.row(id)).toMatchObject({ state: "failed", sealedContent: null, lastError: "SMTP_550" });
+  });
+
+  test("what every provider refuses is given up, and so is what has none", async () => {
+    const outbox = await outboxForTest(engine);
+    const worker = outbox.work([scripted("one", "sms", [refused]).provider]);
+    await outbox.send();
+    expect(await worker.ended(1)).toMatchObject({ state: "failed", error: "SMTP_535" });
+    await outbox.send({ channel: "fcm" });
+    expect(await worker.ended(2)).toMatchObject({ state: "failed", error: "NO_PROVIDER" });
+  });
+
+  test("a message is given up after the last attempt", async () => {
+    const outbox = await outboxForTest(engine);
+    const sms = scripted("one", "sms", Array(MAX_ATTEMPTS + 1).fill(retry));
+    const worker = outbox.work([sms.provider]);
+    const id = await outbox.send({ expireTime: new Date("2027-01-01T00:00:00.000Z") });
+    for (let n = 1; n < MAX_ATTEMPTS; n++) {
+      await worker.ended(n);
+      outbox.pass(pauseMs(n));
+    }
+    expect(await worker.ended(MAX_ATTEMPTS)).toMatchObject({ state: "failed", attempts: MAX_ATTEMPTS });
+    expect(await outbox.row(id)).toMatchObject({ state: "failed", sealedContent: null });
+  });
+
+  test("an expired code is never sent: not when it was late, not by the next provider, not at a retry", async () => {
+    const outbox = await outboxForTest(engine);
+    const late = await outbox.send();
+    outbox.pass(300_000);
+    const slow = scripted("one", "sms", ["hang", retry]);
+    const second = scripted("two", "sms", [retry]);
+    const worker = outbox.work([slow.provider, second.provider]);
+    expect(await worker.ended(1)).toMatchObject({ state: "expired" });
+    expect(await outbox.row(late)).toMatchObject({ state: "expired", sealedContent: null });
+
+    const slowly = await outbox.send({}, worker.wake);
+    await vi.waitUntil(() => slow.sent.length === 1);
+    outbox.pass(10_000);
+    const again = await outbox.send({}, worker.wake);
+    await worker.ended(2);
+    outbox.pass(290_000);
+    slow.answer(retry);
+    await worker.ended(3);
+    expect(await outbox.row(slowly)).toMatchObject({ state: "expired", sealedContent: null });
+    expect(second.sent).toHaveLength(1);
+    outbox.pass(10_000);
+    await worker.ended(4);
+    expect(await outbox.row(again)).toMatchObject({ state: "expired", sealedContent: null });
+    expect([slow.sent.length, second.sent.length]).toEqual([2, 1]);
+  });
+
+  test("a withdrawn message is not sent and holds nothing", async () => {
+    const outbox = await outboxForTest(engine);
+    const id = await outbox.send();
+    await outbox.store.write((tx) =>
+      outboxRepository(tx).withdraw({ tenantId: owner.tenantId, messageId: id }, outbox.clock.now),
+    );
+    const sms = scripted("one", "sms");
+    const worker = outbox.work([sms.provider]);
+    const next = await outbox.send();
+    await worker.ended();
+    expect(sms.sent).toMatchObject([{ messageId: next }]);
+    expect(await outbox.row(id)).toMatchObject({ state: "expired", sealedContent: null });
+  });
+
+  test("a channel whose provider hangs keeps neither other channels nor those who send waiting", async () => {
+    const outbox = await outboxForTest(engine);
+    const [sms, email] = [scripted("one", "sms", Array(50).fill("hang")), scripted("mail", "email")];
+    const worker = outbox.work([sms.provider, email.provider]);
+    for (let n = 0; n < 20; n++) await outbox.send();
+    await outbox.send({ channel: "email" });
+    expect(await worker.ended()).toMatchObject({ channel: "email", state: "sent" });
+    await vi.waitUntil(() => sms.sent.length > 0);
+    expect(sms.sent.length).toBeLessThan(20);
+  });
+
+  test("a provider that does not answer in its time is taken for one that cannot", async () => {
+    const outbox = await outboxForTest(engine);
+    const worker = outbox.work([scripted("one", "sms", ["hang"]).provider], outbox.store, 50);
+    await outbox.send();
+    expect(await worker.ended()).toMatchObject({ state: "queued", error: "TIMEOUT" });
+  });
+
+  test("a stop ends the attempts under way, and their messages go out after the next start", async () => {
+    const outbox = await outboxForTest(engine);
+    const sms = scripted("one", "sms", ["hang"]);
+    const worker = outbox.work([sms.provider]);
+    await outbox.send();
+    await vi.waitUntil(() => sms.sent.length === 1);
+    await worker.stop(0);
+    expect(worker.ends).toMatchObject([{ state: "queued", error: "STOPPED" }]);
+    const next = outbox.work([sms.provider]);
+    expect(await next.ended()).toMatchObject({ state: "sent", attempts: 2 });
+  });
+
+  test("a lost lease lapses: another worker delivers, and the first cannot settle any more", async () => {
+    const outbox = await outboxForTest(engine);
+    const lost = scripted("lost", "sms", ["hang"]);
+    const first = outbox.work([lost.provider]);
+    const id = await outbox.send();
+    await vi.waitUntil(() => lost.sent.length === 1);
+    // Only the second may look from here on.
+    const stopped = first.stop(600_000);
+    outbox.pass(60_000);
+    const second = outbox.work([scripted("second", "sms").provider]);
+    expect(await second.ended()).toMatchObject({ state: "sent", provider: "second", attempts: 2 });
+    lost.answer(gone);
+    await stopped;
+    expect(first.ends).toEqual([]);
+    expect(await outbox.row(id)).toMatchObject({ state: "sent", provider: "second", lastError: "" });
+  });
+
+  test("of four workers on one queue each message is delivered by one", async () => {
+    const outbox = await outboxForTest(engine);
+    const stores = engine.name === "postgres" ? await Promise.all([1, 2, 3].map(() => engine.reopen(outbox))) : [];
+    const sms = scripted("one", "sms");
+    const workers = [outbox.store, ...stores, outbox.store]
+      .slice(0, 4)
+      .map((store) => outbox.work([sms.provider], store));
+    const ids = await Promise.all(Array.from({ length: 100 }, () => outbox.send()));
+    await vi.waitUntil(() => workers.flatMap(({ ends }) => ends).length >= 100, { timeout: 20_000 });
+    await Promise.all(workers.map((worker) => worker.stop(1000)));
+    await Promise.all(stores.map((store) => store.close()));
+    expect(sms.sent.map(({ messageId }) => messageId).sort()).toEqual(ids.sort());
+  });
+
+  test("what a thief or a fault altered is given up, never sent", async () => {
+    const outbox = await outboxForTest(engine);
+    const id = await outbox.send();
+    const bytes = engine.name === "sqlite" ? "x'0102'" : "'\\x0102'";
+    await outbox.execute(`UPDATE outbox_messages SET sealed_content = ${bytes}`);
+    const sms = scripted("one", "sms");
+    const worker = outbox.work([sms.provider]);
+    expect(await worker.ended()).toMatchObject({ messageId: id, state: "failed", error: "SEAL_BROKEN" });
+    expect(sms.sent).toEqual([]);
+  });
+
+  test("settled messages are forgotten after a week, queued ones never", async () => {
+    const outbox = await outboxForTest(engine);
+    const worker = outbox.work([scripted("one", "sms", [gone, retry]).provider]);
+    const done = await outbox.send();
+    await worker.ended(1);
+    const waiting = await outbox.send({ expireTime: new Date("2027-01-01T00:00:00.000Z") });
+    await worker.ended(2);
+    await worker.stop(0);
+    await outbox.store.write((tx) => outboxRepository(tx).purge(new Date(outbox.clock.now.getTime() + 1)));
+    expect(await outbox.row(done)).toBeUndefined();
+    expect(await outbox.row(waiting)).toBeDefined();
+  });
+});
