@@ -141,7 +141,7 @@ describe("the README agrees with the code", () => {
     const table = rows(section("Errors"));
     const sent = readSources().flatMap(({ path }) => {
       const text = readFileSync(join(root, "src", path), "utf8");
-      return [...text.matchAll(/new Refusal\(\s*"([A-Z_]+)"/g)].map(([, reason]) => reason);
+      return [...text.matchAll(/(?:new Refusal\(\s*|\breason: )"([A-Z_]+)"/g)].map(([, reason]) => reason);
     });
     expect(table.map(([reason]) => reason).sort()).toEqual([...new Set(sent)].sort());
     for (const [reason, name] of table) {
