@@ -5,6 +5,7 @@ import { keyChecks } from "./crypto/key-checks.table.ts";
 import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
 import { events } from "./events/events.table.ts";
+import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
 import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
@@ -25,4 +26,6 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   events,
   outboxMessages,
   totpDevices,
+  backupCodeSets,
+  backupCodes,
 ];

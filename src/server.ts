@@ -2,6 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { type Caller, ownerOf } from "./core/caller.ts";
+import { createKdfPool, type KdfPool } from "./crypto/kdf-pool.ts";
 import { createKeyFile, readKeyFile } from "./crypto/key-file.ts";
 import { openKeyring } from "./crypto/keyring.ts";
 import { claimMode } from "./db/installation.ts";
@@ -42,6 +43,8 @@ export interface StartOptions {
   readonly clock?: () => Date;
   /** An open store in place of the configured database; closed on stop like it. */
   readonly store?: Store;
+  /** A pool that several services of one process share, or that a test holds up. */
+  readonly kdf?: KdfPool;
 }
 
 const GRACE_MS = 10_000;
@@ -75,13 +78,17 @@ const deliveryLog = (log: Logger) => ({
   onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
 });
 
-async function listen(config: Config, opened: Store, { log, clock = () => new Date() }: StartOptions) {
+async function listen(
+  config: Config,
+  opened: Store,
+  { log, clock = () => new Date(), kdf = createKdfPool() }: StartOptions,
+) {
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
   const keyring = await openKeyring(await readKeyFile(config.keyFile), opened, clock);
   let worker: Worker | undefined;
   const store = wakingStore(opened, () => worker?.wake());
-  const services = createServices({ store, keyring, clock, hasFactor, totpIssuer: config.totp.issuer });
+  const services = createServices({ store, keyring, kdf, clock, hasFactor, totpIssuer: config.totp.issuer });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);
 

@@ -2,8 +2,11 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
+import type { KdfPool } from "./crypto/kdf-pool.ts";
 import type { Keyring } from "./crypto/keyring.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
+import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
+import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
 import { serve } from "./rpc/service.ts";
@@ -13,6 +16,8 @@ import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 /** What the features need of the process. */
 export interface App extends Serving {
   readonly keyring: Keyring;
+  /** Where costly hashes wait for their turn, so that nothing else waits for them. */
+  readonly kdf: KdfPool;
   /** The name that authenticator apps show for this service, unless a tenant has another. */
   readonly totpIssuer: string;
 }
@@ -40,11 +45,6 @@ const notBuilt = {
     "getWebAuthnCredential",
     "updateWebAuthnCredential",
     "deleteWebAuthnCredential",
-    "generateBackupCodes",
-    "confirmBackupCodes",
-    "listBackupCodes",
-    "getBackupCodeCount",
-    "verifyBackupCode",
     "startSmsEnrollment",
     "finishSmsEnrollment",
     "enableSms",
@@ -92,8 +92,6 @@ const notBuilt = {
   admin: [
     "listUserFactors",
     "getUserTotp",
-    "listUserBackupCodeCounts",
-    "getUserBackupCodeCount",
     "listUserPushChallenges",
     "getPushStats",
     "getCoverage",
@@ -178,14 +176,18 @@ export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService,
 export function createServices(app: App) {
   const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: { totpIssuer: app.totpIssuer } });
   const settings = createTenantHandlers(tenants);
-  const totp = createTotpHandlers({
-    keyring: app.keyring,
-    settingsOf: tenants.settingsOf,
-    pageTokens: createPageTokens(app.keyring),
-  });
+  const { keyring, kdf, hasFactor } = app;
+  const { settingsOf } = tenants;
+  const pageTokens = createPageTokens(keyring);
+  const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
+  const codes = createBackupCodeHandlers(backupCodes, pageTokens);
+  const totp = createTotpHandlers({ keyring, settingsOf, pageTokens });
   return [
-    { service: MfaService, implementation: serve(MfaService, { ...totp.user }, notBuilt.user, app) },
-    { service: AdminMfaService, implementation: serve(AdminMfaService, { ...settings.admin }, notBuilt.admin, app) },
+    { service: MfaService, implementation: serve(MfaService, { ...totp.user, ...codes.user }, notBuilt.user, app) },
+    {
+      service: AdminMfaService,
+      implementation: serve(AdminMfaService, { ...settings.admin, ...codes.admin }, notBuilt.admin, app),
+    },
     {
       service: InternalMfaService,
       implementation: serve(InternalMfaService, { ...totp.internal }, notBuilt.internal, app),

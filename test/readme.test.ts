@@ -125,8 +125,9 @@ test("enrol and log in, copied from the README, works against what its start com
 describe("the README agrees with the code", () => {
   test("on how much is built", () => {
     const methods = [MfaService, AdminMfaService, InternalMfaService].flatMap((service) => service.methods);
-    expect(builtMethods).toHaveLength(8);
-    expect(readme).toContain(`of its ${methods.length} RPCs the eight of`);
+    expect(readme).toContain(`of its ${methods.length} RPCs`);
+    const changes = readFileSync(join(root, "CHANGELOG.md"), "utf8");
+    expect(builtMethods.filter(({ name }) => !new RegExp(`\\b${name}\\b`).test(changes))).toEqual([]);
   });
 
   test("on the map: every path it names exists, and every folder of src/ is on it", () => {

@@ -25,6 +25,8 @@ export interface Keyring {
   seal(plain: Uint8Array, cell: Cell): Promise<Buffer>;
   /** Decrypts a value at its place; throws SealBroken when it was altered or moved. Wipe the result after use. */
   open(sealed: Uint8Array, cell: Cell): Promise<Buffer>;
+  /** The id of the pepper of new digests. What was digested with another should be made anew when it can be. */
+  readonly pepperId: string;
   /** A peppered digest of a code or an identifier, to store instead of it. Purposes are constants: "backup-code/v1". */
   digest(purpose: string, ...parts: readonly Part[]): Buffer;
   /** Whether a stored digest is that of these parts, in constant time, whichever pepper made it. */
@@ -63,6 +65,7 @@ export async function openKeyring(keys: RootKeys, store: Store, clock = () => ne
       if (!key) throw new SealBroken();
       return decrypt(key, named.made, place(cell, named.keyId));
     },
+    pepperId: keys.primary.id,
     digest: digests.make,
     matches: digests.matches,
     mac: macs.make,

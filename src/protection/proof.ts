@@ -25,6 +25,11 @@ export interface Proof<Loaded, Match, Result> {
   readonly counter: Counter;
   /** How it is refused; as a code unless it says otherwise. */
   readonly rejection?: Rejection;
+  /**
+   * Where judging is dear: takes a place for it, to be left in the end. Throws RATE_LIMITED when there is none, before
+   * anything is counted: a queue that is full is nobody's failed attempt.
+   */
+  admit?(): { leave(): void };
   /** Reads what the judgement needs, in the unit that counts the attempt. A refusal here is not counted. */
   load(tx: Tx): Promise<Loaded | Refusal>;
   /** Says what the code matches, outside any unit: undefined when nothing. */
@@ -39,6 +44,19 @@ export interface Proof<Loaded, Match, Result> {
  * same, and only the event says which.
  */
 export async function prove<Loaded, Match, Result extends object>(
+  call: Call,
+  owner: Owner,
+  proof: Proof<Loaded, Match, Result>,
+): Promise<Result | Refusal> {
+  const place = proof.admit?.();
+  try {
+    return await travel(call, owner, proof);
+  } finally {
+    place?.leave();
+  }
+}
+
+async function travel<Loaded, Match, Result extends object>(
   call: Call,
   owner: Owner,
   { factorType, counter, rejection = CODE, load, judge, spend }: Proof<Loaded, Match, Result>,

@@ -49,6 +49,8 @@ describe.each(engines)("records on $name", (engine) => {
   test("every audited RPC that is built leaves an entry in its own name", async () => {
     const service = await serviceForTest(engine);
     await enrolApp(service, "ann");
+    const { setId } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+    await service.mfa.confirmBackupCodes({ setId }, await service.user("ann", "aal2"));
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.settings.write" } as const;
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, await service.mint(admin));
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);

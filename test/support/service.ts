@@ -7,6 +7,7 @@ import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { loadConfig } from "../../src/config.ts";
+import { createKdfPool } from "../../src/crypto/kdf-pool.ts";
 import { type Claims, mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { startServer } from "../../src/server.ts";
 import { grpcClient } from "./client.ts";
@@ -16,7 +17,10 @@ import { type EngineUnderTest, openForTest } from "./engines.ts";
 const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9 };
 
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
-export async function serviceForTest(engine: EngineUnderTest, { origins = [] as string[], rates = UNLIMITED } = {}) {
+export async function serviceForTest(
+  engine: EngineUnderTest,
+  { origins = [] as string[], rates = UNLIMITED, kdf = createKdfPool() } = {},
+) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
@@ -34,6 +38,7 @@ export async function serviceForTest(engine: EngineUnderTest, { origins = [] as 
       log: pino({ level: "trace" }, { write: (line: string) => void log.push(line) }),
       clock: () => clock.now,
       store: database.store,
+      kdf,
     },
   );
   const portOf = (kind: string) => server.listeners.find((listener) => listener.kind === kind)?.port ?? 0;

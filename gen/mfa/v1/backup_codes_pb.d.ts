@@ -382,6 +382,13 @@ export declare type VerifyBackupCodeResponse = Message<"mfa.v1.VerifyBackupCodeR
    * @generated from field: google.protobuf.Timestamp verify_time = 2;
    */
   verifyTime?: Timestamp | undefined;
+
+  /**
+   * Whether policy limits the session that follows to enrolling and replacing factors.
+   *
+   * @generated from field: bool restricted_session = 3;
+   */
+  restrictedSession: boolean;
 };
 
 /**
@@ -425,7 +432,7 @@ export declare type ListUserBackupCodeCountsRequest = Message<"mfa.v1.ListUserBa
 export declare const ListUserBackupCodeCountsRequestSchema: GenMessage<ListUserBackupCodeCountsRequest>;
 
 /**
- * A page of counts, by user.
+ * A page of counts, oldest set first. Users without codes are not among them.
  *
  * @generated from message mfa.v1.ListUserBackupCodeCountsResponse
  */
