@@ -10,6 +10,7 @@ import { totpDevices } from "./factors/totp/totp.table.ts";
 import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
+import { tickets } from "./protection/tickets.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
 import { users } from "./users/users.table.ts";
 
@@ -22,6 +23,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   users,
   attempts,
   requestIds,
+  tickets,
   auditEntries,
   events,
   outboxMessages,

@@ -14,14 +14,18 @@ import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
 import { type Listening, openListeners } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
+import { createTickets } from "./protection/tickets.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog } from "./rpc/call-log.ts";
+import { createVerifyHeader } from "./rpc/credentials.ts";
+import { createDeviceAuthentication, type Devices, noDevices } from "./rpc/device-authentication.ts";
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
 import { requirePolicies } from "./rpc/policy.ts";
 import { limitRates } from "./rpc/rates.ts";
 import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
+import { createTicketAuthentication } from "./rpc/ticket-authentication.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
 import { builtMethods, createServices } from "./services.ts";
 
@@ -45,6 +49,8 @@ export interface StartOptions {
   readonly store?: Store;
   /** A pool that several services of one process share, or that a test holds up. */
   readonly kdf?: KdfPool;
+  /** What is known of push devices, in place of nothing. */
+  readonly devices?: Devices;
 }
 
 const GRACE_MS = 10_000;
@@ -78,11 +84,8 @@ const deliveryLog = (log: Logger) => ({
   onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
 });
 
-async function listen(
-  config: Config,
-  opened: Store,
-  { log, clock = () => new Date(), kdf = createKdfPool() }: StartOptions,
-) {
+async function listen(config: Config, opened: Store, options: StartOptions) {
+  const { log, clock = () => new Date(), devices = noDevices, kdf = createKdfPool() } = options;
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
   const keyring = await openKeyring(await readKeyFile(config.keyFile), opened, clock);
@@ -93,8 +96,12 @@ async function listen(
   requirePolicies(descriptors);
 
   const isEnrolled = (caller: Caller) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
-  const authenticate = createAuthentication(await openIssuers(config));
-  const gate = createGate(authenticate, limitRates(config.rates), isEnrolled, clock);
+  const verify = createVerifyHeader(
+    createAuthentication(await openIssuers(config)),
+    createTicketAuthentication(store, createTickets(keyring), isEnrolled),
+    createDeviceAuthentication(store, devices),
+  );
+  const gate = createGate(verify, limitRates(config.rates), isEnrolled, clock);
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
   const shared = {

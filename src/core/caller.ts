@@ -14,6 +14,8 @@ export interface Caller {
   readonly scopes: ReadonlySet<string>;
   /** The session of the credential (`sid`), as its issuer names it; empty where it does not say. */
   readonly sessionId: string;
+  /** Of a push device: which of the user's. `subject` is the user, as it is of a ticket. */
+  readonly deviceId?: string;
 }
 
 /** Whose factor data a row is: the first columns of every such table's key. */

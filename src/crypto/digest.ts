@@ -5,6 +5,8 @@ import { frame, type Part, tag, untag } from "./framing.ts";
 /** Keyed hashes of one family, HMAC-SHA-256 with a key of its own for each purpose; the key's id leads each hash. */
 export interface KeyedHash {
   make(purpose: string, ...parts: readonly Part[]): Buffer;
+  /** The hash of these parts by every key, the primary's first: what `make` made, before a new key or after. */
+  makeAll(purpose: string, ...parts: readonly Part[]): Buffer[];
   /** Whether `made` is the hash of these parts, by the key that it names. Takes the same time wherever they differ. */
   matches(made: Uint8Array, purpose: string, ...parts: readonly Part[]): boolean;
 }
@@ -23,12 +25,14 @@ export function createKeyedHash(family: string, roots: ReadonlyMap<string, KeyOb
       .update(frame(...parts))
       .digest();
   };
+  const make = (keyId: string, purpose: string, parts: readonly Part[]): Buffer => {
+    const made = hash(keyId, purpose, parts);
+    if (!made) throw new Error(`no key ${keyId}`);
+    return tag(keyId, made);
+  };
   return {
-    make(purpose, ...parts) {
-      const made = hash(primaryId, purpose, parts);
-      if (!made) throw new Error(`no key ${primaryId}`);
-      return tag(primaryId, made);
-    },
+    make: (purpose, ...parts) => make(primaryId, purpose, parts),
+    makeAll: (purpose, ...parts) => [...new Set([primaryId, ...roots.keys()])].map((id) => make(id, purpose, parts)),
     matches(made, purpose, ...parts) {
       const named = untag(made);
       const expected = named && hash(named.keyId, purpose, parts);

@@ -29,6 +29,8 @@ export interface Keyring {
   readonly pepperId: string;
   /** A peppered digest of a code or an identifier, to store instead of it. Purposes are constants: "backup-code/v1". */
   digest(purpose: string, ...parts: readonly Part[]): Buffer;
+  /** The digests by which a stored one may be looked up: one a pepper, the newest first. */
+  digests(purpose: string, ...parts: readonly Part[]): Buffer[];
   /** Whether a stored digest is that of these parts, in constant time, whichever pepper made it. */
   matches(digest: Uint8Array, purpose: string, ...parts: readonly Part[]): boolean;
   /** Signs what a client carries for us and brings back, such as a page token. */
@@ -67,6 +69,7 @@ export async function openKeyring(keys: RootKeys, store: Store, clock = () => ne
     },
     pepperId: keys.primary.id,
     digest: digests.make,
+    digests: digests.makeAll,
     matches: digests.matches,
     mac: macs.make,
     verifies: macs.matches,

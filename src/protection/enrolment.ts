@@ -4,12 +4,15 @@ import type { Owner } from "../core/caller.ts";
 import type { Tx } from "../db/store.ts";
 import type { EventRow } from "../events/events.repository.ts";
 import { userRepository } from "../users/users.repository.ts";
+import { ticketRepository } from "./tickets.repository.ts";
 
 /** How one kind of factor comes into use. */
 export interface Enrolment<Enrolled> {
   readonly factorType: EventRow["factorType"];
   /** For the audit trail: "totp.enrolled". */
   readonly action: string;
+  /** Whether the user has a second factor from here on, which ends their tickets. Default true. */
+  readonly counts?: boolean;
   /** Makes the pending instance active by one conditional statement; undefined when there is none any more. */
   activate(): Promise<Enrolled | undefined>;
   idOf(enrolled: Enrolled): string;
@@ -24,12 +27,13 @@ export async function enrol<Enrolled>(
   tx: Tx,
   call: Call,
   owner: Owner,
-  { factorType, action, activate, idOf }: Enrolment<Enrolled>,
+  { factorType, action, counts = true, activate, idOf }: Enrolment<Enrolled>,
 ): Promise<Enrolled | undefined> {
   await userRepository(tx).serialise(owner, call.now);
   await call.confirmAccess(tx);
   const enrolled = await activate();
   if (enrolled !== undefined) {
+    if (counts) await ticketRepository(tx).spendAll(owner, call.now);
     await recordChange(tx, call, { owner, type: "FACTOR_ENROLLED", factorType, action, targetId: idOf(enrolled) });
   }
   return enrolled;

@@ -20,6 +20,9 @@ export interface EndedCall {
 /** Writes one line for each call that ended. */
 export type LogCall = (call: EndedCall) => void;
 
+/** Whose names may stand in a log: the ids of users, and of those who act for them, are personal data. */
+const inOwnName = new Set([Principal.ADMIN, Principal.SERVICE]);
+
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
@@ -49,8 +52,7 @@ export function createCallLog(log: Logger): LogCall {
         trace: TRACEPARENT.exec(requestHeader.get("traceparent") ?? "")?.[1],
         tenant: caller?.tenantId,
         principal: caller && Principal[caller.principal],
-        // Administrators and backends act in their own name; a user's id is personal data.
-        caller: caller && caller.principal !== Principal.USER ? caller.subject : undefined,
+        caller: caller && inOwnName.has(caller.principal) ? caller.subject : undefined,
       },
       "call",
     );

@@ -63,9 +63,11 @@ export function startCall(method: DescMethod, request: Message, context: Handler
       return result;
     },
     async confirmAccess(tx) {
+      const byTicket = caller.principal === Principal.TICKET;
       const unproven = caller.principal === Principal.USER && caller.acr !== "aal2";
-      if (!unproven || policy.acr !== Acr.AAL2_IF_ENROLLED) return;
-      if (await hasFactor(tx, ownerOf(caller))) throw stepUp("aal2", policy);
+      if (!byTicket && !(unproven && policy.acr === Acr.AAL2_IF_ENROLLED)) return;
+      if (!(await hasFactor(tx, ownerOf(caller)))) return;
+      throw byTicket ? new Refusal("CHALLENGE_EXPIRED") : stepUp("aal2", policy);
     },
   };
 }

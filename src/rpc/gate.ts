@@ -2,10 +2,10 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues } from "@connectrpc/connect";
 import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Authenticate } from "./authentication.ts";
 import { authorise, type IsEnrolled } from "./authorisation.ts";
 import { callerKey, clientKey } from "./call.ts";
 import type { ClientAddress } from "./client-address.ts";
+import type { Credential, Showing, VerifyHeader } from "./credentials.ts";
 import { policyOf } from "./policy.ts";
 import type { LimitRate } from "./rates.ts";
 import { printable } from "./stated-client.ts";
@@ -30,28 +30,28 @@ export interface Certified {
 export type Gate = (arrival: Arrival) => Promise<void>;
 
 /** A certificate lets the peer in and speaks for it; a token, where there is one, says whom it calls for. */
-async function callerOf({ requestHeader, certified }: Arrival, authenticate: Authenticate, now: Date) {
+async function credentialOf(
+  { requestHeader, certified }: Arrival,
+  verify: VerifyHeader,
+  showing: Showing,
+): Promise<Credential> {
   if (certified && !certified.caller) throw new Refusal("INVALID_CREDENTIAL");
   const authorization = requestHeader.get("authorization");
-  if (certified?.caller && authorization === null) return certified.caller;
-  return authenticate(authorization, now);
+  if (certified?.caller && authorization === null) return { caller: certified.caller };
+  return verify(authorization, showing);
 }
 
 /** Who is it, and may they? The answer to the first stays in the context for the handlers. */
-export function createGate(
-  authenticate: Authenticate,
-  limit: LimitRate,
-  isEnrolled: IsEnrolled,
-  clock: () => Date,
-): Gate {
+export function createGate(verify: VerifyHeader, limit: LimitRate, isEnrolled: IsEnrolled, clock: () => Date): Gate {
   return async (arrival) => {
     const { method, values, address, requestHeader } = arrival;
     const userAgent = printable(requestHeader.get("user-agent") ?? "");
     values.set(clientKey, { ...address, userAgent, application: "" });
     const now = clock();
-    const caller = await callerOf(arrival, authenticate, now);
+    const { caller, confirm } = await credentialOf(arrival, verify, { method, now });
     limit(caller);
     await authorise(caller, policyOf(method), now, isEnrolled);
+    await confirm?.();
     values.set(callerKey, caller);
   };
 }

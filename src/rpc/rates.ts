@@ -25,6 +25,8 @@ export function limitRates(rates: Rates, monotonicMs: () => number = () => perfo
   const buckets = new Map<string, { calls: number; at: number }>();
   const perSecond = new Map([
     [Principal.USER, rates.user],
+    [Principal.TICKET, rates.user],
+    [Principal.DEVICE, rates.user],
     [Principal.ADMIN, rates.admin],
     [Principal.SERVICE, rates.service],
   ]);

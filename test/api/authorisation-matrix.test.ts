@@ -1,5 +1,6 @@
 import { type DescMethod, fromBinary, getOption } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
+import { credentials, status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
@@ -8,9 +9,13 @@ import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { type Access, Acr, access, Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Claims } from "../../src/dev/dev-issuer.ts";
 import { enrolApp } from "../support/authenticator.ts";
+import { authority } from "../support/certificates.ts";
 import { rawCaller } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { beside, files, pair } from "../support/listeners.ts";
+import { phones } from "../support/phones.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { ticketOffice } from "../support/tickets.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 const services = [MfaService, AdminMfaService, InternalMfaService];
@@ -20,17 +25,31 @@ const ruleOf = (method: DescMethod): Access => getOption(method, access);
 const scopes = [...new Set(methods.map((method) => ruleOf(method).scope))].filter((scope) => scope !== "");
 const HOUR = 3_600_000;
 
-/** One kind of caller: how its token is made, and what an independent reading of the options says of it. */
+/** One kind of caller: how its credential is made, and what an independent reading of the options says of it. */
 interface Kind {
   readonly name: string;
-  token(service: ServiceUnderTest, method: DescMethod): Promise<string | undefined>;
+  /** The `authorization` header. */
+  header(door: Door, method: DescMethod): Promise<string | undefined>;
   readonly principal?: Principal;
   readonly acr?: "aal1" | "aal2";
   readonly enrolled?: boolean;
   readonly ageMs?: number;
   readonly scoped?: boolean;
+  /** Genuine, but good for nothing any more. */
+  readonly ended?: boolean;
+  /** A pairing token, or the signature of a device that is paired. */
+  readonly pairing?: boolean;
 }
 
+/** A running service with the office of its tickets and the phones of its users. */
+interface Door extends ServiceUnderTest {
+  readonly ticket: (user: string) => Promise<string>;
+  readonly phone: ReturnType<ReturnType<typeof phones>["phone"]>;
+  readonly pairingToken: string;
+}
+
+const pathOf = ({ parent, name }: DescMethod) => `${parent.typeName}/${name}`;
+const bearer = (token: string) => `Bearer ${token}`;
 const others = (scope: string) => scopes.filter((other) => other !== scope).join(" ");
 
 const user = (
@@ -42,7 +61,7 @@ const user = (
   name,
   principal: Principal.USER,
   ...facts,
-  token: (service) => service.mint(claims(service, { audience: "mfa", subject, tenant }, facts)),
+  header: async (service) => bearer(await service.mint(claims(service, { audience: "mfa", subject, tenant }, facts))),
 });
 
 const scoped = (
@@ -55,11 +74,10 @@ const scoped = (
   principal: audience === "mfa-admin" ? Principal.ADMIN : Principal.SERVICE,
   scoped: isScoped,
   ...facts,
-  token: (service, method) => {
+  header: async (service, method) => {
     const { scope } = ruleOf(method);
-    return service.mint(
-      claims(service, { audience, subject: "someone", scope: isScoped ? scope : others(scope) }, facts),
-    );
+    const said: Claims = { audience, subject: "someone", scope: isScoped ? scope : others(scope) };
+    return bearer(await service.mint(claims(service, said, facts)));
   },
 });
 
@@ -68,22 +86,22 @@ function claims(service: ServiceUnderTest, rest: Claims, { acr, ageMs = 0 }: Pic
 }
 
 const kinds: readonly Kind[] = [
-  { name: "nobody", token: async () => undefined },
-  { name: "junk", token: async () => "junk" },
+  { name: "nobody", header: async () => undefined },
+  { name: "junk", header: async () => "Bearer junk" },
   {
     name: "an expired user",
-    token: (service) => {
+    header: async (service) => {
       const past = new Date(service.clock.now.getTime() - 2 * HOUR);
-      return service.mint({ audience: "mfa", subject: "ann", acr: "aal2" }, past);
+      return bearer(await service.mint({ audience: "mfa", subject: "ann", acr: "aal2" }, past));
     },
   },
   {
     name: "an audience of no service",
-    token: (service) => service.mint({ audience: "mfa-x" as "mfa", subject: "ann" }),
+    header: async (service) => bearer(await service.mint({ audience: "mfa-x" as "mfa", subject: "ann" })),
   },
   {
     name: "another deployment's user",
-    token: async (service) => (await service.user("ann", "aal2")).replace(/.{8}$/, "AAAAAAAA"),
+    header: async (service) => bearer((await service.user("ann", "aal2")).replace(/.{8}$/, "AAAAAAAA")),
   },
   user("aal1 without a factor", "bob", { acr: "aal1", enrolled: false }),
   user("aal1 without a factor, stale", "bob", { acr: "aal1", enrolled: false, ageMs: HOUR }),
@@ -98,32 +116,61 @@ const kinds: readonly Kind[] = [
   scoped("administrator, stale", "mfa-admin", true, { acr: "aal2", ageMs: HOUR }),
   scoped("backend with the scope", "mfa-internal", true),
   scoped("backend with every other scope", "mfa-internal", false),
+  { name: "a ticket", principal: Principal.TICKET, header: ({ ticket }) => ticket("bob") },
+  {
+    name: "a ticket whose user has a factor",
+    principal: Principal.TICKET,
+    ended: true,
+    header: ({ ticket }) => ticket("ann"),
+  },
+  { name: "a ticket nobody gave out", header: async () => `Ticket ${"A".repeat(22)}` },
+  {
+    name: "a paired device",
+    principal: Principal.DEVICE,
+    pairing: false,
+    header: ({ phone, clock }, method) => phone.sign(pathOf(method), clock.now),
+  },
+  {
+    name: "a device that signed for another RPC",
+    header: ({ phone, clock }, method) => phone.sign(`${pathOf(method)}s`, clock.now),
+  },
+  {
+    name: "a pairing token",
+    principal: Principal.DEVICE,
+    pairing: true,
+    header: async ({ pairingToken }) => `Device ${pairingToken}`,
+  },
 ];
 
-const REFUSALS = ["INVALID_CREDENTIAL", "ACCESS_DENIED", "INSUFFICIENT_USER_AUTHENTICATION"];
+/** Those of the door. That a ticket has ended the door says too, in the words of what has ended. */
+const REFUSALS = ["INVALID_CREDENTIAL", "ACCESS_DENIED", "INSUFFICIENT_USER_AUTHENTICATION", "RATE_LIMITED"];
 
 /** What the options say, read the long way round. */
-function expected(rule: Access, kind: Kind): string {
+function expected(method: DescMethod, kind: Kind): string {
+  const rule = ruleOf(method);
+  const pairs = method.name === "FinishPushDeviceEnrollment";
   if (kind.principal === undefined) return "INVALID_CREDENTIAL";
   if (!rule.principals.includes(kind.principal) || kind.scoped === false) return "ACCESS_DENIED";
   if (kind.principal === Principal.SERVICE) return "in";
+  if (kind.principal === Principal.TICKET) return kind.ended ? "CHALLENGE_EXPIRED" : "in";
+  if (kind.principal === Principal.DEVICE) return kind.pairing === pairs ? "in" : "ACCESS_DENIED";
   const needsSecond = rule.acr === Acr.AAL2 || (rule.acr === Acr.AAL2_IF_ENROLLED && kind.enrolled === true);
   const tooOld = rule.maxAge !== undefined && (kind.ageMs ?? 0) > durationMs(rule.maxAge);
   return (needsSecond && kind.acr === "aal1") || tooOld ? "INSUFFICIENT_USER_AUTHENTICATION" : "in";
 }
 
-type Send = (method: DescMethod, token: string | undefined) => Promise<string>;
+type Send = (method: DescMethod, authorization: string | undefined) => Promise<string>;
 
 /** Calls over Connect with an empty message, and answers the reason. */
 const browser =
   (port: number): Send =>
-  async (method, token) => {
+  async (method, authorization) => {
     const streams = method.methodKind !== "unary";
     const headers = {
       "content-type": streams ? "application/connect+proto" : "application/proto",
-      ...(token && { authorization: `Bearer ${token}` }),
+      ...(authorization && { authorization }),
     };
-    const path = `/${method.parent.typeName}/${method.name}`;
+    const path = `/${pathOf(method)}`;
     const body = streams ? new Uint8Array(5) : new Uint8Array();
     const text = await (await fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers, body })).text();
     const details = /"details":\[(.*)\]/.exec(text)?.[1];
@@ -132,13 +179,14 @@ const browser =
   };
 
 /** Every cell that differs from what the options say. */
-async function differences(service: ServiceUnderTest, tested: readonly DescMethod[], send: Send): Promise<string[]> {
+async function differences(door: Door, tested: readonly DescMethod[], send: Send): Promise<string[]> {
   const wrong: string[] = [];
   for (const method of tested) {
     const cells = kinds.map(async (kind) => {
-      const reason = await send(method, await kind.token(service, method));
-      const outcome = REFUSALS.includes(reason) ? reason : "in";
-      const due = expected(ruleOf(method), kind);
+      const reason = await send(method, await kind.header(door, method));
+      const ended = kind.ended && reason === "CHALLENGE_EXPIRED";
+      const outcome = REFUSALS.includes(reason) || ended ? reason : "in";
+      const due = expected(method, kind);
       if (outcome !== due) wrong.push(`${method.name} by ${kind.name}: ${outcome}, not ${due}`);
     });
     await Promise.all(cells);
@@ -148,17 +196,61 @@ async function differences(service: ServiceUnderTest, tested: readonly DescMetho
 
 describe("every RPC by every kind of caller is answered as its options say", () => {
   const start = async () => {
-    const service = await serviceForTest(sqlite);
+    const { devices, phone, pair: pairPhone } = phones();
+    const service = await serviceForTest(sqlite, { devices });
     await enrolApp(service, "ann");
-    return service;
+    const { holder } = await ticketOffice(service);
+    const owner = { tenantId: "dev", userId: "ann" };
+    const ticket = async (user: string) => (await holder(user)).authorization;
+    return { ...service, ticket, phone: phone(owner), pairingToken: pairPhone(owner) };
   };
 
   test(`${methods.length} RPCs by ${kinds.length} kinds over gRPC`, { timeout: 120_000 }, async () => {
     const service = await start();
     const call = rawCaller(service.port);
-    const send: Send = async (method, token) =>
-      (await call(`/${method.parent.typeName}/${method.name}`, Buffer.alloc(0), token))?.reason ?? "";
+    const send: Send = async (method, authorization) =>
+      (await call(`/${pathOf(method)}`, Buffer.alloc(0), authorization))?.reason ?? "";
     expect(await differences(service, methods, send)).toEqual([]);
+  });
+
+  test(`${methods.length} RPCs by certificates, right and wrong`, { timeout: 120_000 }, async () => {
+    const door = await start();
+    const ours = authority();
+    const identity = (name: string, its: string[]) => ({ san: `DNS:${name}`, name, tenant: "dev", scopes: its });
+    const identities = [identity("all.internal", scopes), identity("none.internal", [])];
+    const { path } = files({ ...pair(ours.issue({ usage: "serverAuth" })), "ca.crt": ours.ca });
+    const mtls = { certFile: path("tls.crt"), keyFile: path("tls.key"), caFile: path("ca.crt"), identities };
+    const { port } = await beside(door, { kind: "grpc", mtls });
+    const peer = (san: string, ca = ours) => {
+      const { key, cert } = ca.issue({ san });
+      return rawCaller(port, credentials.createSsl(ours.ca, key, cert));
+    };
+    const backend = { principal: Principal.SERVICE, scoped: true };
+    const ann = { principal: Principal.USER, acr: "aal2", enrolled: true } as const;
+    const asAnn = async () => bearer(await door.user("ann", "aal2"));
+    const known = peer("DNS:all.internal");
+    const certificates = [
+      { name: "with every scope", call: known, means: backend },
+      { name: "with no scope", call: peer("DNS:none.internal"), means: { ...backend, scoped: false } },
+      { name: "not on the list", call: peer("DNS:other.internal"), means: {} },
+      { name: "not on the list, with a token", call: peer("DNS:other.internal"), means: {}, header: asAnn },
+      { name: "with a user's token", call: known, means: ann, header: asAnn },
+      { name: "of another CA", call: peer("DNS:all.internal", authority()), means: undefined },
+      { name: "none", call: rawCaller(port, credentials.createSsl(ours.ca)), means: undefined, header: asAnn },
+    ];
+    const wrong: string[] = [];
+    for (const method of methods) {
+      const cells = certificates.map(async ({ name, call, means, header }) => {
+        const failed = await call(`/${pathOf(method)}`, Buffer.alloc(0), await header?.());
+        // Without a handshake there is no answer at all.
+        if (!means) return failed?.code === status.UNAVAILABLE && !failed.reason ? [] : wrong.push(`${name} got in`);
+        const outcome = REFUSALS.includes(failed?.reason ?? "") ? failed?.reason : "in";
+        const due = expected(method, { name, header: async () => undefined, ...means });
+        return outcome === due ? [] : wrong.push(`${method.name} by ${name}: ${outcome}, not ${due}`);
+      });
+      await Promise.all(cells);
+    }
+    expect(wrong).toEqual([]);
   });
 
   test("those of MfaService through the gateway", { timeout: 120_000 }, async () => {

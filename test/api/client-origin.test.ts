@@ -31,14 +31,14 @@ async function listeners() {
   const services = [implement(MfaService, "listTotpDevices"), implement(InternalMfaService, "verifyUserTotpCode")];
   const scopes = new Set(["mfa.verify"]);
   const rights = { tenantId: "dev", acr: "aal2", authTime: new Date(), sessionId: "", scopes } as const;
-  const authenticate = async (authorization: string | null) =>
+  const verify = async (authorization: string | null) =>
     authorization === "Bearer backend"
-      ? { ...rights, principal: Principal.SERVICE, subject: "shop" }
-      : { ...rights, principal: Principal.USER, subject: "ann" };
+      ? { caller: { ...rights, principal: Principal.SERVICE, subject: "shop" } }
+      : { caller: { ...rights, principal: Principal.USER, subject: "ann" } };
   const options = {
     services,
     gate: createGate(
-      authenticate,
+      verify,
       () => {},
       async () => false,
       () => new Date(),

@@ -6,6 +6,7 @@ import { enrolApp, showCode } from "../support/authenticator.ts";
 import { failure } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { ticketOffice } from "../support/tickets.ts";
 
 const MINUTE = 60_000;
 
@@ -63,37 +64,45 @@ describe.each(engines)("step-up on $name", (engine) => {
     await expect(service.mfa.listTotpDevices({}, token)).resolves.toBeDefined();
   });
 
-  test("a factor enrolled between the gate and the unit closes the door on a first enrolment", async () => {
-    let meanwhile = async () => {};
-    const interrupted: EngineUnderTest = {
-      ...engine,
-      open: async () => {
-        const opened = await engine.open();
-        const write: Store["write"] = async (work) => {
-          await meanwhile();
-          return opened.store.write(work);
-        };
-        return { ...opened, store: { ...opened.store, write } };
-      },
-    };
-    const service = await serviceForTest(interrupted);
-    const token = await service.user("ann");
-    const { provisioning } = await service.mfa.startTotpEnrollment({}, token);
-    const code = await showCode(provisioning?.secret ?? "", service.clock.now);
-    meanwhile = async () => {
-      meanwhile = async () => {};
-      const columns =
-        "display_name, algorithm, digits, period_seconds, sealed_secret, last_step, create_time, update_time";
-      await service.execute(
-        `INSERT INTO totp_devices (tenant_id, user_id, device_id, state, ${columns})
+  test.each([
+    ["a token", "INSUFFICIENT_USER_AUTHENTICATION"],
+    ["a ticket", "CHALLENGE_EXPIRED"],
+  ])(
+    "a factor enrolled between the gate and the unit closes the door on a first enrolment by %s",
+    async (by, reason) => {
+      let meanwhile = async () => {};
+      const interrupted: EngineUnderTest = {
+        ...engine,
+        open: async () => {
+          const opened = await engine.open();
+          const write: Store["write"] = async (work) => {
+            await meanwhile();
+            return opened.store.write(work);
+          };
+          return { ...opened, store: { ...opened.store, write } };
+        },
+      };
+      const service = await serviceForTest(interrupted);
+      const { holder } = await ticketOffice(service);
+      const headers =
+        by === "a ticket" ? await holder("ann") : { authorization: `Bearer ${await service.user("ann")}` };
+      const { provisioning } = await service.mfa.startTotpEnrollment({}, undefined, headers);
+      const code = await showCode(provisioning?.secret ?? "", service.clock.now);
+      meanwhile = async () => {
+        meanwhile = async () => {};
+        const columns =
+          "display_name, algorithm, digits, period_seconds, sealed_secret, last_step, create_time, update_time";
+        await service.execute(
+          `INSERT INTO totp_devices (tenant_id, user_id, device_id, state, ${columns})
          SELECT tenant_id, user_id, 'another', 'active', ${columns} FROM totp_devices`,
-      );
-    };
-    const refused = await failure(service.mfa.finishTotpEnrollment({ code }, token));
-    expect(refused).toMatchObject({ reason: "INSUFFICIENT_USER_AUTHENTICATION", metadata: { acr_values: "aal2" } });
-    const { devices } = await service.mfa.listTotpDevices({}, await service.user("ann", "aal2"));
-    expect(devices.map(({ state }) => state)).toEqual([TotpDeviceState.PENDING, TotpDeviceState.ACTIVE]);
-  });
+        );
+      };
+      const refused = await failure(service.mfa.finishTotpEnrollment({ code }, undefined, headers));
+      expect(refused).toMatchObject({ reason, metadata: by === "a token" ? { acr_values: "aal2" } : {} });
+      const { devices } = await service.mfa.listTotpDevices({}, await service.user("ann", "aal2"));
+      expect(devices.map(({ state }) => state)).toEqual([TotpDeviceState.PENDING, TotpDeviceState.ACTIVE]);
+    },
+  );
 
   test("tokens of one kind are not accepted as another, nor without the scope", async () => {
     const service = await serviceForTest(engine);

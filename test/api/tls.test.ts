@@ -1,56 +1,21 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:http2";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { pino } from "pino";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { loadConfig } from "../../src/config.ts";
-import { startServer } from "../../src/server.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { authority, selfSigned } from "../support/certificates.ts";
 import { CallFailed } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { beside, files, pair, settingsOf } from "../support/listeners.ts";
+import { serviceForTest } from "../support/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
-
-/** The files of a listener, and a way to replace some of them. */
-function files(contents: Record<string, Buffer | string>) {
-  const folder = mkdtempSync(join(tmpdir(), "mfa-tls-"));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const replace = (changed: Record<string, Buffer | string>) => {
-    for (const [name, content] of Object.entries(changed)) writeFileSync(join(folder, name), content);
-  };
-  replace(contents);
-  return { replace, path: (name: string) => join(folder, name) };
-}
-
-const settingsOf = (listener: object) =>
-  files({ "settings.json": JSON.stringify({ listeners: [{ port: 0, ...listener }] }) }).path("settings.json");
-
-/** The same service once more, over the same store, with one listener as configured. */
-async function beside(service: ServiceUnderTest, listener: object) {
-  const log: string[] = [];
-  const config = loadConfig(["--dev"], {
-    MFA_CONFIG: settingsOf(listener),
-    MFA_DATA_DIR: service.dataDir,
-    MFA_DATABASE_URL: service.url,
-  });
-  const server = await startServer(config, {
-    log: pino({}, { write: (line: string) => void log.push(line) }),
-    clock: () => service.clock.now,
-    store: service.store,
-  });
-  onTestFinished(() => server.stop());
-  return { port: server.listeners[0]?.port ?? 0, log };
-}
 
 /** A connection of its own: the certificate it was shown, and whether it still works. */
 async function connection(port: number) {
@@ -76,7 +41,6 @@ const fingerprint = (pem: Buffer) => {
 };
 
 const soon = { timeout: 10_000, interval: 100 };
-const pair = ({ cert, key }: { cert: Buffer; key: Buffer }) => ({ "tls.crt": cert, "tls.key": key });
 
 async function startWithTls(kind: string) {
   const first = selfSigned();

@@ -29,7 +29,7 @@ const [sqlite] = engines as [(typeof engines)[number]];
 
 /** The same for a single call that is expected to fail. */
 async function sendRaw(port: number, path: string, body: Buffer, token?: string): Promise<CallFailed> {
-  const failed = await rawCaller(port)(path, body, token);
+  const failed = await rawCaller(port)(path, body, token && `Bearer ${token}`);
   if (!failed) throw new Error("the call was expected to fail");
   return failed;
 }

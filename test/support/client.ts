@@ -70,13 +70,15 @@ export function grpcClient<S extends DescService>(service: S, port: number, defa
 }
 
 /** Sends bytes as they are, and answers how the call failed, or undefined where it did not. */
-export function rawCaller(port: number) {
-  const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+export function rawCaller(port: number, using = credentials.createInsecure()) {
+  // Our certificates are for localhost.
+  const options = { "grpc.use_local_subchannel_pool": 1, "grpc.ssl_target_name_override": "localhost" };
+  const channel = new Client(`127.0.0.1:${port}`, using, options);
   onTestFinished(() => channel.close());
   const bytes = (buffer: Buffer) => buffer;
-  return (path: string, body: Buffer, token?: string): Promise<CallFailed | undefined> => {
+  return (path: string, body: Buffer, authorization?: string): Promise<CallFailed | undefined> => {
     const metadata = new Metadata();
-    if (token) metadata.set("authorization", `Bearer ${token}`);
+    if (authorization) metadata.set("authorization", authorization);
     return new Promise((resolve) => {
       channel.makeUnaryRequest(path, bytes, bytes, body, metadata, (error: ServiceError | null) =>
         resolve(error ? new CallFailed(error) : undefined),

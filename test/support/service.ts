@@ -7,19 +7,29 @@ import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { loadConfig } from "../../src/config.ts";
-import { createKdfPool } from "../../src/crypto/kdf-pool.ts";
+import { createKdfPool, type KdfPool } from "../../src/crypto/kdf-pool.ts";
 import { type Claims, mintDevToken } from "../../src/dev/dev-issuer.ts";
+import type { Devices } from "../../src/rpc/device-authentication.ts";
 import { startServer } from "../../src/server.ts";
 import { grpcClient } from "./client.ts";
 import { type EngineUnderTest, openForTest } from "./engines.ts";
 
 /** Tests make a thousand calls at once; those about rates ask for others. */
-const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9 };
+export const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9 };
+
+/** What a test wants otherwise. */
+interface Started {
+  readonly origins?: string[];
+  readonly rates?: typeof UNLIMITED;
+  /** Push devices that the door is to know. */
+  readonly devices?: Devices;
+  readonly kdf?: KdfPool;
+}
 
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
 export async function serviceForTest(
   engine: EngineUnderTest,
-  { origins = [] as string[], rates = UNLIMITED, kdf = createKdfPool() } = {},
+  { origins = [], rates = UNLIMITED, devices, kdf = createKdfPool() }: Started = {},
 ) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
@@ -39,6 +49,7 @@ export async function serviceForTest(
       clock: () => clock.now,
       store: database.store,
       kdf,
+      ...(devices && { devices }),
     },
   );
   const portOf = (kind: string) => server.listeners.find((listener) => listener.kind === kind)?.port ?? 0;

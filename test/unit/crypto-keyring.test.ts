@@ -224,6 +224,8 @@ describe.each(engines)("the keyring on $name", (engine) => {
       expect(await after.open(sealed, cell)).toEqual(secret);
       expect(after.matches(digest, "code/v1", "123456")).toBe(true);
       expect(after.digest("code/v1", "123456")).not.toEqual(digest);
+      // By which to look up what was stored before, and what is stored now; newest first.
+      expect(after.digests("code/v1", "123456")).toEqual([after.digest("code/v1", "123456"), digest]);
 
       const elsewhere = { ...cell, tenantId: "globex" };
       expect(await after.open(await after.seal(secret, elsewhere), elsewhere)).toEqual(secret);
