@@ -37,7 +37,7 @@ const house: readonly Room[] = [
   { name: "tenants", uses: records, types: ["rpc"] },
   { name: "protection", uses: records },
   { name: "rpc", uses: floor },
-  { name: "factors/factor.ts", uses: ["core"], types: ["db"] },
+  { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants"] },
   { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
   { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*"], types: ["rpc"] },
   ...features.map((name) => ({ name, uses: [...floor, "factors"], types: ["rpc"] })),

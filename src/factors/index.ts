@@ -1,13 +1,46 @@
 import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
-import type { Factor } from "./factor.ts";
+import { userRepository } from "../users/users.repository.ts";
+import type { Factor, FactorInstance, FactorSet } from "./factor.ts";
 import { totpFactor } from "./totp/totp.factor.ts";
 
 /** Every factor the service knows, strongest first. */
 export const factors: readonly Factor[] = [totpFactor];
 
-/** Whether the user holds any second factor, from live rows. */
+/** Whether the user holds any second factor that counts, from live rows. */
 export async function hasFactor(tx: Tx, owner: Owner): Promise<boolean> {
-  for (const factor of factors) if (await factor.isEnrolled(tx, owner)) return true;
+  for (const factor of factors) if (factor.counts && (await factor.isEnrolled(tx, owner))) return true;
   return false;
 }
+
+/** An instance and its kind. */
+export interface Held extends FactorInstance {
+  readonly factor: Factor;
+}
+
+/** Everything the user holds, strongest kind first, then oldest first. */
+export async function listHeld(tx: Tx, owner: Owner, now: Date): Promise<Held[]> {
+  const held: Held[] = [];
+  for (const factor of factors) {
+    for (const instance of await factor.list(tx, owner, now)) held.push({ ...instance, factor });
+  }
+  return held;
+}
+
+/** The first choice among what a user holds: theirs while it is active, else the strongest that counts, else any. */
+export function primaryAmong(held: readonly Held[], chosen: string | undefined): Held | undefined {
+  const active = held.filter(({ state }) => state === "ACTIVE");
+  return active.find(({ factorId }) => factorId === chosen) ?? active.find(({ factor }) => factor.counts) ?? active[0];
+}
+
+/** What single kinds may know of the user's other factors. */
+export const factorSet: FactorSet = {
+  async guardLast(tx, owner, confirmed) {
+    if (!confirmed && !(await hasFactor(tx, owner))) throw new Refusal("LAST_FACTOR");
+  },
+  async primaryOf(tx, owner, now) {
+    const user = await userRepository(tx).find(owner);
+    return primaryAmong(await listHeld(tx, owner, now), user?.primaryFactorId)?.factorId;
+  },
+};

@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { users } from "./users.table.ts";
@@ -22,12 +22,32 @@ const upsert = (step: 0 | 1) =>
       .returning({ mfaEpoch: t.mfaEpoch });
   });
 
-const statements = { serialise: upsert(0), bumpEpoch: upsert(1) };
+const isUser = (s: Building<Owner>) => {
+  const t = s.table(users);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+};
+
+const statements = {
+  serialise: upsert(0),
+  bumpEpoch: upsert(1),
+  find: statement((s: Building<Owner>) => s.db.select().from(s.table(users)).where(isUser(s))),
+  choose: statement((s: Building<Owner & { factorId: string }>) => {
+    const t = s.table(users);
+    return s.db
+      .update(t)
+      .set({ primaryFactorId: s.param("factorId", t.primaryFactorId) })
+      .where(isUser(s))
+      .returning({ userId: t.userId });
+  }),
+};
 
 /** The user's own row. */
 export const userRepository = (tx: Tx) => ({
   /** Makes concurrent units of this user wait for each other: run it first where several statements must agree. */
   serialise: (owner: Owner, now: Date) => tx.run(statements.serialise, { ...owner, now }),
+  find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
+  /** Makes a factor the user's first choice; the unit has serialised the user. */
+  choose: (owner: Owner, factorId: string) => tx.run(statements.choose, { ...owner, factorId }),
   /** Marks a change of the user's factors. */
   bumpEpoch: (owner: Owner, now: Date) => tx.run(statements.bumpEpoch, { ...owner, now }),
 });

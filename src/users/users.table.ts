@@ -9,6 +9,8 @@ export const users = (d: Dialect) =>
       userId: d.text("user_id").notNull(),
       /** Grows with each change of the user's factors; what was trusted under an older one is trusted no more. */
       mfaEpoch: d.counter("mfa_epoch").notNull(),
+      /** The factor that the user made their first choice; empty before. It may be gone by now. */
+      primaryFactorId: d.text("primary_factor_id").notNull().default(""),
       updateTime: d.instant("update_time").notNull(),
     },
     (t) => [d.primaryKey({ columns: [t.tenantId, t.userId] })],

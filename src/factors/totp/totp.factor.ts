@@ -1,9 +1,30 @@
-import { FactorType } from "../../../gen/mfa/v1/factor_pb.js";
 import type { Factor } from "../factor.ts";
-import { totpRepository } from "./totp.repository.ts";
+import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
+
+const states = { pending: "PENDING", active: "ACTIVE", disabled: "DISABLED" } as const;
+
+const toInstance = ({ deviceId, state, displayName, createTime, updateTime, lastUseTime }: TotpDeviceRow) =>
+  state === "revoked"
+    ? []
+    : [
+        {
+          factorId: deviceId,
+          state: states[state],
+          displayName,
+          maskedTarget: "",
+          createTime,
+          updateTime,
+          lastUseTime,
+        },
+      ];
 
 /** TOTP as the registry of factors sees it. */
 export const totpFactor: Factor = {
-  type: FactorType.TOTP,
+  type: "TOTP",
+  counts: true,
+  restricted: false,
+  isEnrollable: () => true,
   isEnrolled: async (tx, owner) => (await totpRepository(tx).listActive(owner)).length > 0,
+  list: async (tx, owner, now) => (await totpRepository(tx).listAll(owner, now)).flatMap(toInstance),
+  forget: (tx, owner) => totpRepository(tx).deleteAll(owner),
 };

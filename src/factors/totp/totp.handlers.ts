@@ -25,6 +25,7 @@ const wire = {
   pending: TotpDeviceState.PENDING,
   active: TotpDeviceState.ACTIVE,
   disabled: TotpDeviceState.DISABLED,
+  revoked: TotpDeviceState.REVOKED,
 } as const;
 
 const toProto = (row: TotpDeviceRow) => ({

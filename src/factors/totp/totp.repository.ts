@@ -67,12 +67,24 @@ const statements = {
       .where(and(isOwner(s), eq(t.state, "active")))
       .orderBy(asc(t.createTime), asc(t.deviceId));
   }),
-  listProven: statement((s: Building<Owner>) => {
+  listAll: statement((s: Building<Owner & { now: Date }>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), isLive(s)))
+      .orderBy(asc(t.createTime), asc(t.deviceId));
+  }),
+  deleteAll: statement((s: Building<Owner>) => {
+    const t = s.table(totpDevices);
+    return s.db.delete(t).where(isOwner(s)).returning({ state: t.state });
+  }),
+  listUsable: statement((s: Building<Owner>) => {
     const t = s.table(totpDevices);
     return s.db
       .select({ deviceId: t.deviceId })
       .from(t)
-      .where(and(isOwner(s), ne(t.state, "pending")));
+      .where(and(isOwner(s), or(eq(t.state, "active"), eq(t.state, "disabled"))));
   }),
   advance: statement((s: Building<Step>) => {
     const t = s.table(totpDevices);
@@ -113,8 +125,15 @@ export const totpRepository = (tx: Tx) => ({
     return slice(rows, size, (row) => ({ time: row.createTime, id: row.deviceId }));
   },
   listActive: (owner: Owner) => tx.run(statements.listActive, owner),
-  /** How many devices count towards the cap: all but a pending one. */
-  countProven: async (owner: Owner) => (await tx.run(statements.listProven, owner)).length,
+  /** All devices but pending ones that expired, oldest first. */
+  listAll: (owner: Owner, now: Date) => tx.run(statements.listAll, { ...owner, now }),
+  /** Forgets all devices; says how many were proven and not revoked. */
+  deleteAll: async (owner: Owner) => {
+    const deleted = await tx.run(statements.deleteAll, owner);
+    return deleted.filter(({ state }) => state === "active" || state === "disabled").length;
+  },
+  /** How many devices count towards the cap: those that are or could be in use. */
+  countUsable: async (owner: Owner) => (await tx.run(statements.listUsable, owner)).length,
   /** Spends a step of an active device: true for exactly one of any number of callers, and never for an older step. */
   advance: async (key: Key & { step: number }, now: Date) =>
     (await tx.run(statements.advance, { ...key, now })).length === 1,

@@ -9,8 +9,8 @@ export const totpDevices = (d: Dialect) =>
       userId: d.text("user_id").notNull(),
       deviceId: d.text("device_id").notNull(),
       displayName: d.text("display_name").notNull(),
-      /** "pending", "active" or "disabled". */
-      state: d.text("state").$type<"pending" | "active" | "disabled">().notNull(),
+      /** Of a revoked one only the fact is kept: its sealed secret is empty. */
+      state: d.text("state").$type<"pending" | "active" | "disabled" | "revoked">().notNull(),
       /** "sha1", "sha256" or "sha512"; kept as enrolled, whatever the defaults become. */
       algorithm: d.text("algorithm").$type<"sha1" | "sha256" | "sha512">().notNull(),
       digits: d.integer("digits").$type<6 | 8>().notNull(),
@@ -18,6 +18,12 @@ export const totpDevices = (d: Dialect) =>
       sealedSecret: d.bytes("sealed_secret").notNull(),
       /** The newest time step a code was accepted for; older ones and this are spent (RFC 6238 §5.2). Never lowered. */
       lastStep: d.counter("last_step").notNull(),
+      /** How many steps its clock runs ahead of ours, as its codes have shown. */
+      driftSteps: d.integer("drift_steps").notNull().default(0),
+      /** Of a pending device: the one whose place it takes once it is proven; empty for none. */
+      replacesDeviceId: d.text("replaces_device_id").notNull().default(""),
+      /** Grows with every change by the user, from 1. */
+      version: d.counter("version").notNull().default(1),
       createTime: d.instant("create_time").notNull(),
       updateTime: d.instant("update_time").notNull(),
       lastUseTime: d.instant("last_use_time"),

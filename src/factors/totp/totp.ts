@@ -83,6 +83,9 @@ export function createTotp({ keyring, settingsOf }: TotpOptions) {
         sealedSecret,
         state: "pending",
         lastStep: 0,
+        driftSteps: 0,
+        replacesDeviceId: "",
+        version: 1,
         createTime: call.now,
         updateTime: call.now,
         lastUseTime: null,
@@ -92,7 +95,7 @@ export function createTotp({ keyring, settingsOf }: TotpOptions) {
         await userRepository(tx).serialise(owner, call.now);
         await call.confirmAccess(tx);
         const devices = totpRepository(tx);
-        if ((await devices.countProven(owner)) >= MAX_DEVICES) {
+        if ((await devices.countUsable(owner)) >= MAX_DEVICES) {
           return new Refusal("LIMIT_REACHED", { metadata: { limit: String(MAX_DEVICES) } });
         }
         await devices.deletePending(owner);
