@@ -2,19 +2,21 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
+import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import type { Keyring } from "./crypto/keyring.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
+import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
 import { serve } from "./rpc/service.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 
 /** What the features need of the process. */
-export interface App extends Serving {
+export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly keyring: Keyring;
   /** Where costly hashes wait for their turn, so that nothing else waits for them. */
   readonly kdf: KdfPool;
@@ -97,8 +99,6 @@ const notBuilt = {
     "getCoverage",
     "resetUserMfa",
     "resetUserFactor",
-    "listLockouts",
-    "clearLockout",
     "issueTemporaryPass",
     "revokeTemporaryPass",
     "exportUser",
@@ -178,19 +178,28 @@ export function createServices(app: App) {
   const settings = createTenantHandlers(tenants);
   const { keyring, kdf, hasFactor } = app;
   const { settingsOf } = tenants;
+  const lockProfileOf = async (tenantId: string) =>
+    (await settingsOf(tenantId)).lockProfile === LockProfile.PCI ? "pci" : "standard";
+  const serving: Serving = { ...app, lockProfileOf };
   const pageTokens = createPageTokens(keyring);
   const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
   const codes = createBackupCodeHandlers(backupCodes, pageTokens);
+  const lockouts = createLockoutHandlers(pageTokens);
   const totp = createTotpHandlers({ keyring, settingsOf, pageTokens });
   return [
-    { service: MfaService, implementation: serve(MfaService, { ...totp.user, ...codes.user }, notBuilt.user, app) },
+    { service: MfaService, implementation: serve(MfaService, { ...totp.user, ...codes.user }, notBuilt.user, serving) },
     {
       service: AdminMfaService,
-      implementation: serve(AdminMfaService, { ...settings.admin, ...codes.admin }, notBuilt.admin, app),
+      implementation: serve(
+        AdminMfaService,
+        { ...settings.admin, ...lockouts.admin, ...codes.admin },
+        notBuilt.admin,
+        serving,
+      ),
     },
     {
       service: InternalMfaService,
-      implementation: serve(InternalMfaService, { ...totp.internal }, notBuilt.internal, app),
+      implementation: serve(InternalMfaService, { ...totp.internal }, notBuilt.internal, serving),
     },
   ];
 }

@@ -35,7 +35,7 @@ const house: readonly Room[] = [
   { name: "outbox", uses: ground },
   { name: "audit", uses: [...ground, "users", "events", "outbox"] },
   { name: "tenants", uses: records, types: ["rpc"] },
-  { name: "protection", uses: records },
+  { name: "protection", uses: records, types: ["rpc"] },
   { name: "rpc", uses: floor },
   { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants"] },
   { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },

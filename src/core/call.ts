@@ -21,6 +21,8 @@ export interface Call {
    * Throws the refusal when another call has enrolled one since. The unit has serialised the user before.
    */
   confirmAccess(tx: Tx): Promise<void>;
+  /** How failed attempts lock in the caller's tenant. Outside of units. */
+  lockProfile(): Promise<"standard" | "pci">;
   /** Aborted when the client leaves, the deadline passes or the server stops. Streams end with it. */
   readonly signal: AbortSignal;
   /** The service's clock, for streams, which outlive `now`. */

@@ -1,22 +1,27 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, desc, eq, gt, gte, isNull, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { newId } from "../core/id.ts";
+import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { attempts, type Counter } from "./attempts.table.ts";
 
 /** One count of one user. */
 export type Count = Owner & { readonly counter: Counter };
+/** A row of the table. */
+export type AttemptsRow = ReturnType<typeof attempts>["$inferSelect"];
+
+const isOwners = (s: Building<Owner>) => {
+  const t = s.table(attempts);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+};
 
 const isCount = (s: Building<Count>) => {
   const t = s.table(attempts);
-  return and(
-    eq(t.tenantId, s.param("tenantId", t.tenantId)),
-    eq(t.userId, s.param("userId", t.userId)),
-    eq(t.counter, s.param("counter", t.counter)),
-  );
+  return and(isOwners(s), eq(t.counter, s.param("counter", t.counter)));
 };
 
 const statements = {
-  hit: statement((s: Building<Count & { now: Date }>) => {
+  hit: statement((s: Building<Count & { countId: string; mark: string; now: Date }>) => {
     const t = s.table(attempts);
     const now = s.param("now", t.updateTime);
     return s.db
@@ -25,16 +30,38 @@ const statements = {
         tenantId: s.param("tenantId", t.tenantId),
         userId: s.param("userId", t.userId),
         counter: s.param("counter", t.counter),
+        countId: s.param("countId", t.countId),
         failures: 1,
+        consecutiveFailures: 1,
         locks: 0,
+        recent: s.param("mark", t.recent),
         updateTime: now,
       })
       .onConflictDoUpdate({
         target: [t.tenantId, t.userId, t.counter],
-        set: { failures: sql`${t.failures} + 1`, lockExpireTime: null, updateTime: now },
+        set: {
+          failures: sql`${t.failures} + 1`,
+          consecutiveFailures: sql`${t.consecutiveFailures} + 1`,
+          recent: sql`${t.recent} || ${s.param("mark", t.recent)}`,
+          lockExpireTime: null,
+          updateTime: now,
+        },
         setWhere: sql`${t.lockExpireTime} is null or ${t.lockExpireTime} <= ${s.param("now", t.lockExpireTime)}`,
       })
-      .returning({ failures: t.failures, locks: t.locks });
+      .returning({
+        failures: t.failures,
+        consecutiveFailures: t.consecutiveFailures,
+        locks: t.locks,
+        recent: t.recent,
+      });
+  }),
+  keepRecent: statement((s: Building<Count & { recent: string }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .update(t)
+      .set({ recent: s.param("recent", t.recent) })
+      .where(isCount(s))
+      .returning({ counter: t.counter });
   }),
   lock: statement((s: Building<Count & { lockExpireTime: Date }>) => {
     const t = s.table(attempts);
@@ -44,20 +71,107 @@ const statements = {
       .where(isCount(s))
       .returning({ locks: t.locks });
   }),
+  noteLock: statement((s: Building<Count & { now: Date }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .update(t)
+      .set({ lockTime: s.param("now", t.lockTime) })
+      .where(isCount(s))
+      .returning({ counter: t.counter });
+  }),
+  moveLock: statement((s: Building<Count & { began: Date; now: Date; lockExpireTime: Date }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .update(t)
+      .set({ updateTime: s.param("now", t.updateTime), lockExpireTime: s.param("lockExpireTime", t.lockExpireTime) })
+      .where(and(isCount(s), eq(t.updateTime, s.param("began", t.updateTime))))
+      .returning({ counter: t.counter });
+  }),
   find: statement((s: Building<Count>) => s.db.select().from(s.table(attempts)).where(isCount(s))),
+  list: statement((s: Building<Owner>) => s.db.select().from(s.table(attempts)).where(isOwners(s))),
+  listLockedSince: statement((s: Building<Owner & { since: Date }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .select({ counter: t.counter })
+      .from(t)
+      .where(and(isOwners(s), gte(t.lockTime, s.param("since", t.lockTime))));
+  }),
+  listLocked: statement((s: Building<PageParams & { tenantId: string; now: Date }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .select()
+      .from(t)
+      .where(
+        and(
+          eq(t.tenantId, s.param("tenantId", t.tenantId)),
+          gt(t.lockExpireTime, s.param("now", t.lockExpireTime)),
+          before(s, t.updateTime, t.countId),
+        ),
+      )
+      .orderBy(desc(t.updateTime), desc(t.countId))
+      .limit(s.limit("limit"));
+  }),
+  deleteOnly: statement((s: Building<Count & { mark: string }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .delete(t)
+      .where(and(isCount(s), eq(t.recent, s.param("mark", t.recent)), isNull(t.lockTime)))
+      .returning({ counter: t.counter });
+  }),
+  takeBack: statement((s: Building<Count & { mark: string }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .update(t)
+      .set({
+        failures: 0,
+        consecutiveFailures: 0,
+        locks: 0,
+        recent: sql`replace(${t.recent}, ${s.param("mark", t.recent)}, '')`,
+        lockExpireTime: null,
+      })
+      .where(isCount(s))
+      .returning({ counter: t.counter });
+  }),
   clear: statement((s: Building<Count>) => {
     const t = s.table(attempts);
-    return s.db.delete(t).where(isCount(s)).returning({ userId: t.userId });
+    return s.db
+      .update(t)
+      .set({ failures: 0, consecutiveFailures: 0, locks: 0, recent: "", lockExpireTime: null })
+      .where(isCount(s))
+      .returning({ counter: t.counter });
   }),
 };
 
-/** The counter of a user's failed attempts. */
+/** The counters of users' failed attempts. */
 export const attemptRepository = (tx: Tx) => ({
   /** Counts an attempt in one statement. Undefined while the user is locked: then nothing is counted. */
-  hit: async (count: Count, now: Date) => (await tx.run(statements.hit, { ...count, now }))[0],
+  hit: async (count: Count, mark: string, now: Date) =>
+    (await tx.run(statements.hit, { ...count, mark, now, countId: newId() }))[0],
+  /** Drops the marks that are older than a day, in the unit that counted. */
+  keepRecent: (count: Count, recent: string) => tx.run(statements.keepRecent, { ...count, recent }),
   /** Locks the user and starts the next count. */
   lock: (count: Count, lockExpireTime: Date) => tx.run(statements.lock, { ...count, lockExpireTime }),
+  /** The attempt that locked has failed: what was open at `now` is dead. */
+  noteLock: (count: Count, now: Date) => tx.run(statements.noteLock, { ...count, now }),
+  /** Has a lock begin at `now` that began at `began`, unless it was moved or ended since. */
+  moveLock: (count: Count, began: Date, now: Date, lockExpireTime: Date) =>
+    tx.run(statements.moveLock, { ...count, began, now, lockExpireTime }),
   find: async (count: Count) => (await tx.run(statements.find, count))[0],
-  /** Forgets failures and locks, after a success. */
+  /** All counts of a user. */
+  list: (owner: Owner) => tx.run(statements.list, owner),
+  /** The counts that locked the user at `since` or later. */
+  listLockedSince: (owner: Owner, since: Date) => tx.run(statements.listLockedSince, { ...owner, since }),
+  /** A page of the counts of a tenant that lock at `now`, newest lock first. */
+  listLocked: async (tenantId: string, { position, size, now }: { position: Position; size: number; now: Date }) => {
+    const rows = await tx.run(statements.listLocked, { tenantId, ...pagedBack(position, size), now });
+    return slice(rows, size, (row) => ({ time: row.updateTime, id: row.countId }));
+  },
+  /** Takes back an attempt that was right, and with it the failures in a row and the lock. The day's others stay. */
+  settle: async (count: Count, mark: string) => {
+    // Nothing else was counted today, as ever but for a few: no row is left.
+    if ((await tx.run(statements.deleteOnly, { ...count, mark })).length > 0) return;
+    await tx.run(statements.takeBack, { ...count, mark });
+  },
+  /** Forgets all failures and ends the lock. */
   clear: (count: Count) => tx.run(statements.clear, count),
 });

@@ -1,38 +1,66 @@
+import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
-import { attemptRepository, type Count } from "./attempts.repository.ts";
+import { type AttemptsRow, attemptRepository, type Count } from "./attempts.repository.ts";
+import { type LockProfile, lockedUntil, markOf, marksOfDay, NEVER } from "./lock-rules.ts";
 
-/** How many typed codes are judged before the user is locked. */
-export const MAX_FAILURES = 5;
-
-const MINUTE_MS = 60_000;
-const LOCK_MINUTES = [1, 5, 15, 60];
-
-const lockMs = (locks: number) => (LOCK_MINUTES[locks] ?? 60) * MINUTE_MS;
-
-/** An attempt that was counted and may be judged. `locking`: it was the last one, and the user is locked by now. */
+/** An attempt that was counted and may be judged. */
 export interface Reservation {
+  /** Which attempt, for `settle`. */
+  readonly mark: string;
+  /** It was the last one: the user is locked by now. */
   readonly locking: boolean;
 }
 
 /**
- * Counts an attempt before it is judged: the count is committed whatever happens afterwards, so that parallel guesses
- * cannot outrun it. The last attempt of a row locks at once; a success unlocks by `settle`. Locks grow from one minute
- * to an hour.
+ * A clock that was set back must not make a lock longer than it was meant: the lock then begins anew. One that was set
+ * forward and back again ends it early, as nobody can tell.
  */
-export async function reserve(tx: Tx, count: Count, now: Date): Promise<Reservation | Refusal> {
-  const attempts = attemptRepository(tx);
-  const counted = await attempts.hit(count, now);
-  if (!counted) {
-    const locked = await attempts.find(count);
-    return new Refusal("LOCKED", { retryAfterMs: (locked?.lockExpireTime?.getTime() ?? 0) - now.getTime() });
-  }
-  const locking = counted.failures >= MAX_FAILURES;
-  if (locking) await attempts.lock(count, new Date(now.getTime() + lockMs(counted.locks)));
-  return { locking };
+async function remainingMs(tx: Tx, row: AttemptsRow, now: Date): Promise<number | undefined> {
+  const { lockExpireTime: end, updateTime: began } = row;
+  if (!end || end.getTime() === NEVER.getTime()) return undefined;
+  if (now >= began) return end.getTime() - now.getTime();
+  const ms = end.getTime() - began.getTime();
+  await attemptRepository(tx).moveLock(row, began, now, new Date(now.getTime() + ms));
+  return ms;
 }
 
-/** Takes back the reservation and the failures before it: the attempt was right. */
-export async function settle(tx: Tx, count: Count): Promise<void> {
-  await attemptRepository(tx).clear(count);
+async function locked(tx: Tx, count: Count, now: Date): Promise<Refusal> {
+  const row = await attemptRepository(tx).find(count);
+  const retryAfterMs = row && (await remainingMs(tx, row, now));
+  return new Refusal("LOCKED", retryAfterMs === undefined ? {} : { retryAfterMs });
+}
+
+/**
+ * Counts an attempt before it is judged: the count is committed whatever happens afterwards, so that parallel guesses
+ * cannot outrun it. The last attempt that the rules allow locks at once; a success unlocks by `settle`.
+ */
+export async function reserve(tx: Tx, count: Count, profile: LockProfile, now: Date): Promise<Reservation | Refusal> {
+  const attempts = attemptRepository(tx);
+  const mark = markOf(now);
+  const counted = await attempts.hit(count, mark, now);
+  if (!counted) return locked(tx, count, now);
+  const recent = marksOfDay(counted.recent, now).join("");
+  if (recent !== counted.recent) await attempts.keepRecent(count, recent);
+  const lockExpireTime = lockedUntil({ ...counted, recent }, profile, now);
+  if (lockExpireTime) await attempts.lock(count, lockExpireTime);
+  return { mark, locking: lockExpireTime !== undefined };
+}
+
+/** Takes back the reservation and the failures in a row before it: the attempt was right. */
+export async function settle(tx: Tx, count: Count, { mark }: Reservation): Promise<void> {
+  await attemptRepository(tx).settle(count, mark);
+}
+
+/** The attempt that locked was wrong: what was open for the user until `now` dies. */
+export async function confirmLock(tx: Tx, count: Count, now: Date): Promise<void> {
+  await attemptRepository(tx).noteLock(count, now);
+}
+
+/**
+ * Whether failures have locked the user since something was begun: then it must not be completed, even after the lock
+ * has ended. For challenges, ceremonies and codes that were sent.
+ */
+export async function wasLockedSince(tx: Tx, owner: Owner, since: Date): Promise<boolean> {
+  return (await attemptRepository(tx).listLockedSince(owner, since)).length > 0;
 }

@@ -4,7 +4,7 @@ import { type Reason, Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
 import type { Counter } from "./attempts.table.ts";
-import { reserve, settle } from "./attempts.ts";
+import { confirmLock, reserve, settle } from "./attempts.ts";
 
 /** What the caller hears of a no, and what the event keeps of it. */
 export interface Rejection {
@@ -62,10 +62,11 @@ async function travel<Loaded, Match, Result extends object>(
   { factorType, counter, rejection = CODE, load, judge, spend }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
   const count = { ...owner, counter };
+  const profile = await call.lockProfile();
   const reserved = await call.unit(async (tx) => {
     const loaded = await load(tx);
     if (loaded instanceof Refusal) return loaded;
-    const reservation = await reserve(tx, count, call.now);
+    const reservation = await reserve(tx, count, profile, call.now);
     return reservation instanceof Refusal ? reservation : { loaded, ...reservation };
   });
   if (reserved instanceof Refusal) return reserved;
@@ -73,7 +74,9 @@ async function travel<Loaded, Match, Result extends object>(
   const fail = async (failure: Pick<Happening, "type" | "failureReason">): Promise<Refusal> => {
     await call.unit(async (tx) => {
       await recordEvent(tx, call, { owner, factorType, ...failure });
-      if (reserved.locking) await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
+      if (!reserved.locking) return;
+      await confirmLock(tx, count, call.now);
+      await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
     });
     return new Refusal(rejection.reason);
   };
@@ -82,7 +85,7 @@ async function travel<Loaded, Match, Result extends object>(
   const result = await call.unit(async (tx) => {
     const spent = await spend(tx, match);
     if (!spent) return undefined;
-    await settle(tx, count);
+    await settle(tx, count, reserved);
     await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType });
     return spent;
   });

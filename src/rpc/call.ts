@@ -7,6 +7,7 @@ import { type Caller, type Owner, ownerOf } from "../core/caller.ts";
 import type { ClientOrigin } from "../core/client-origin.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Store, Tx } from "../db/store.ts";
+import type { LockProfile } from "../protection/lock-rules.ts";
 import { onceOnly } from "../protection/request-ids.ts";
 import { stepUp } from "./authorisation.ts";
 import { policyOf } from "./policy.ts";
@@ -18,6 +19,8 @@ export interface Serving {
   readonly clock: () => Date;
   /** Whether a user holds a second factor, as the unit sees it. */
   readonly hasFactor: (tx: Tx, owner: Owner) => Promise<boolean>;
+  /** How failed attempts lock in a tenant. */
+  readonly lockProfileOf: (tenantId: string) => Promise<LockProfile>;
 }
 
 /** Where the gate leaves the verified caller for the handlers. */
@@ -34,7 +37,7 @@ export const clientKey = createContextKey<ClientOrigin>(
  * no caller and is refused.
  */
 export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Call {
-  const { store, clock, hasFactor } = serving;
+  const { store, clock, hasFactor, lockProfileOf } = serving;
   const caller = context.values.get(callerKey);
   if (!caller) throw new Refusal("INVALID_CREDENTIAL");
   const policy = policyOf(method);
@@ -52,6 +55,7 @@ export function startCall(method: DescMethod, request: Message, context: Handler
     now,
     rpc,
     clock,
+    lockProfile: () => lockProfileOf(caller.tenantId),
     get signal() {
       return context.signal;
     },

@@ -23,7 +23,12 @@ async function listeners() {
     seen.push(client);
     return {};
   };
-  const serving = { store, clock: () => new Date(), hasFactor: async () => false };
+  const serving = {
+    store,
+    clock: () => new Date(),
+    hasFactor: async () => false,
+    lockProfileOf: async () => "standard" as const,
+  };
   const implement = (service: DescService, built: string) => {
     const rest = service.methods.map(({ localName }) => localName).filter((name) => name !== built);
     return { service, implementation: serve(service, { [built]: note } as never, rest as never, serving) };

@@ -51,7 +51,13 @@ describe.each(engines)("records on $name", (engine) => {
     await enrolApp(service, "ann");
     const { setId } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
     await service.mfa.confirmBackupCodes({ setId }, await service.user("ann", "aal2"));
-    const admin = { audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.settings.write" } as const;
+    const admin = {
+      audience: "mfa-admin",
+      subject: "root",
+      acr: "aal2",
+      scope: "mfa.settings.write mfa.lockout.write",
+    } as const;
+    await service.admin.clearLockout({ userId: "ann", reason: "called in" }, await service.mint(admin));
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, await service.mint(admin));
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);

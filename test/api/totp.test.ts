@@ -136,27 +136,6 @@ describe.each(engines)("TOTP on $name", (engine) => {
     await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
   });
 
-  test("locks grow from one minute to five to fifteen to sixty, and a success starts over", async () => {
-    const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
-    const wrong = await wrongCode(app);
-    const lockedFor = async () => {
-      for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code: wrong }, app.token));
-      const { retryAfterMs = 0 } = await failure(service.mfa.verifyTotpCode({ code: wrong }, app.token));
-      service.pass(retryAfterMs + 1);
-      return retryAfterMs / MINUTE;
-    };
-    const minutes: number[] = [];
-    for (let n = 0; n < 5; n++) {
-      app.token = await service.user("ann");
-      minutes.push(await lockedFor());
-    }
-    expect(minutes).toEqual([1, 5, 15, 60, 60]);
-    app.token = await service.user("ann");
-    await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
-    expect(await lockedFor()).toBe(1);
-  });
-
   test("a pending device verifies nothing, expires after ten minutes, and a new start replaces it", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");

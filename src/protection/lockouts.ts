@@ -1,0 +1,68 @@
+import { recordAudit } from "../audit/changes.ts";
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import type { Position } from "../db/page.ts";
+import type { Tx } from "../db/store.ts";
+import { recordEvent } from "../events/events.ts";
+import { userRepository } from "../users/users.repository.ts";
+import { type AttemptsRow, attemptRepository } from "./attempts.repository.ts";
+import type { Counter } from "./attempts.table.ts";
+import { marksOfDay, NEVER } from "./lock-rules.ts";
+
+/** What stops a user, as administrators see it. */
+export interface Lockout {
+  readonly userId: string;
+  readonly counter: Counter;
+  readonly consecutiveFailures: number;
+  readonly dayFailures: number;
+  readonly lockTime: Date;
+  /** Undefined for one that only an administrator ends. */
+  readonly unlockTime: Date | undefined;
+}
+
+const toLockout = (row: AttemptsRow, now: Date): Lockout => ({
+  userId: row.userId,
+  counter: row.counter,
+  consecutiveFailures: row.consecutiveFailures,
+  dayFailures: marksOfDay(row.recent, now).length,
+  lockTime: row.updateTime,
+  unlockTime: row.lockExpireTime?.getTime() === NEVER.getTime() ? undefined : (row.lockExpireTime ?? undefined),
+});
+
+const isLocked = ({ lockExpireTime }: AttemptsRow, now: Date) => lockExpireTime !== null && lockExpireTime > now;
+
+/** What stops this user at present. */
+export async function lockoutsOf(tx: Tx, owner: Owner, now: Date): Promise<Lockout[]> {
+  const rows = await attemptRepository(tx).list(owner);
+  return rows.filter((row) => isLocked(row, now)).map((row) => toLockout(row, now));
+}
+
+/** A page of the lockouts of the caller's tenant, newest first. */
+export async function listLockouts(tx: Tx, call: Call, page: { position: Position; size: number }) {
+  const { tenantId } = call.caller;
+  const { rows, next } = await attemptRepository(tx).listLocked(tenantId, { ...page, now: call.now });
+  return { lockouts: rows.map((row) => toLockout(row, call.now)), next };
+}
+
+/** Lets a user try again and forgets the failures of `counters`, the day's too; answers the locks that this ended. */
+export async function clearLockouts(
+  call: Call,
+  owner: Owner,
+  { counters, reason }: { counters: readonly Counter[]; reason: string },
+): Promise<Lockout[]> {
+  return call.unit(async (tx) => {
+    await userRepository(tx).serialise(owner, call.now);
+    const attempts = attemptRepository(tx);
+    const locked = (await lockoutsOf(tx, owner, call.now)).filter(({ counter }) => counters.includes(counter));
+    for (const counter of counters) await attempts.clear({ ...owner, counter });
+    await recordAudit(tx, call, {
+      owner,
+      action: "lockout.cleared",
+      targetId: owner.userId,
+      reason,
+      before: { locked: locked.map(({ counter }) => counter) },
+    });
+    if (locked.length > 0) await recordEvent(tx, call, { owner, type: "USER_UNLOCKED" });
+    return locked;
+  });
+}
