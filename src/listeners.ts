@@ -1,12 +1,14 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
+import type { ListenerLimits, OnLimit } from "./core/listener-limits.ts";
 import type { LogCall } from "./rpc/call-log.ts";
 import { createIdentify } from "./rpc/certificate-identity.ts";
 import type { Gate } from "./rpc/gate.ts";
-import { listenGateway } from "./rpc/gateway.ts";
+import { listenGateway, type Page } from "./rpc/gateway.ts";
 import { type Listener, listenGrpc, type Served } from "./rpc/grpc-server.ts";
 import type { HealthState } from "./rpc/health.ts";
+import type { Metrics } from "./rpc/metrics.ts";
 import { readTls, type TlsMaterial, watchTls } from "./rpc/tls-files.ts";
 import type { ListenerSettings } from "./settings.ts";
 
@@ -18,6 +20,9 @@ export interface Shared {
   readonly reflection: boolean;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall: LogCall;
+  readonly limits: ListenerLimits;
+  readonly onLimit: OnLimit;
+  readonly metrics: Metrics;
   /** Hears once of changed TLS files that cannot be used; the listener keeps its certificate. */
   readonly onUnusableTls: (error: Error, kind: ListenerSettings["kind"]) => void;
 }
@@ -38,12 +43,12 @@ async function listenAs(settings: ListenerSettings, shared: Shared, tls?: TlsMat
     case "gateway":
       return listenGateway({ ...common, services: only(MfaService.typeName), origins: settings.origins });
     case "admin": {
-      const ready = () => (shared.health.serving ? 200 : 503);
-      const probes = new Map([
-        ["/livez", () => 200],
-        ["/readyz", ready],
+      const pages = new Map<string, () => Promise<Page>>([
+        ["/livez", async () => ({ status: 200 })],
+        ["/readyz", async () => ({ status: shared.health.serving ? 200 : 503 })],
+        ["/metrics", async () => ({ status: 200, ...(await shared.metrics.render()) })],
       ]);
-      return listenGateway({ ...common, services: only(AdminMfaService.typeName), origins: settings.origins, probes });
+      return listenGateway({ ...common, services: only(AdminMfaService.typeName), origins: settings.origins, pages });
     }
   }
 }
@@ -70,6 +75,12 @@ export async function openListeners(settings: readonly ListenerSettings[], share
     for (const entry of settings) {
       opened.push({ ...(await listen(entry, shared)), kind: entry.kind, host: entry.host });
     }
+    shared.metrics.gauge(
+      "mfa_sockets",
+      "Open sockets by listener.",
+      () => Object.fromEntries(opened.map(({ kind, host, port, sockets }) => [`${kind} ${host}:${port}`, sockets()])),
+      "listener",
+    );
     return opened;
   } catch (error) {
     await Promise.all(opened.map((listener) => listener.drain(0)));

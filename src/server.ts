@@ -16,12 +16,13 @@ import { type Listening, openListeners } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
 import { createTickets } from "./protection/tickets.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
-import { createCallLog } from "./rpc/call-log.ts";
+import { createCallLog, type EndedCall } from "./rpc/call-log.ts";
 import { createVerifyHeader } from "./rpc/credentials.ts";
 import { createDeviceAuthentication, type Devices, noDevices } from "./rpc/device-authentication.ts";
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
+import { createMetrics } from "./rpc/metrics.ts";
 import { requirePolicies } from "./rpc/policy.ts";
 import { limitRates } from "./rpc/rates.ts";
 import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
@@ -91,7 +92,13 @@ async function listen(config: Config, opened: Store, options: StartOptions) {
   const keyring = await openKeyring(await readKeyFile(config.keyFile), opened, clock);
   let worker: Worker | undefined;
   const store = wakingStore(opened, () => worker?.wake());
-  const services = createServices({ store, keyring, kdf, clock, hasFactor, totpIssuer: config.totp.issuer });
+  const metrics = createMetrics();
+  const limits = limitRates(config.rates, metrics.limit);
+  const services = createServices({
+    ...{ store, keyring, kdf, clock, hasFactor },
+    ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
+    totpIssuer: config.totp.issuer,
+  });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);
 
@@ -101,16 +108,27 @@ async function listen(config: Config, opened: Store, options: StartOptions) {
     createTicketAuthentication(store, createTickets(keyring), isEnrolled),
     createDeviceAuthentication(store, devices),
   );
-  const gate = createGate(verify, limitRates(config.rates), isEnrolled, clock);
+  const gate = createGate(verify, limits, isEnrolled, clock);
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
+  metrics.gauge("mfa_serving", "1 while health is SERVING: the store answers and nobody stops us.", () =>
+    Number(health.serving),
+  );
+  metrics.gauge("mfa_rates_remembered", "Callers and sources whose rates are remembered.", limits.sizes, "kind");
+  const writeLine = createCallLog(log);
   const shared = {
     services,
     gate,
     health,
     reflection: config.reflection,
     onUnexpected: reporter(log, watch),
-    logCall: createCallLog(log),
+    logCall: (call: EndedCall) => {
+      writeLine(call);
+      metrics.ended(call);
+    },
+    limits: config.limits,
+    onLimit: metrics.limit,
+    metrics,
     onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
   const listeners = await openListeners(config.listeners, shared);

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { parseIpRange } from "./core/ip-address.ts";
+import { DEFAULT_LIMITS } from "./core/listener-limits.ts";
 
 const filePath = v.pipe(v.string(), v.minLength(1));
 const name = v.pipe(v.string(), v.minLength(1));
@@ -107,6 +108,10 @@ const issuer = v.strictObject({
   tenant: v.optional(name),
 });
 
+/** A whole number above zero; timers hold no more than 31 bits of milliseconds. */
+const count = (standard: number) =>
+  v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1)), standard);
+
 /** The settings file (JSON). Unknown settings are refused, so that a misspelt one is never silently a default. */
 export const settingsSchema = v.strictObject({
   /** Where the service listens. Default: one of each kind, on loopback. */
@@ -129,6 +134,34 @@ export const settingsSchema = v.strictObject({
       user: v.optional(v.pipe(v.number(), v.minValue(0.1)), 5),
       admin: v.optional(v.pipe(v.number(), v.minValue(0.1)), 20),
       service: v.optional(v.pipe(v.number(), v.minValue(0.1)), 5000),
+      /** Of users and strangers from one source, an IPv4 address or an IPv6 /64. */
+      source: v.optional(v.pipe(v.number(), v.minValue(0.1)), 100),
+      /** Wrong proofs a minute from one source over all users; ten minutes' worth may come at once. */
+      guesses: v.optional(v.pipe(v.number(), v.minValue(0.1)), 20),
+    }),
+    {},
+  ),
+  /** What each listener allows to its peers; the defaults and their reasons are in core/listener-limits.ts. */
+  limits: v.optional(
+    v.strictObject({
+      /** Open sockets of a listener. */
+      maxConnections: count(DEFAULT_LIMITS.maxConnections),
+      /** Calls at a time on one connection. */
+      maxStreams: count(DEFAULT_LIMITS.maxStreams),
+      /** Milliseconds from a connection to its first call. */
+      firstCallMs: count(DEFAULT_LIMITS.firstCallMs),
+      /** Milliseconds that a peer may keep a socket half open when we have ended. */
+      lingerMs: count(DEFAULT_LIMITS.lingerMs),
+      /** Bytes of a call's headers. */
+      maxMetadataBytes: count(DEFAULT_LIMITS.maxMetadataBytes),
+      /** Milliseconds from a call's headers to its whole request. */
+      arrivalMs: count(DEFAULT_LIMITS.arrivalMs),
+      /** Milliseconds of work for a unary call. */
+      maxWorkMs: count(DEFAULT_LIMITS.maxWorkMs),
+      /** Milliseconds until a unary call's answer is read. */
+      maxUnaryMs: count(DEFAULT_LIMITS.maxUnaryMs),
+      /** Milliseconds that a stream lasts. */
+      maxStreamMs: count(DEFAULT_LIMITS.maxStreamMs),
     }),
     {},
   ),

@@ -7,6 +7,11 @@ export interface Call {
   readonly caller: Caller;
   /** Where the person behind the call is: from the connection, or from a backend's `ClientContext`. */
   readonly client: ClientOrigin;
+  /**
+   * Counts a proof that may turn out wrong against the place it comes from, before it is judged: one code tried on
+   * everybody is nobody's failed attempts. Throws RATE_LIMITED. What it returns takes the count back.
+   */
+  guess(): () => void;
   /** The service's clock when the call began; the only time a handler knows. */
   readonly now: Date;
   /** The full name of the RPC, for records: `mfa.v1.MfaService/VerifyTotpCode`. */

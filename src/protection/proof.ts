@@ -48,11 +48,17 @@ export async function prove<Loaded, Match, Result extends object>(
   owner: Owner,
   proof: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
-  const place = proof.admit?.();
+  const right = call.guess();
+  let place: { leave(): void } | undefined;
+  let outcome: Result | Refusal | undefined;
   try {
-    return await travel(call, owner, proof);
+    place = proof.admit?.();
+    outcome = await travel(call, owner, proof);
+    return outcome;
   } finally {
     place?.leave();
+    // What was not judged was no guess either.
+    if (!(outcome instanceof Refusal && outcome.reason === (proof.rejection ?? CODE).reason)) right();
   }
 }
 

@@ -4,9 +4,13 @@ import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
-  status,
+  status as Status,
 } from "@grpc/grpc-js";
-import type { ListenerLimits } from "./limits.ts";
+import type { LimitName, ListenerLimits, OnLimit } from "../core/listener-limits.ts";
+import { Refusal } from "../core/refusal.ts";
+import { refusalToError } from "./errors.ts";
+import { toStatus } from "./grpc-status.ts";
+import { type PartialStatusObject, watchOwnAnswers } from "./own-answers.ts";
 
 type CallLimits = Pick<ListenerLimits, "maxMetadataBytes" | "arrivalMs" | "maxUnaryMs" | "maxStreamMs" | "lingerMs">;
 
@@ -24,26 +28,46 @@ function sizeOf(metadata: Metadata): number {
 const streamOf = (call: ServerInterceptingCallInterface) =>
   (call as unknown as { readonly stream: ServerHttp2Stream }).stream;
 
+/** What an interceptor of a listener reports. */
+export interface ArrivalReports {
+  /** A call came, from this peer. */
+  readonly onCall: (address: string, port: number) => void;
+  readonly onLimit: OnLimit;
+}
+
 /**
- * Ends calls that a stranger could keep open for ever: before authentication, without a body, without an end. Must
- * stand first among the interceptors. `onCall` hears of each call and the peer it came from.
+ * Ends calls that a stranger could keep open for ever: before authentication, without a body, without an end; and those
+ * that grpc-js would answer by itself. Must stand first among the interceptors.
  */
-export function limitArrivals(limits: CallLimits, onCall: (address: string, port: number) => void): ServerInterceptor {
+export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalReports): ServerInterceptor {
   return ({ requestStream }, call) => {
     const { remoteAddress = "", remotePort = 0 } = call.getConnectionInfo();
     onCall(remoteAddress, remotePort);
     const stream = streamOf(call);
+    const { refusal, speakOurselves } = watchOwnAnswers(call, onLimit);
     let arrived = false;
-    const end = (code: status, details: string) => {
-      call.sendStatus({ code, details });
+    let messages = 0;
+    const end = (status: PartialStatusObject) => {
+      speakOurselves();
+      call.sendStatus(status);
       clearTimeout(timer);
       timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), limits.lingerMs);
     };
-    const late = () => end(status.DEADLINE_EXCEEDED, "the call took too long");
+    const late = (limit: LimitName) => {
+      onLimit(limit);
+      end({ code: Status.DEADLINE_EXCEEDED, details: "the call took too long" });
+    };
+    const miscounted = () => {
+      onLimit("message_count");
+      end(toStatus(refusalToError(new Refusal("MALFORMED_MESSAGE"))));
+    };
     // One timer for both spans: almost every call is over before it fires.
     let timer = setTimeout(() => {
-      if (!arrived) return late();
-      timer = setTimeout(late, requestStream ? limits.maxStreamMs : limits.maxUnaryMs);
+      if (!arrived) return late("arrival");
+      timer = setTimeout(
+        () => late(requestStream ? "stream" : "unary"),
+        requestStream ? limits.maxStreamMs : limits.maxUnaryMs,
+      );
     }, limits.arrivalMs);
     stream.once("close", () => clearTimeout(timer));
 
@@ -51,19 +75,32 @@ export function limitArrivals(limits: CallLimits, onCall: (address: string, port
       start: (next) =>
         next({
           onReceiveMetadata(metadata, pass) {
+            if (refusal) return end(refusal);
             if (sizeOf(metadata) <= limits.maxMetadataBytes) return pass(metadata);
-            end(status.RESOURCE_EXHAUSTED, "the metadata is too large");
+            onLimit("metadata");
+            end({ code: Status.RESOURCE_EXHAUSTED, details: "the metadata is too large" });
           },
           onReceiveMessage(message, pass) {
+            messages += 1;
             // Whether a stream has a second message, only its handler knows.
             if (requestStream) arrived = true;
+            else if (messages > 1) return miscounted();
             pass(message);
           },
           onReceiveHalfClose(pass) {
             arrived = true;
+            if (!requestStream && messages === 0) return miscounted();
             pass();
           },
         }),
+      sendMetadata(metadata, next) {
+        metadata.set("grpc-accept-encoding", "identity");
+        next(metadata);
+      },
+      sendStatus(status, next) {
+        speakOurselves();
+        next(status);
+      },
     });
   };
 }

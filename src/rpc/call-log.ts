@@ -26,7 +26,8 @@ const inOwnName = new Set([Principal.ADMIN, Principal.SERVICE]);
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-function reasonOf({ details }: ConnectError): string | undefined {
+/** The reason that the caller was told, where there is one. */
+export function reasonOf({ details }: ConnectError): string | undefined {
   for (const detail of details) {
     if ("desc" in detail && detail.desc === ErrorInfoSchema) return (detail.value as { reason?: string }).reason;
   }

@@ -5,6 +5,7 @@ import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
 import { type Caller, type Owner, ownerOf } from "../core/caller.ts";
 import type { ClientOrigin } from "../core/client-origin.ts";
+import type { OnLimit } from "../core/listener-limits.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Store, Tx } from "../db/store.ts";
 import type { LockProfile } from "../protection/lock-rules.ts";
@@ -21,6 +22,11 @@ export interface Serving {
   readonly hasFactor: (tx: Tx, owner: Owner) => Promise<boolean>;
   /** How failed attempts lock in a tenant. */
   readonly lockProfileOf: (tenantId: string) => Promise<LockProfile>;
+  /** How long a unary call may work, whatever deadline its client asks for. */
+  readonly maxWorkMs: number;
+  readonly onLimit: OnLimit;
+  /** Takes a wrong proof off the allowance of a source; what it returns gives it back. */
+  readonly guess: (tenantId: string, ip: string) => () => void;
 }
 
 /** Where the gate leaves the verified caller for the handlers. */
@@ -37,7 +43,7 @@ export const clientKey = createContextKey<ClientOrigin>(
  * no caller and is refused.
  */
 export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Call {
-  const { store, clock, hasFactor, lockProfileOf } = serving;
+  const { store, clock, hasFactor, lockProfileOf, guess } = serving;
   const caller = context.values.get(callerKey);
   if (!caller) throw new Refusal("INVALID_CREDENTIAL");
   const policy = policyOf(method);
@@ -48,10 +54,13 @@ export function startCall(method: DescMethod, request: Message, context: Handler
   // The first unit that succeeds takes the request id for the call; later units of it are not repeats.
   let claimed = requestId === "";
 
+  // Behind a backend's connection is the backend: where its user is, only the request says.
+  const client = caller.principal === Principal.SERVICE ? statedClient(request) : context.values.get(clientKey);
+
   return {
     caller,
-    // Behind a backend's connection is the backend: where its user is, only the request says.
-    client: caller.principal === Principal.SERVICE ? statedClient(request) : context.values.get(clientKey),
+    client,
+    guess: () => guess(caller.tenantId, client.ip),
     now,
     rpc,
     clock,

@@ -1,5 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues } from "@connectrpc/connect";
+import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import { authorise, type IsEnrolled } from "./authorisation.ts";
@@ -7,7 +8,7 @@ import { callerKey, clientKey } from "./call.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { Credential, Showing, VerifyHeader } from "./credentials.ts";
 import { policyOf } from "./policy.ts";
-import type { LimitRate } from "./rates.ts";
+import type { LimitRates } from "./rates.ts";
 import { printable } from "./stated-client.ts";
 
 /** What is known of a call before its body is read. */
@@ -42,14 +43,20 @@ async function credentialOf(
 }
 
 /** Who is it, and may they? The answer to the first stays in the context for the handlers. */
-export function createGate(verify: VerifyHeader, limit: LimitRate, isEnrolled: IsEnrolled, clock: () => Date): Gate {
+export function createGate(verify: VerifyHeader, limit: LimitRates, isEnrolled: IsEnrolled, clock: () => Date): Gate {
   return async (arrival) => {
     const { method, values, address, requestHeader } = arrival;
     const userAgent = printable(requestHeader.get("user-agent") ?? "");
     values.set(clientKey, { ...address, userAgent, application: "" });
     const now = clock();
-    const { caller, confirm } = await credentialOf(arrival, verify, { method, now });
-    limit(caller);
+    limit.source(address.ip);
+    const { caller, confirm } = await credentialOf(arrival, verify, { method, now }).catch((thrown: unknown) => {
+      if (thrown instanceof Refusal) limit.charge(address.ip);
+      throw thrown;
+    });
+    // Backends and administrators' consoles make the calls of many.
+    if (caller.principal !== Principal.SERVICE && caller.principal !== Principal.ADMIN) limit.charge(address.ip);
+    limit.caller(caller);
     await authorise(caller, policyOf(method), now, isEnrolled);
     await confirm?.();
     values.set(callerKey, caller);

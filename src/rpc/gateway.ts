@@ -1,19 +1,27 @@
+import { setMaxListeners } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";
-import type { Socket } from "node:net";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { cors, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { type UniversalHandler, uResponseNotFound } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { DEFAULT_LIMITS, type ListenerLimits, MAX_MESSAGE_BYTES, type OnLimit } from "../core/listener-limits.ts";
 import type { EndedCall, LogCall } from "./call-log.ts";
 import { createFindClientAddress, type TrustedProxies } from "./client-address.ts";
 import { toConnectError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { bodyKey, holdBody, peerKey, readBody } from "./gateway-body.ts";
+import { limitPeers, timeoutsOf } from "./gateway-peers.ts";
 import type { Listener, Served } from "./grpc-server.ts";
-import { DEFAULT_LIMITS, MAX_MESSAGE_BYTES } from "./limits.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import { validation } from "./validation.ts";
+
+/** What a plain GET is answered with. */
+export interface Page {
+  readonly status: number;
+  readonly type?: string;
+  readonly body?: string;
+}
 
 /** Where the browsers' listener stands and whom it serves. */
 export interface GatewayOptions {
@@ -29,12 +37,13 @@ export interface GatewayOptions {
   readonly proxies?: TrustedProxies | undefined;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall?: LogCall;
-  /** Answers a GET of a path that is no RPC with a status: /livez. */
-  readonly probes?: ReadonlyMap<string, () => number>;
+  /** What a GET of a path that is no RPC shows: /livez. */
+  readonly pages?: ReadonlyMap<string, () => Promise<Page>>;
+  /** What differs from `DEFAULT_LIMITS`. */
+  readonly limits?: Partial<ListenerLimits>;
+  readonly onLimit?: OnLimit;
 }
 
-/** For headers, and for a whole request; looked at every second, where node would look every thirty. */
-const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 const PREFLIGHT_MAX_AGE_S = 7200;
 
 const ALLOWED_HEADERS = [...cors.allowedHeaders, "authorization", "traceparent", "x-request-id"].join(", ");
@@ -112,6 +121,11 @@ function routes({ services, gate, proxies, onUnexpected, logCall }: GatewayOptio
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 }
 
+async function show(response: ServerResponse, page: () => Promise<Page>): Promise<void> {
+  const { status, type, body } = await page();
+  response.writeHead(status, { "cache-control": "no-store", ...(type && { "content-type": type }) }).end(body);
+}
+
 async function handle(handler: UniversalHandler, request: Request, response: Response): Promise<void> {
   const values = createContextValues();
   const universal = universalRequestFromNodeRequest(request, response, undefined, values);
@@ -128,13 +142,17 @@ async function handle(handler: UniversalHandler, request: Request, response: Res
  */
 export async function listenGateway(options: GatewayOptions): Promise<Listener> {
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
   const handlers = routes(options, stopping.signal);
+  const { onLimit = () => {} } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const listener = (request: IncomingMessage, response: ServerResponse) => {
-    if (!allowOrigin(request, response, options.origins)) return;
     const path = request.url?.split("?", 1)[0] ?? "";
-    const probe = request.method === "GET" ? options.probes?.get(path) : undefined;
-    if (probe) return void response.writeHead(probe(), { "cache-control": "no-store" }).end();
     const handler = handlers.get(path);
+    peers.arrived(request, response, handler !== undefined && handler.method.methodKind !== "unary");
+    if (!allowOrigin(request, response, options.origins)) return;
+    const page = request.method === "GET" ? options.pages?.get(path) : undefined;
+    if (page) return void show(response, page).catch(() => response.destroy());
     if (!handler) return void response.writeHead(uResponseNotFound.status).end();
     if (request.method !== "POST") return void response.writeHead(405, { allow: "POST, OPTIONS" }).end();
     handle(handler, request, response).catch((thrown) => {
@@ -143,14 +161,12 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
       response.destroy();
     });
   };
-  const secure = options.tls && createSecureServer({ ...options.tls, allowHTTP1: true }, listener as never);
-  const server = secure ? (secure as unknown as Server) : createServer(TIMEOUTS, listener);
-  server.maxConnections = DEFAULT_LIMITS.maxConnections;
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
+  const timeouts = { ...timeoutsOf(limits), handshakeTimeout: limits.firstCallMs };
+  const settings = { maxConcurrentStreams: limits.maxStreams };
+  const secure =
+    options.tls && createSecureServer({ ...options.tls, ...timeouts, settings, allowHTTP1: true }, listener as never);
+  const server = secure ? (secure as unknown as Server) : createServer(timeouts, listener);
+  const peers = limitPeers(server, limits, onLimit);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(options.port, options.host, resolve);
   });
@@ -158,18 +174,10 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
   return {
     port: typeof address === "object" && address ? address.port : options.port,
     renew: (tls) => secure?.setSecureContext(tls),
-    drain: (graceMs) =>
-      new Promise((resolve) => {
-        // The server's own end waits for its peers, and over TLS it has no word for closing them.
-        const cut = setTimeout(() => {
-          for (const socket of sockets) socket.destroy();
-          resolve();
-        }, graceMs);
-        server.close(() => {
-          clearTimeout(cut);
-          resolve();
-        });
-        setImmediate(() => stopping.abort());
-      }),
+    sockets: peers.count,
+    drain(graceMs) {
+      setImmediate(() => stopping.abort());
+      return peers.close(graceMs);
+    },
   };
 }

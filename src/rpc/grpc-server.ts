@@ -5,6 +5,7 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection as ReflectionV1 } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { DEFAULT_LIMITS, type ListenerLimits, MAX_MESSAGE_BYTES, type OnLimit } from "../core/listener-limits.ts";
 import { limitArrivals } from "./arrival-limits.ts";
 import type { LogCall } from "./call-log.ts";
 import type { Identify } from "./certificate-identity.ts";
@@ -12,7 +13,6 @@ import { createFindClientAddress, type TrustedProxies } from "./client-address.t
 import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
 import { createHealth, type HealthState } from "./health.ts";
-import { DEFAULT_LIMITS, type ListenerLimits, MAX_MESSAGE_BYTES } from "./limits.ts";
 import { createReflection } from "./reflection.ts";
 import { listenForSockets } from "./sockets.ts";
 import type { TlsMaterial } from "./tls-files.ts";
@@ -44,11 +44,14 @@ export interface GrpcServerOptions {
   readonly logCall?: LogCall;
   /** What differs from `DEFAULT_LIMITS`. */
   readonly limits?: Partial<ListenerLimits>;
+  readonly onLimit?: OnLimit;
 }
 
 /** A listening server, of whatever kind. */
 export interface Listener {
   readonly port: number;
+  /** How many sockets are open. */
+  sockets(): number;
   /** Refuses new calls, lets running ones end, and cuts what is left after `graceMs`. Resolves when all is closed. */
   drain(graceMs: number): Promise<void>;
   /** Takes another certificate for new connections; open ones keep theirs. */
@@ -57,7 +60,6 @@ export interface Listener {
 
 const channelOptions = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-  "grpc.max_concurrent_streams": 1000,
   "grpc-node.max_session_memory": 10,
   // A client without a call reconnects for its next one; until then its socket is somebody else's.
   "grpc.max_connection_idle_ms": 5 * 60_000,
@@ -72,8 +74,10 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
   // Its log is what strangers sent (illegal header names with their values), written to stderr.
   setLogVerbosity(logVerbosity.NONE);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const arrivals = limitArrivals(limits, (address, port) => sockets.called(address, port));
-  const server = new Server({ ...channelOptions, interceptors: [arrivals] });
+  const { onLimit = () => {} } = options;
+  const onCall = (address: string, port: number) => sockets.called(address, port);
+  const interceptors = [limitArrivals(limits, { onCall, onLimit })];
+  const server = new Server({ ...channelOptions, "grpc.max_concurrent_streams": limits.maxStreams, interceptors });
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
@@ -97,9 +101,10 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
   const { host, port, tls, identify } = options;
   if (identify && !tls?.ca) throw new Error("certificates of clients need a CA to have signed them");
   const onSocket = sessions.injectConnection;
-  const sockets = await listenForSockets({ host, port, tls, identify, limits, onSocket });
+  const sockets = await listenForSockets({ host, port, tls, identify, limits, onLimit, onSocket });
   return {
     port: sockets.port,
+    sockets: sockets.count,
     renew: sockets.renew,
     drain(graceMs) {
       // Says goodbye on every connection and lets its calls end. Whether it ever calls back is up to the peers: the

@@ -1,47 +1,95 @@
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
+import { parseIp, sourceOf } from "../core/ip-address.ts";
+import type { OnLimit } from "../core/listener-limits.ts";
 import { Refusal } from "../core/refusal.ts";
+import { Buckets } from "./buckets.ts";
 
-/** Calls a second that one caller of each kind may make in the long run. */
+/** How often is how much. */
 export interface Rates {
+  /** Calls a second that one caller of each kind may make in the long run. */
   readonly user: number;
   readonly admin: number;
   readonly service: number;
+  /** Calls a second of users, and of strangers, from one source: an IPv4 address or an IPv6 /64. */
+  readonly source: number;
+  /** Wrong proofs a minute from one source, over all users of a tenant. */
+  readonly guesses: number;
 }
 
-/** Refuses a call of a caller who makes too many, with the time after which the next one is taken. */
-export type LimitRate = (caller: Caller) => void;
+/** Limits how often may be called, in this process. */
+export interface LimitRates {
+  /** Before anything is known of a call but where it comes from: throws when that place has used up its allowance. */
+  source(ip: string): void;
+  /** A call came from there that no backend or administrator made. */
+  charge(ip: string): void;
+  /** Throws when this caller calls too often. */
+  caller(caller: Caller): void;
+  /** Takes a wrong proof off a source's allowance before it is judged, and returns what gives it back. */
+  guess(tenantId: string, ip: string): () => void;
+  /** How many callers and sources are remembered. */
+  sizes(): Readonly<Record<string, number>>;
+}
 
 /** How many seconds' worth of calls may come at once: a page that loads, a backend after a pause. */
 const BURST_S = 10;
-/** The longest unheard callers are forgotten first; they start over with a full allowance, as they have by then. */
-const MAX_CALLERS = 100_000;
+/** How many minutes' worth of wrong proofs: a school whose pupils all come back from their holidays. */
+const GUESS_BURST_MIN = 10;
+
+const keyOf = (ip: string) => {
+  const address = parseIp(ip);
+  return address ? sourceOf(address) : "";
+};
 
 /**
- * Limits how often one caller may call, by a token bucket each, in this process. It keeps a single credential from
- * taking the service over; what must hold across instances, such as locks and budgets, is in the store.
+ * Token buckets for each caller and each source. They keep a single credential or subscriber from taking the service
+ * over, or trying one code on everybody; what must hold across instances, such as locks, is in the store.
  */
-export function limitRates(rates: Rates, monotonicMs: () => number = () => performance.now()): LimitRate {
-  const buckets = new Map<string, { calls: number; at: number }>();
-  const perSecond = new Map([
-    [Principal.USER, rates.user],
-    [Principal.TICKET, rates.user],
-    [Principal.DEVICE, rates.user],
-    [Principal.ADMIN, rates.admin],
-    [Principal.SERVICE, rates.service],
+export function limitRates(rates: Rates, onLimit: OnLimit, monotonicMs = () => performance.now()): LimitRates {
+  const bucketsOf = (perSecond: number, burst: number) => new Buckets(perSecond, burst, monotonicMs);
+  const [users, admins, services] = [rates.user, rates.admin, rates.service].map((rate) =>
+    bucketsOf(rate, rate * BURST_S),
+  ) as [Buckets, Buckets, Buckets];
+  const sources = bucketsOf(rates.source, rates.source * BURST_S);
+  const guesses = bucketsOf(rates.guesses / 60, rates.guesses * GUESS_BURST_MIN);
+  const byPrincipal = new Map([
+    [Principal.USER, users],
+    [Principal.TICKET, users],
+    [Principal.DEVICE, users],
+    [Principal.ADMIN, admins],
+    [Principal.SERVICE, services],
   ]);
+  const requireOne = (buckets: Buckets, key: string, limit: Parameters<OnLimit>[0]) => {
+    const retryAfterMs = buckets.waitMs(key);
+    if (retryAfterMs === 0) return;
+    onLimit(limit);
+    throw new Refusal("RATE_LIMITED", { retryAfterMs });
+  };
 
-  return ({ principal, tenantId, subject }) => {
-    const rate = perSecond.get(principal);
-    if (rate === undefined) return;
-    const key = JSON.stringify([principal, tenantId, subject]);
-    const now = monotonicMs();
-    const { calls, at } = buckets.get(key) ?? { calls: rate * BURST_S, at: now };
-    const left = Math.min(rate * BURST_S, calls + ((now - at) / 1000) * rate);
-    buckets.delete(key);
-    buckets.set(key, { calls: left < 1 ? left : left - 1, at: now });
-    const [oldest] = buckets.keys();
-    if (oldest !== undefined && buckets.size > MAX_CALLERS) buckets.delete(oldest);
-    if (left < 1) throw new Refusal("RATE_LIMITED", { retryAfterMs: Math.ceil(((1 - left) / rate) * 1000) });
+  return {
+    source: (ip) => requireOne(sources, keyOf(ip), "rate_source"),
+    charge: (ip) => sources.take(keyOf(ip)),
+    caller({ principal, tenantId, subject }) {
+      const buckets = byPrincipal.get(principal);
+      if (!buckets) return;
+      const key = JSON.stringify([principal, tenantId, subject]);
+      requireOne(buckets, key, "rate_caller");
+      buckets.take(key);
+    },
+    guess(tenantId, ip) {
+      // A backend that does not say where its user is speaks for all of them; locks and its own rate hold.
+      if (ip === "") return () => {};
+      const key = JSON.stringify([tenantId, keyOf(ip)]);
+      requireOne(guesses, key, "guesses_source");
+      guesses.take(key);
+      return () => guesses.giveBack(key);
+    },
+    sizes: () => ({
+      user: users.size,
+      admin: admins.size,
+      service: services.size,
+      source: sources.size,
+      guesses: guesses.size,
+    }),
   };
 }

@@ -26,13 +26,13 @@ export type Handlers<S extends DescService> = { readonly [M in keyof S["method"]
 /** The names of the RPCs of a service. */
 export type RpcName<S extends DescService> = keyof S["method"] & string;
 
-/** No unary call runs longer, whatever deadline its client asks for. */
-const MAX_UNARY_MS = 30_000;
-
-function withinDeadline<T>(work: Promise<T>): Promise<T> {
+function withinDeadline<T>(work: Promise<T>, { maxWorkMs, onLimit }: Serving): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Refusal("DEADLINE")), MAX_UNARY_MS);
+    timer = setTimeout(() => {
+      onLimit("work");
+      reject(new Refusal("DEADLINE"));
+    }, maxWorkMs);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
@@ -74,7 +74,7 @@ export function serve<S extends DescService, const H extends Handlers<S>, const 
 ): ServiceImpl<S> {
   const unary = (method: DescMethod, handler: (request: Message, call: Call) => Promise<object>) => {
     return async (request: Message, context: HandlerContext) => {
-      const reply = await withinDeadline(handler(request, startCall(method, request, context, serving)));
+      const reply = await withinDeadline(handler(request, startCall(method, request, context, serving)), serving);
       if (reply instanceof Refusal) throw reply;
       return reply;
     };

@@ -1,8 +1,9 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Caller } from "../core/caller.ts";
+import type { ListenerLimits, OnLimit } from "../core/listener-limits.ts";
 import type { CertificateIdentity, Identify } from "./certificate-identity.ts";
-import type { ListenerLimits } from "./limits.ts";
+import { nameOf, Strangers } from "./strangers.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 
 /** Where the sockets come from and where they go. */
@@ -14,6 +15,7 @@ export interface SocketOptions {
   /** With it, a peer needs a certificate of the CA in `tls`, and this says whose it is. */
   readonly identify: Identify | undefined;
   readonly limits: Pick<ListenerLimits, "maxConnections" | "firstCallMs" | "lingerMs">;
+  readonly onLimit: OnLimit;
   /** Takes over an accepted socket; with TLS, after the handshake. */
   readonly onSocket: (socket: Socket) => void;
 }
@@ -21,6 +23,8 @@ export interface SocketOptions {
 /** A listening port whose every socket is known. */
 export interface Sockets {
   readonly port: number;
+  /** How many are open. */
+  count(): number;
   /** The peer made a call: its socket may stay. */
   called(address: string, port: number): void;
   /** Who the certificate of a peer ("address:port") says it is; undefined when nobody, and when it has expired. */
@@ -33,29 +37,6 @@ export interface Sockets {
 
 // A reset by the peer, a failed handshake: the close follows, and there is nobody to tell.
 const ignore = () => {};
-
-// As grpc-js names the peer of a call.
-const nameOf = (address = "", port = 0) => `${address}:${port}`;
-
-/** Sockets nobody has made a call on, each with the timer that will close it. */
-class Strangers {
-  readonly #byPeer = new Map<string, { readonly socket: Socket; readonly timer: NodeJS.Timeout }>();
-
-  add(socket: Socket, ms: number): void {
-    const name = nameOf(socket.remoteAddress, socket.remotePort);
-    this.#byPeer.set(name, { socket, timer: setTimeout(() => socket.destroy(), ms) });
-    socket.once("close", () => this.forget(name));
-  }
-
-  forget(name: string): void {
-    clearTimeout(this.#byPeer.get(name)?.timer);
-    this.#byPeer.delete(name);
-  }
-
-  destroy(): void {
-    for (const { socket } of this.#byPeer.values()) socket.destroy();
-  }
-}
 
 /** The peers on open sockets whose certificate says who they are. */
 class CertifiedPeers {
@@ -79,10 +60,14 @@ class CertifiedPeers {
 }
 
 /** A peer that never ends its half would keep the socket for ever after we have said goodbye. */
-function limitLinger(socket: Socket, ms: number): void {
+function limitLinger(socket: Socket, ms: number, onLimit: OnLimit): void {
   let timer: NodeJS.Timeout | undefined;
   socket.once("finish", () => {
-    if (!socket.destroyed) timer = setTimeout(() => socket.destroy(), ms);
+    if (socket.destroyed) return;
+    timer = setTimeout(() => {
+      onLimit("linger");
+      socket.destroy();
+    }, ms);
   });
   socket.once("close", () => clearTimeout(timer));
 }
@@ -106,12 +91,13 @@ async function listening(server: Server, host: string, port: number): Promise<nu
  * nobody would see their end.
  */
 export async function listenForSockets(options: SocketOptions): Promise<Sockets> {
-  const { host, port, tls, identify, limits, onSocket } = options;
+  const { host, port, tls, identify, limits, onLimit, onSocket } = options;
   const clients = identify && { requestCert: true, rejectUnauthorized: true };
   // As http2.createSecureServer does it; a peer that speaks no HTTP/2 is refused in the handshake.
   const secure = tls && createTlsServer({ ...tls, ...clients, ALPNProtocols: ["h2"] });
   const server = secure ?? createServer();
   server.maxConnections = limits.maxConnections;
+  server.on("drop", () => onLimit("connections"));
   const open = new Set<Socket>();
   const strangers = new Strangers();
   const certified = new CertifiedPeers();
@@ -119,16 +105,17 @@ export async function listenForSockets(options: SocketOptions): Promise<Sockets>
     open.add(socket);
     socket.on("error", ignore);
     socket.once("close", () => open.delete(socket));
-    strangers.add(socket, limits.firstCallMs);
+    strangers.add(socket, limits.firstCallMs, onLimit);
   });
   server.on(secure ? "secureConnection" : "connection", (socket: Socket) => {
     socket.on("error", ignore);
     if (identify) certified.add(socket as TLSSocket, identify);
-    limitLinger(socket, limits.lingerMs);
+    limitLinger(socket, limits.lingerMs, onLimit);
     onSocket(socket);
   });
   return {
     port: await listening(server, host, port),
+    count: () => open.size,
     called: (peer, peerPort) => strangers.forget(nameOf(peer, peerPort)),
     certified: (peer) => certified.callerOf(peer),
     renew: (renewed) => secure?.setSecureContext(renewed),

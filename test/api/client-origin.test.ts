@@ -9,9 +9,11 @@ import { createGate } from "../../src/rpc/gate.ts";
 import { listenGateway } from "../../src/rpc/gateway.ts";
 import { listenGrpc } from "../../src/rpc/grpc-server.ts";
 import { HealthState } from "../../src/rpc/health.ts";
+import { limitRates } from "../../src/rpc/rates.ts";
 import { serve } from "../../src/rpc/service.ts";
 import { failure, grpcClient } from "../support/client.ts";
 import { engines, openForTest } from "../support/engines.ts";
+import { UNLIMITED } from "../support/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
@@ -28,6 +30,9 @@ async function listeners() {
     clock: () => new Date(),
     hasFactor: async () => false,
     lockProfileOf: async () => "standard" as const,
+    maxWorkMs: 30_000,
+    onLimit: () => {},
+    guess: () => () => {},
   };
   const implement = (service: DescService, built: string) => {
     const rest = service.methods.map(({ localName }) => localName).filter((name) => name !== built);
@@ -44,7 +49,7 @@ async function listeners() {
     services,
     gate: createGate(
       verify,
-      () => {},
+      limitRates(UNLIMITED, () => {}),
       async () => false,
       () => new Date(),
     ),

@@ -7,20 +7,25 @@ import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { loadConfig } from "../../src/config.ts";
+import type { ListenerLimits } from "../../src/core/listener-limits.ts";
 import { createKdfPool, type KdfPool } from "../../src/crypto/kdf-pool.ts";
 import { type Claims, mintDevToken } from "../../src/dev/dev-issuer.ts";
+import type { TrustedProxies } from "../../src/rpc/client-address.ts";
 import type { Devices } from "../../src/rpc/device-authentication.ts";
 import { startServer } from "../../src/server.ts";
 import { grpcClient } from "./client.ts";
 import { type EngineUnderTest, openForTest } from "./engines.ts";
 
 /** Tests make a thousand calls at once; those about rates ask for others. */
-export const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9 };
+export const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9, source: 1e9, guesses: 1e9 };
 
 /** What a test wants otherwise. */
 interface Started {
   readonly origins?: string[];
-  readonly rates?: typeof UNLIMITED;
+  readonly rates?: Partial<typeof UNLIMITED>;
+  readonly limits?: Partial<ListenerLimits>;
+  /** Whose word about addresses counts, on every listener. */
+  readonly proxies?: TrustedProxies;
   /** Push devices that the door is to know. */
   readonly devices?: Devices;
   readonly kdf?: KdfPool;
@@ -29,21 +34,31 @@ interface Started {
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
 export async function serviceForTest(
   engine: EngineUnderTest,
-  { origins = [], rates = UNLIMITED, devices, kdf = createKdfPool() }: Started = {},
+  { origins = [], rates, limits, proxies, devices, kdf = createKdfPool() }: Started = {},
 ) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
   const log: string[] = [];
   const config = loadConfig(["--dev"], { MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: database.url });
-  const on = { host: "127.0.0.1", port: 0, origins };
+  const on = {
+    host: "127.0.0.1",
+    port: 0,
+    origins,
+    ...(proxies && { proxies: { ...proxies, addresses: [...proxies.addresses] } }),
+  };
   const listeners = [
     { ...on, kind: "grpc" },
     { ...on, kind: "gateway" },
     { ...on, kind: "admin" },
   ] as const;
   const server = await startServer(
-    { ...config, rates, listeners: [...listeners] },
+    {
+      ...config,
+      rates: { ...UNLIMITED, ...rates },
+      limits: { ...config.limits, ...limits },
+      listeners: [...listeners],
+    },
     {
       log: pino({ level: "trace" }, { write: (line: string) => void log.push(line) }),
       clock: () => clock.now,

@@ -1,10 +1,12 @@
 /** No request or reply is larger, on any listener. Synchronised data, the largest, has at most 48 KiB. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 
-/** What the gRPC listener allows to peers of whom nothing is known yet. */
+/** What a listener allows to peers, known and unknown. */
 export interface ListenerLimits {
   /** Open sockets; further ones are refused at once. */
   readonly maxConnections: number;
+  /** Calls at a time on one connection. */
+  readonly maxStreams: number;
   /** From accepting a socket to its first call, TLS handshake and HTTP/2 preface included. */
   readonly firstCallMs: number;
   /** How long a peer may leave a socket or a stream half open after our side has ended. */
@@ -13,7 +15,9 @@ export interface ListenerLimits {
   readonly maxMetadataBytes: number;
   /** From a call's headers to its whole request; for streaming RPCs, to the first whole message. */
   readonly arrivalMs: number;
-  /** The life of a unary call's stream: the work, which ends itself sooner, and a slow reader. */
+  /** How long the work of a unary call may take, whatever deadline its client asks for. */
+  readonly maxWorkMs: number;
+  /** The life of a unary call's stream: the work and a slow reader. */
   readonly maxUnaryMs: number;
   /** The life of a stream. */
   readonly maxStreamMs: number;
@@ -23,6 +27,7 @@ export interface ListenerLimits {
 export const DEFAULT_LIMITS: ListenerLimits = {
   // A backend's pool holds tens of sockets; a thousand stay below the usual 1,024 file descriptors.
   maxConnections: 1000,
+  maxStreams: 1000,
   // Clients connect because they have a call to make. Slow networks need three seconds for TLS.
   firstCallMs: 10_000,
   // With the ten seconds above and below, whatever a stranger holds is free again after fifteen.
@@ -31,6 +36,29 @@ export const DEFAULT_LIMITS: ListenerLimits = {
   maxMetadataBytes: 16 * 1024,
   // Messages have at most 64 KiB: 10 s is 50 kbit/s.
   arrivalMs: 10_000,
+  maxWorkMs: 30_000,
   maxUnaryMs: 60_000,
   maxStreamMs: 3_600_000,
 };
+
+/** The limits that calls run into, by the names that metrics have for them. */
+export type LimitName =
+  | "connections"
+  | "first_call"
+  | "linger"
+  | "idle"
+  | "metadata"
+  | "message_size"
+  | "message_count"
+  | "compression"
+  | "timeout_header"
+  | "arrival"
+  | "work"
+  | "unary"
+  | "stream"
+  | "rate_caller"
+  | "rate_source"
+  | "guesses_source";
+
+/** Hears of each limit that a peer ran into. */
+export type OnLimit = (limit: LimitName) => void;
