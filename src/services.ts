@@ -8,6 +8,8 @@ import type { Keyring } from "./crypto/keyring.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
+import { createFactorHandlers } from "./factors/factors.handlers.ts";
+import { factorSet } from "./factors/index.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
@@ -27,18 +29,6 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
 const notBuilt = {
   user: [
-    "getMfaStatus",
-    "listFactors",
-    "setPrimaryFactor",
-    "deleteFactor",
-    "updateTotpDevice",
-    "enableTotpDevice",
-    "disableTotpDevice",
-    "revokeTotpDevice",
-    "deleteTotpDevice",
-    "replaceTotpDevice",
-    "resyncTotpDevice",
-    "disableTotp",
     "startWebAuthnRegistration",
     "finishWebAuthnRegistration",
     "startWebAuthnAuthentication",
@@ -92,8 +82,6 @@ const notBuilt = {
     "deleteSyncedDevice",
   ],
   admin: [
-    "listUserFactors",
-    "getUserTotp",
     "listUserPushChallenges",
     "getPushStats",
     "getCoverage",
@@ -153,9 +141,6 @@ const notBuilt = {
     "getUserPushChallenge",
     "verifyAssertion",
     "getJwks",
-    "listUserTotpDevices",
-    "disableUserTotp",
-    "getUserMfaStatus",
     "checkUserDeviceTrust",
     "revokeUserTrust",
     "importFactors",
@@ -185,21 +170,25 @@ export function createServices(app: App) {
   const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
   const codes = createBackupCodeHandlers(backupCodes, pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
-  const totp = createTotpHandlers({ keyring, settingsOf, pageTokens });
+  const totp = createTotpHandlers({ keyring, settingsOf, factorSet, pageTokens });
+  const factors = createFactorHandlers({ settingsOf, pageTokens });
   return [
-    { service: MfaService, implementation: serve(MfaService, { ...totp.user, ...codes.user }, notBuilt.user, serving) },
+    {
+      service: MfaService,
+      implementation: serve(MfaService, { ...factors.user, ...totp.user, ...codes.user }, notBuilt.user, serving),
+    },
     {
       service: AdminMfaService,
       implementation: serve(
         AdminMfaService,
-        { ...settings.admin, ...lockouts.admin, ...codes.admin },
+        { ...settings.admin, ...factors.admin, ...totp.admin, ...lockouts.admin, ...codes.admin },
         notBuilt.admin,
         serving,
       ),
     },
     {
       service: InternalMfaService,
-      implementation: serve(InternalMfaService, { ...totp.internal }, notBuilt.internal, serving),
+      implementation: serve(InternalMfaService, { ...factors.internal, ...totp.internal }, notBuilt.internal, serving),
     },
   ];
 }

@@ -33,8 +33,13 @@ export async function recordAudit(tx: Tx, { caller, rpc, now }: Call, { owner, .
  * user before its first statement: units that take the user's row at different moments can wait for each other.
  */
 export async function recordChange(tx: Tx, call: Call, change: Happening & Act): Promise<void> {
-  const { owner, action, targetId } = change;
-  await recordAudit(tx, call, { owner, action, targetId });
-  await recordEvent(tx, call, { factorId: targetId, ...change });
-  await userRepository(tx).bumpEpoch(owner, call.now);
+  await recordUpdate(tx, call, change);
+  await userRepository(tx).bumpEpoch(change.owner, call.now);
+}
+
+/** As `recordChange`, for what changes nothing about what a user can prove, such as a name: the epoch stays. */
+export async function recordUpdate(tx: Tx, call: Call, change: Happening & Act): Promise<void> {
+  const { type: _type, factorType: _factorType, factorId: _factorId, failureReason: _reason, ...act } = change;
+  await recordAudit(tx, call, act);
+  await recordEvent(tx, call, { factorId: change.targetId, ...change });
 }

@@ -34,8 +34,11 @@ export interface Proof<Loaded, Match, Result> {
   load(tx: Tx): Promise<Loaded | Refusal>;
   /** Says what the code matches, outside any unit: undefined when nothing. */
   judge(loaded: Loaded): Promise<Match | undefined>;
-  /** Consumes the match by conditional statements: undefined when another call consumed it first. */
-  spend(tx: Tx, match: Match): Promise<Result | undefined>;
+  /**
+   * Consumes the match by conditional statements: undefined when another call consumed it first. A refusal when the
+   * code was right but something else is in the way: then it is no failed attempt, and nothing was proved either.
+   */
+  spend(tx: Tx, match: Match): Promise<Result | Refusal | undefined>;
 }
 
 /**
@@ -92,6 +95,7 @@ async function travel<Loaded, Match, Result extends object>(
     const spent = await spend(tx, match);
     if (!spent) return undefined;
     await settle(tx, count, reserved);
+    if (spent instanceof Refusal) return spent;
     await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType });
     return spent;
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
@@ -48,17 +49,27 @@ describe.each(engines)("records on $name", (engine) => {
 
   test("every audited RPC that is built leaves an entry in its own name", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
-    const { setId } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
-    await service.mfa.confirmBackupCodes({ setId }, await service.user("ann", "aal2"));
-    const admin = {
-      audience: "mfa-admin",
-      subject: "root",
-      acr: "aal2",
-      scope: "mfa.settings.write mfa.lockout.write",
-    } as const;
-    await service.admin.clearLockout({ userId: "ann", reason: "called in" }, await service.mint(admin));
-    await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, await service.mint(admin));
+    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId: other } = await enrolApp(service, "ann", "aal2");
+    const ann = await service.user("ann", "aal2");
+    const { setId } = await service.mfa.generateBackupCodes({}, ann);
+    await service.mfa.confirmBackupCodes({ setId }, ann);
+    await service.mfa.updateTotpDevice({ deviceId, displayName: "phone", version: 1n }, ann);
+    await service.mfa.setPrimaryFactor({ factorId: deviceId }, ann);
+    await service.mfa.disableTotpDevice({ deviceId }, ann);
+    await service.mfa.enableTotpDevice({ deviceId }, ann);
+    await service.mfa.replaceTotpDevice({ deviceId }, ann);
+    await service.mfa.revokeTotpDevice({ deviceId: other }, ann);
+    await service.mfa.deleteTotpDevice({ deviceId: other }, ann);
+    await service.mfa.disableTotp({ confirmLastFactor: true }, ann);
+    await service.mfa.deleteFactor({ factorType: FactorType.TOTP }, ann);
+    const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
+    const root = await service.mint({ ...admin, scope: "mfa.settings.write mfa.lockout.write" });
+    await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
+    await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
+    await enrolApp(service, "bob");
+    const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
+    await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));

@@ -16,12 +16,22 @@ export async function showCode(secret: string, at: Date, device?: TotpDevice): P
   return otp;
 }
 
-/** Enrols an app for a user and moves past the step that proved it. */
-export async function enrolApp(service: ServiceUnderTest, user: string) {
-  const token = await service.user(user);
-  const { provisioning, device } = await service.mfa.startTotpEnrollment({}, token);
+/** An app that holds a secret, whose clock may be off. */
+export function appOf(service: ServiceUnderTest, secret: string, device?: TotpDevice) {
+  return (offsetMs = 0) => showCode(secret, new Date(service.clock.now.getTime() + offsetMs), device);
+}
+
+/** Enrols an app for a user, who has others already where `acr` is aal2, and moves past the step that proved it. */
+export async function enrolApp(
+  service: ServiceUnderTest,
+  user: string,
+  acr: "aal1" | "aal2" = "aal1",
+  displayName = "",
+) {
+  const token = await service.user(user, acr);
+  const { provisioning, device } = await service.mfa.startTotpEnrollment({ displayName }, token);
   const secret = provisioning?.secret ?? "";
-  const code = (offsetMs = 0) => showCode(secret, new Date(service.clock.now.getTime() + offsetMs));
+  const code = appOf(service, secret);
   await service.mfa.finishTotpEnrollment({ code: await code() }, token);
   service.pass(30_000);
   return { token, secret, code, deviceId: device?.deviceId ?? "" };

@@ -3,16 +3,16 @@ import { generateSync } from "@otplib/hotp";
 import { NodeCryptoPlugin } from "@otplib/plugin-crypto-node";
 
 /** How an authenticator makes its codes (RFC 6238 §4, RFC 4226 §5). */
-export interface CodeParameters {
+export type CodeParameters = {
   readonly algorithm: "sha1" | "sha256" | "sha512";
   readonly digits: 6 | 8;
   readonly periodSeconds: number;
-}
+};
 
 const crypto = new NodeCryptoPlugin();
 
-/** Steps to either side of the current one that are accepted: one step of network delay (RFC 6238 §5.2). */
-const WINDOW = 1;
+/** Steps to either side of the expected one that are accepted: one step of network delay (RFC 6238 §5.2). */
+export const WINDOW = 1;
 
 /** The time step that an instant falls into (RFC 6238 §4.2). */
 export const stepAt = (time: Date, { periodSeconds }: CodeParameters): number =>
@@ -22,21 +22,33 @@ export const stepAt = (time: Date, { periodSeconds }: CodeParameters): number =>
 export const codeOf = (secret: Uint8Array, step: number, { algorithm, digits }: CodeParameters): string =>
   generateSync({ secret, counter: step, algorithm, digits, crypto });
 
+/** What a code is compared with. */
+export interface Expected {
+  readonly code: string;
+  readonly now: Date;
+  /** The newest spent step. */
+  readonly lastStep: number;
+  /** How many steps the app's clock is known to run ahead. */
+  readonly drift?: number;
+  /** Steps to either side that are accepted. */
+  readonly window?: number;
+}
+
 /**
- * The step that a code belongs to, within the window around `now`; undefined when none. Every step of the window is
- * computed and compared in constant time, so that timing does not tell which one matched. When several match, which
- * is chance, one newer than `lastStep` is preferred over a spent one.
+ * The step that a code belongs to, within the window around the app's own time; undefined when none. Every step of the
+ * window is computed and compared in constant time, so that timing does not tell which one matched. When several
+ * match, which is chance, one newer than `lastStep` is preferred over a spent one.
  */
 export function matchStep(
   secret: Uint8Array,
   parameters: CodeParameters,
-  { code, now, lastStep }: { code: string; now: Date; lastStep: number },
+  { code, now, lastStep, drift = 0, window = WINDOW }: Expected,
 ): number | undefined {
   const given = Buffer.from(code);
   if (given.length !== parameters.digits) return undefined;
-  const current = stepAt(now, parameters);
+  const expected = stepAt(now, parameters) + drift;
   let match: number | undefined;
-  for (let step = Math.max(0, current - WINDOW); step <= current + WINDOW; step++) {
+  for (let step = Math.max(0, expected - window); step <= expected + window; step++) {
     const equal = timingSafeEqual(Buffer.from(codeOf(secret, step, parameters)), given);
     if (equal && (match === undefined || match <= lastStep)) match = step;
   }

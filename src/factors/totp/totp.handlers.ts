@@ -1,106 +1,145 @@
-import { durationFromMs, durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { AdminMfaService } from "../../../gen/mfa/v1/admin_mfa_service_pb.js";
 import type { InternalMfaService } from "../../../gen/mfa/v1/internal_mfa_service_pb.js";
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
-import { type StartTotpEnrollmentRequest, TotpAlgorithm, TotpDeviceState } from "../../../gen/mfa/v1/totp_pb.js";
+import type { ReplaceTotpDeviceRequest, StartTotpEnrollmentRequest } from "../../../gen/mfa/v1/totp_pb.js";
 import type { Call } from "../../core/call.ts";
-import { ownerOf } from "../../core/caller.ts";
+import { type Owner, ownerOf } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { PageTokens } from "../../crypto/page-token.ts";
 import type { Handlers } from "../../rpc/service.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
 import { createTotp, type TotpOptions } from "./totp.ts";
-import type { CodeParameters } from "./totp-code.ts";
-
-const algorithms = {
-  [TotpAlgorithm.UNSPECIFIED]: "sha1",
-  [TotpAlgorithm.SHA1]: "sha1",
-  [TotpAlgorithm.SHA256]: "sha256",
-  [TotpAlgorithm.SHA512]: "sha512",
-} as const;
-
-const wire = {
-  sha1: TotpAlgorithm.SHA1,
-  sha256: TotpAlgorithm.SHA256,
-  sha512: TotpAlgorithm.SHA512,
-  pending: TotpDeviceState.PENDING,
-  active: TotpDeviceState.ACTIVE,
-  disabled: TotpDeviceState.DISABLED,
-  revoked: TotpDeviceState.REVOKED,
-} as const;
-
-const toProto = (row: TotpDeviceRow) => ({
-  deviceId: row.deviceId,
-  displayName: row.displayName,
-  state: wire[row.state],
-  algorithm: wire[row.algorithm],
-  digits: row.digits,
-  period: durationFromMs(row.periodSeconds * 1000),
-  createTime: timestampFromDate(row.createTime),
-  updateTime: timestampFromDate(row.updateTime),
-  ...(row.lastUseTime && { lastUseTime: timestampFromDate(row.lastUseTime) }),
-});
-
-const parametersOf = ({ algorithm, digits, period }: StartTotpEnrollmentRequest): CodeParameters => ({
-  algorithm: algorithms[algorithm],
-  digits: digits === 8 ? 8 : 6,
-  periodSeconds: period ? durationMs(period) / 1000 : 30,
-});
+import { parametersOf, toProto } from "./totp-messages.ts";
 
 const verified = (proof: { deviceId: string } | Refusal, { now }: Call) =>
   proof instanceof Refusal ? proof : { deviceId: proof.deviceId, verifyTime: timestampFromDate(now) };
 
-/** What users do with their authenticator apps, and backends with their users' codes. */
+/** What users do with their authenticator apps, and administrators and backends with their users'. */
 export function createTotpHandlers(options: TotpOptions & { readonly pageTokens: PageTokens }) {
   const totp = createTotp(options);
-  const { pageTokens } = options;
+  const { pageTokens, factorSet, settingsOf } = options;
+
+  /** The reply that shows one device. */
+  const shown = async (call: Call, owner: Owner, device: TotpDeviceRow | Refusal | undefined) => {
+    if (device === undefined) return new Refusal("NOT_FOUND");
+    if (device instanceof Refusal) return device;
+    const primary = await call.unit((tx) => factorSet.primaryOf(tx, owner, call.now));
+    return { device: toProto(device, primary) };
+  };
+
+  const start = async (
+    call: Call,
+    request: StartTotpEnrollmentRequest | ReplaceTotpDeviceRequest,
+    replaces?: string,
+  ) => {
+    const { displayName, accountName } = request;
+    const { tenantId } = call.caller;
+    const parameters = parametersOf(request, await settingsOf(tenantId));
+    const asked = { displayName, accountName, parameters, ...(replaces && { replaces }) };
+    const started = await totp.start(call, ownerOf(call.caller), asked);
+    if (started instanceof Refusal) return started;
+    const { device, provisioning } = started;
+    const expireTime = device.expireTime && timestampFromDate(device.expireTime);
+    return { device: toProto(device, undefined), provisioning, ...(expireTime && { expireTime }) };
+  };
+
+  const page = async (call: Call, owner: Owner, request: { pageSize: number; pageToken: string }) => {
+    const position = pageTokens.read(call, request.pageToken, owner.userId);
+    return call.unit(async (tx) => {
+      const size = request.pageSize || 50;
+      const { rows, next } = await totpRepository(tx).list(owner, { position, size, now: call.now });
+      const primary = await factorSet.primaryOf(tx, owner, call.now);
+      const devices = rows.map((row) => toProto(row, primary));
+      return { devices, nextPageToken: pageTokens.write(call, next, owner.userId) };
+    });
+  };
+
+  const turn =
+    (name: "enable" | "disable" | "revoke") =>
+    async (request: { deviceId: string; confirmLastFactor?: boolean }, call: Call) => {
+      const owner = ownerOf(call.caller);
+      const key = { ...owner, deviceId: request.deviceId };
+      const confirmed = request.confirmLastFactor ?? false;
+      return shown(call, owner, await totp.devices.turn(call, key, name, { confirmed }));
+    };
 
   const user = {
-    startTotpEnrollment: async (request, call) => {
-      const { displayName, accountName } = request;
-      const started = await totp.start(call, ownerOf(call.caller), {
-        displayName: displayName || "Authenticator app",
-        accountName,
-        parameters: parametersOf(request),
-      });
-      if (started instanceof Refusal) return started;
-      const { device, provisioning } = started;
-      return {
-        device: toProto(device),
-        provisioning,
-        ...(device.expireTime && { expireTime: timestampFromDate(device.expireTime) }),
-      };
-    },
+    startTotpEnrollment: (request, call) => start(call, request),
+    replaceTotpDevice: (request, call) => start(call, request, request.deviceId),
 
     finishTotpEnrollment: async (request, call) => {
       // What is asked for here and not given yet is refused, never silently left out.
-      if (request.acceptAppParameters || request.generateBackupCodes) return new Refusal("NOT_BUILT");
-      const device = await totp.finish(call, ownerOf(call.caller), request);
-      return device instanceof Refusal ? device : { device: toProto(device) };
+      if (request.generateBackupCodes) return new Refusal("NOT_BUILT");
+      const owner = ownerOf(call.caller);
+      const proven = await totp.finish(call, owner, request);
+      if (proven instanceof Refusal) return proven;
+      const reply = await shown(call, owner, proven.device);
+      return reply instanceof Refusal ? reply : { ...reply, replacedDeviceId: proven.replacedDeviceId };
     },
 
-    listTotpDevices: async (request, call) => {
-      const position = pageTokens.read(call, request.pageToken);
-      const { rows, next } = await call.unit((tx) =>
-        totpRepository(tx).list(ownerOf(call.caller), { position, size: request.pageSize || 50, now: call.now }),
-      );
-      return { devices: rows.map(toProto), nextPageToken: pageTokens.write(call, next) };
-    },
+    listTotpDevices: (request, call) => page(call, ownerOf(call.caller), request),
 
     getTotpDevice: async ({ deviceId }, call) => {
-      const device = await call.unit((tx) => totpRepository(tx).find({ ...ownerOf(call.caller), deviceId }, call.now));
-      return device ? { device: toProto(device) } : new Refusal("NOT_FOUND");
+      const owner = ownerOf(call.caller);
+      return shown(call, owner, await call.unit((tx) => totpRepository(tx).find({ ...owner, deviceId }, call.now)));
     },
 
     verifyTotpCode: async ({ code }, call) =>
       verified(await totp.verify(call, ownerOf(call.caller), { code, hideUnenrolled: false }), call),
+
+    updateTotpDevice: async ({ deviceId, displayName, version }, call) => {
+      const owner = ownerOf(call.caller);
+      const change = { displayName, version: Number(version) };
+      return shown(call, owner, await totp.devices.rename(call, { ...owner, deviceId }, change));
+    },
+
+    enableTotpDevice: turn("enable"),
+    disableTotpDevice: turn("disable"),
+    revokeTotpDevice: turn("revoke"),
+
+    deleteTotpDevice: async ({ deviceId, confirmLastFactor: confirmed }, call) =>
+      (await totp.devices.delete(call, { ...ownerOf(call.caller), deviceId }, { confirmed })) ?? {},
+
+    disableTotp: async ({ confirmLastFactor: confirmed }, call) => ({
+      disabledCount: await totp.devices.disableAll(call, ownerOf(call.caller), { confirmed }),
+    }),
+
+    resyncTotpDevice: async ({ deviceId, firstCode: first, secondCode: second }, call) => {
+      const owner = ownerOf(call.caller);
+      const set = await totp.resync(call, { ...owner, deviceId }, { first, second });
+      if (set instanceof Refusal) return set;
+      const reply = await shown(call, owner, set.device);
+      return reply instanceof Refusal ? reply : { ...reply, correction: durationFromMs(set.correctionMs) };
+    },
   } satisfies Handlers<typeof MfaService>;
+
+  const admin = {
+    getUserTotp: async ({ userId }, call) => {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      return call.unit(async (tx) => {
+        const rows = await totpRepository(tx).listAll(owner, call.now);
+        const primary = await factorSet.primaryOf(tx, owner, call.now);
+        const enabled = rows.some(({ state }) => state === "active");
+        return { enabled, devices: rows.map((row) => toProto(row, primary)) };
+      });
+    },
+  } satisfies Handlers<typeof AdminMfaService>;
 
   const internal = {
     verifyUserTotpCode: async ({ userId, code }, call) => {
       const owner = { tenantId: call.caller.tenantId, userId };
       return verified(await totp.verify(call, owner, { code, hideUnenrolled: true }), call);
     },
+
+    listUserTotpDevices: (request, call) =>
+      page(call, { tenantId: call.caller.tenantId, userId: request.userId }, request),
+
+    disableUserTotp: async ({ userId, reason, actor, confirmLastFactor: confirmed }, call) => {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      return { disabledCount: await totp.devices.disableAll(call, owner, { confirmed, reason, actor }) };
+    },
   } satisfies Handlers<typeof InternalMfaService>;
 
-  return { user, internal };
+  return { user, admin, internal };
 }

@@ -1,14 +1,17 @@
-import { and, asc, eq, gt, lt, ne, or } from "drizzle-orm";
+import { and, asc, eq, gt, lt, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { totpDevices } from "./totp.table.ts";
+import type { CodeParameters } from "./totp-code.ts";
+import type { Match } from "./totp-judge.ts";
 
 /** A row of the table. */
 export type TotpDeviceRow = ReturnType<typeof totpDevices>["$inferSelect"];
 
 type Key = Owner & { deviceId: string };
-type Step = Key & { step: number; now: Date };
+type Spending = Key & Match & { now: Date };
+type State = TotpDeviceRow["state"];
 const isOwner = (s: Building<Owner>) => {
   const t = s.table(totpDevices);
   return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
@@ -24,6 +27,17 @@ const isLive = (s: Building<{ now: Date }>) => {
   const t = s.table(totpDevices);
   return or(ne(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
 };
+
+/** Moves a device from one state to another; its watermark of spent steps stays. */
+const turn = (from: State, to: State) =>
+  statement((s: Building<Key & { now: Date }>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .update(t)
+      .set({ state: to, version: sql`${t.version} + 1`, updateTime: s.param("now", t.updateTime) })
+      .where(and(isDevice(s), eq(t.state, from)))
+      .returning();
+  });
 
 const statements = {
   insert: statement((s: Building<TotpDeviceRow>) => {
@@ -86,31 +100,73 @@ const statements = {
       .from(t)
       .where(and(isOwner(s), or(eq(t.state, "active"), eq(t.state, "disabled"))));
   }),
-  advance: statement((s: Building<Step>) => {
+  advance: statement((s: Building<Spending>) => {
     const t = s.table(totpDevices);
     const step = s.param("step", t.lastStep);
-    const now = s.param("now", t.updateTime);
     return s.db
       .update(t)
-      .set({ lastStep: step, lastUseTime: now })
+      .set({
+        lastStep: step,
+        driftSteps: s.param("driftSteps", t.driftSteps),
+        driftHint: s.param("driftHint", t.driftHint),
+        lastUseTime: s.param("now", t.lastUseTime),
+      })
       .where(and(isDevice(s), eq(t.state, "active"), lt(t.lastStep, step)))
-      .returning({ deviceId: t.deviceId });
+      .returning();
   }),
-  activate: statement((s: Building<Step>) => {
+  activate: statement((s: Building<Spending & CodeParameters>) => {
     const t = s.table(totpDevices);
     const now = s.param("now", t.updateTime);
     return s.db
       .update(t)
       .set({
         state: "active",
+        algorithm: s.param("algorithm", t.algorithm),
+        digits: s.param("digits", t.digits),
+        periodSeconds: s.param("periodSeconds", t.periodSeconds),
         lastStep: s.param("step", t.lastStep),
+        driftSteps: s.param("driftSteps", t.driftSteps),
+        driftHint: s.param("driftHint", t.driftHint),
         lastUseTime: now,
         updateTime: now,
         expireTime: null,
       })
-      .where(and(isDevice(s), eq(t.state, "pending")))
+      .where(and(isDevice(s), eq(t.state, "pending"), isLive(s)))
       .returning();
   }),
+  rename: statement((s: Building<Key & { displayName: string; version: number; now: Date }>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .update(t)
+      .set({
+        displayName: s.param("displayName", t.displayName),
+        version: sql`${t.version} + 1`,
+        updateTime: s.param("now", t.updateTime),
+      })
+      .where(and(isDevice(s), isLive(s), eq(t.version, s.param("version", t.version))))
+      .returning();
+  }),
+  enable: turn("disabled", "active"),
+  disable: turn("active", "disabled"),
+  revoke: statement((s: Building<Key & { nothing: Buffer; now: Date }>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .update(t)
+      .set({
+        state: "revoked",
+        sealedSecret: s.param("nothing", t.sealedSecret),
+        version: sql`${t.version} + 1`,
+        updateTime: s.param("now", t.updateTime),
+      })
+      .where(and(isDevice(s), or(eq(t.state, "active"), eq(t.state, "disabled"))))
+      .returning();
+  }),
+  delete: statement((s: Building<Key & { now: Date }>) =>
+    s.db
+      .delete(s.table(totpDevices))
+      .where(and(isDevice(s), isLive(s)))
+      .returning(),
+  ),
 };
 
 /** A user's authenticator apps. */
@@ -134,9 +190,21 @@ export const totpRepository = (tx: Tx) => ({
   },
   /** How many devices count towards the cap: those that are or could be in use. */
   countUsable: async (owner: Owner) => (await tx.run(statements.listUsable, owner)).length,
-  /** Spends a step of an active device: true for exactly one of any number of callers, and never for an older step. */
-  advance: async (key: Key & { step: number }, now: Date) =>
-    (await tx.run(statements.advance, { ...key, now })).length === 1,
-  /** Makes a pending device active and spends the step that proved it; undefined if it is pending no more. */
-  activate: async (key: Key & { step: number }, now: Date) => (await tx.run(statements.activate, { ...key, now }))[0],
+  /** Spends a step of an active device, for exactly one of any number of callers, and never an older step. */
+  advance: async (key: Key & Match, now: Date) => (await tx.run(statements.advance, { ...key, now }))[0],
+  /** Makes a pending device active, as its app really works, and spends the step that proved it. */
+  activate: async (key: Key & Match & CodeParameters, now: Date) =>
+    (await tx.run(statements.activate, { ...key, now }))[0],
+  /** Renames the device if it is still of this version. */
+  rename: async (key: Key & { displayName: string; version: number }, now: Date) =>
+    (await tx.run(statements.rename, { ...key, now }))[0],
+  /** Accepts the codes of a disabled device again. */
+  enable: async (key: Key, now: Date) => (await tx.run(statements.enable, { ...key, now }))[0],
+  /** Stops accepting the codes of an active device. */
+  disable: async (key: Key, now: Date) => (await tx.run(statements.disable, { ...key, now }))[0],
+  /** Ends a device that was proven, and destroys its secret. */
+  revoke: async (key: Key, now: Date) =>
+    (await tx.run(statements.revoke, { ...key, nothing: Buffer.alloc(0), now }))[0],
+  /** Forgets a device; answers what it was. */
+  delete: async (key: Key, now: Date) => (await tx.run(statements.delete, { ...key, now }))[0],
 });

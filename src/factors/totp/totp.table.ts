@@ -20,6 +20,8 @@ export const totpDevices = (d: Dialect) =>
       lastStep: d.counter("last_step").notNull(),
       /** How many steps its clock runs ahead of ours, as its codes have shown. */
       driftSteps: d.integer("drift_steps").notNull().default(0),
+      /** How far the last code was off beyond that: two in a row that are off alike move the drift. */
+      driftHint: d.integer("drift_hint").notNull().default(0),
       /** Of a pending device: the one whose place it takes once it is proven; empty for none. */
       replacesDeviceId: d.text("replaces_device_id").notNull().default(""),
       /** Grows with every change by the user, from 1. */

@@ -1,0 +1,88 @@
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import type { Tx } from "../db/store.ts";
+import { lockoutsOf } from "../protection/lockouts.ts";
+import type { Settings } from "../tenants/settings.ts";
+import { userRepository } from "../users/users.repository.ts";
+import type { Factor, FactorInstance } from "./factor.ts";
+import { factors, type Held, listHeld, primaryAmong } from "./index.ts";
+
+type Recommended = NonNullable<FactorInstance["recommendation"]>;
+
+/** Most urgent first. */
+const URGENCY: readonly Recommended[] = [
+  "REVIEW_CLONE_WARNING",
+  "ADD_FIRST_FACTOR",
+  "REPLACE_SMS",
+  "ADD_SECOND_PASSKEY",
+  "ADD_SECOND_FACTOR",
+  "GENERATE_BACKUP_CODES",
+  "CONFIRM_BACKUP_CODES",
+  "REPLACE_BACKUP_CODES",
+  "ADD_PASSKEY",
+];
+
+/** One kind, as far as a user has it. */
+export interface KindSummary {
+  readonly factor: Factor;
+  readonly activeCount: number;
+  readonly pending: boolean;
+  readonly primary: boolean;
+  readonly maskedTargets: readonly string[];
+  readonly lastUseTime: Date | undefined;
+}
+
+const isOf = (type: Factor["type"]) => (held: { readonly factor: Factor }) => held.factor.type === type;
+
+/** What would make the set better, most urgent first. */
+export function recommend(held: readonly Held[], enrollable: readonly Factor[]): Recommended[] {
+  const active = held.filter(({ state }) => state === "ACTIVE");
+  const counting = active.filter(({ factor }) => factor.counts);
+  const [only, ...others] = counting;
+  const found = new Set(active.flatMap(({ recommendation }) => recommendation ?? []));
+  if (!only) found.add("ADD_FIRST_FACTOR");
+  else if (others.length === 0) found.add(only.deviceBound ? "ADD_SECOND_PASSKEY" : "ADD_SECOND_FACTOR");
+  if (only && counting.every(isOf("SMS"))) found.add("REPLACE_SMS");
+  const offers = (type: Factor["type"]) => only && enrollable.some((factor) => factor.type === type);
+  if (offers("WEBAUTHN") && !counting.some(isOf("WEBAUTHN"))) found.add("ADD_PASSKEY");
+  if (offers("BACKUP_CODE") && !active.some(isOf("BACKUP_CODE"))) found.add("GENERATE_BACKUP_CODES");
+  return URGENCY.filter((recommendation) => found.has(recommendation));
+}
+
+const newest = (times: readonly (Date | null)[]): Date | undefined =>
+  times.reduce<Date | undefined>((last, time) => (time && (!last || time > last) ? time : last), undefined);
+
+function summarise(factor: Factor, held: readonly Held[], primary: Held | undefined): KindSummary {
+  const own = held.filter(isOf(factor.type));
+  const active = own.filter(({ state }) => state === "ACTIVE");
+  return {
+    factor,
+    activeCount: active.reduce((sum, { remainingUses = 1 }) => sum + remainingUses, 0),
+    pending: own.some(({ state }) => state === "PENDING"),
+    primary: primary?.factor.type === factor.type,
+    maskedTargets: active.flatMap(({ maskedTarget }) => maskedTarget || []),
+    lastUseTime: newest(own.map(({ lastUseTime }) => lastUseTime)),
+  };
+}
+
+/** A user's second factors at a glance, from live rows: the same shape for users that are not known. */
+export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner, settings: Settings) {
+  const user = await userRepository(tx).find(owner);
+  const held = await listHeld(tx, owner, now);
+  const primary = primaryAmong(held, user?.primaryFactorId);
+  const enrollable = factors.filter((factor) => factor.isEnrollable(settings));
+  const summaries = factors.map((factor) => summarise(factor, held, primary));
+  return {
+    held,
+    primary,
+    enrolled: held.some(({ factor, state }) => factor.counts && state === "ACTIVE"),
+    kinds: summaries.filter(({ activeCount, pending }) => activeCount > 0 || pending),
+    enrollable,
+    lockouts: await lockoutsOf(tx, owner, now),
+    mfaEpoch: user?.mfaEpoch ?? 0,
+    recommendations: recommend(held, enrollable),
+  };
+}
+
+/** What `statusOf` answers. */
+export type Status = Awaited<ReturnType<typeof statusOf>>;

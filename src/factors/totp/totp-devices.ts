@@ -1,0 +1,138 @@
+import { recordChange, recordUpdate } from "../../audit/changes.ts";
+import type { Call } from "../../core/call.ts";
+import type { Owner } from "../../core/caller.ts";
+import { Refusal } from "../../core/refusal.ts";
+import type { Tx } from "../../db/store.ts";
+import { userRepository } from "../../users/users.repository.ts";
+import type { FactorSet } from "../factor.ts";
+import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
+
+type Key = Owner & { deviceId: string };
+type Repository = ReturnType<typeof totpRepository>;
+
+/** A change of a device's state, as a row of a table. */
+interface Turn {
+  /** One conditional statement; undefined when the device was not in a state to be turned from. */
+  apply(devices: Repository, key: Key, now: Date): Promise<TotpDeviceRow | undefined>;
+  /** The state that it leads to, in which a repeat finds the device. */
+  readonly to: TotpDeviceRow["state"];
+  readonly event: "FACTOR_ENABLED" | "FACTOR_DISABLED" | "FACTOR_REMOVED";
+  readonly action: string;
+}
+
+const turns = {
+  enable: {
+    apply: (devices, key, now) => devices.enable(key, now),
+    to: "active",
+    event: "FACTOR_ENABLED",
+    action: "totp.enabled",
+  },
+  disable: {
+    apply: (devices, key, now) => devices.disable(key, now),
+    to: "disabled",
+    event: "FACTOR_DISABLED",
+    action: "totp.disabled",
+  },
+  revoke: {
+    apply: (devices, key, now) => devices.revoke(key, now),
+    to: "revoked",
+    event: "FACTOR_REMOVED",
+    action: "totp.revoked",
+  },
+} as const satisfies Record<string, Turn>;
+
+/** Who may not lose their last factor unawares, and why it is done where somebody else does it. */
+export interface Stated {
+  /** The user knows that it may leave them without a factor. */
+  readonly confirmed: boolean;
+  readonly reason?: string;
+  /** On whose behalf a backend does it; empty for its own. */
+  readonly actor?: string;
+}
+
+/** What users do with the devices that they have, and others with theirs. */
+export function createTotpDevices(set: FactorSet) {
+  const record = async (
+    tx: Tx,
+    call: Call,
+    { tenantId, userId, deviceId }: Key,
+    { event, action }: Pick<Turn, "event" | "action">,
+    { reason, actor }: Partial<Stated> = {},
+  ) => {
+    const change = {
+      owner: { tenantId, userId },
+      type: event,
+      factorType: "TOTP",
+      action,
+      targetId: deviceId,
+    } as const;
+    await recordChange(tx, call, { ...change, ...(reason && { reason }), ...(actor && { after: { actor } }) });
+  };
+
+  return {
+    /** Renames a device that is still of the version that the user saw. */
+    async rename(call: Call, key: Key, { displayName, version }: { displayName: string | undefined; version: number }) {
+      return call.unit(async (tx) => {
+        const devices = totpRepository(tx);
+        await userRepository(tx).serialise(key, call.now);
+        const before = await devices.find(key, call.now);
+        if (!before) return new Refusal("NOT_FOUND");
+        if (before.version !== version) {
+          return new Refusal("STALE_VERSION", { metadata: { version: String(before.version) } });
+        }
+        if (displayName === undefined || displayName === before.displayName) return new Refusal("EMPTY_UPDATE");
+        const device = await devices.rename({ ...key, displayName, version }, call.now);
+        if (!device) return new Refusal("CONFLICT");
+        const { tenantId, userId, deviceId: targetId } = key;
+        const change = { owner: { tenantId, userId }, factorType: "TOTP", targetId } as const;
+        await recordUpdate(tx, call, { ...change, type: "FACTOR_UPDATED", action: "totp.renamed" });
+        return device;
+      });
+    },
+
+    /** Enables, disables or revokes a device. One that is so already is answered as it is. */
+    async turn(call: Call, key: Key, name: keyof typeof turns, stated: Stated): Promise<TotpDeviceRow | Refusal> {
+      const turn = turns[name];
+      return call.unit(async (tx) => {
+        const devices = totpRepository(tx);
+        await userRepository(tx).serialise(key, call.now);
+        const device = await turn.apply(devices, key, call.now);
+        if (!device) {
+          const found = await devices.find(key, call.now);
+          if (!found) return new Refusal("NOT_FOUND");
+          return found.state === turn.to ? found : new Refusal("WRONG_STATE");
+        }
+        if (name !== "enable") await set.guardLast(tx, key, stated.confirmed);
+        await record(tx, call, key, turn, stated);
+        return device;
+      });
+    },
+
+    /** Forgets a device; a pending one ends its enrolment. */
+    async delete(call: Call, key: Key, stated: Stated): Promise<Refusal | undefined> {
+      return call.unit(async (tx) => {
+        await userRepository(tx).serialise(key, call.now);
+        const device = await totpRepository(tx).delete(key, call.now);
+        if (!device) return new Refusal("NOT_FOUND");
+        if (device.state === "active") await set.guardLast(tx, key, stated.confirmed);
+        await record(tx, call, key, { event: "FACTOR_REMOVED", action: "totp.deleted" }, stated);
+        return undefined;
+      });
+    },
+
+    /** Disables every active device; says how many there were. */
+    async disableAll(call: Call, owner: Owner, stated: Stated): Promise<number> {
+      return call.unit(async (tx) => {
+        const devices = totpRepository(tx);
+        await userRepository(tx).serialise(owner, call.now);
+        const active = await devices.listActive(owner);
+        for (const { deviceId } of active) {
+          await devices.disable({ ...owner, deviceId }, call.now);
+          await record(tx, call, { ...owner, deviceId }, turns.disable, stated);
+        }
+        if (active.length > 0) await set.guardLast(tx, owner, stated.confirmed);
+        return active.length;
+      });
+    },
+  };
+}

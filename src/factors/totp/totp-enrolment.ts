@@ -1,0 +1,158 @@
+import { recordAudit, recordChange } from "../../audit/changes.ts";
+import type { Call } from "../../core/call.ts";
+import type { Owner } from "../../core/caller.ts";
+import { newId } from "../../core/id.ts";
+import { Refusal } from "../../core/refusal.ts";
+import type { Keyring } from "../../crypto/keyring.ts";
+import { randomSecret } from "../../crypto/random.ts";
+import type { Tx } from "../../db/store.ts";
+import { enrol } from "../../protection/enrolment.ts";
+import { prove } from "../../protection/proof.ts";
+import type { SettingsOf } from "../../tenants/settings.ts";
+import { userRepository } from "../../users/users.repository.ts";
+import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
+import { assumableBy } from "./totp-apps.ts";
+import type { CodeParameters } from "./totp-code.ts";
+import { cellOf, type Judge, type Match, SECRET_BYTES } from "./totp-judge.ts";
+import { accountNameOf, provision } from "./totp-provisioning.ts";
+
+/** What a user asks of a new device. */
+export interface NewDevice {
+  /** Empty takes the name of the device that it replaces, or a default. */
+  readonly displayName: string;
+  /** Empty takes the user's id. */
+  readonly accountName: string;
+  readonly parameters: CodeParameters;
+  /** The device whose place it is to take. */
+  readonly replaces?: string;
+}
+
+/** The code that proves a new device. */
+export interface FirstCode {
+  /** Empty takes the pending one. */
+  readonly deviceId: string;
+  readonly code: string;
+  /** Takes over what the app really does, where it ignores the parameters. */
+  readonly acceptAppParameters: boolean;
+}
+
+const PENDING_MS = 10 * 60 * 1000;
+/** Rows a user may have, revoked ones included: those are kept for their sake, and not without end. */
+const MAX_ROWS = 50;
+
+type Proving = { match: Match; parameters: CodeParameters; device: TotpDeviceRow; asEnrolled: boolean };
+
+const limit = (most: number) => new Refusal("LIMIT_REACHED", { metadata: { limit: String(most) } });
+
+/** How an authenticator app comes into use: a new one, or one that takes an old one's place. */
+export function createTotpEnrolment({
+  keyring,
+  judge,
+  settingsOf,
+}: {
+  keyring: Keyring;
+  judge: Judge;
+  settingsOf: SettingsOf;
+}) {
+  /** What the device is to replace, or that there is room for one more. */
+  const place = async (tx: Tx, owner: Owner, { replaces }: NewDevice, now: Date, most: number) => {
+    const devices = totpRepository(tx);
+    const rows = await devices.listAll(owner, now);
+    if (rows.length >= MAX_ROWS) return limit(MAX_ROWS);
+    if (replaces !== undefined) {
+      const old = rows.find(({ deviceId }) => deviceId === replaces);
+      if (!old) return new Refusal("NOT_FOUND");
+      return old.state === "active" || old.state === "disabled" ? old : new Refusal("WRONG_STATE");
+    }
+    return (await devices.countUsable(owner)) >= most ? limit(most) : undefined;
+  };
+
+  /** What the code matches under the parameters of the enrolment or, failing that, under those of an app that lies. */
+  const proving = async (device: TotpDeviceRow, code: string, now: Date): Promise<Proving | undefined> => {
+    for (const parameters of [device, ...assumableBy(device)]) {
+      const match = await judge.matchOf(device, { code, now, strict: false, parameters });
+      if (match) return { match, parameters, device, asEnrolled: parameters === device };
+    }
+    return undefined;
+  };
+
+  /** Ends the device that the new one replaces, if it is still there. */
+  const retire = async (tx: Tx, call: Call, owner: Owner, deviceId: string) => {
+    const old = deviceId && (await totpRepository(tx).revoke({ ...owner, deviceId }, call.now));
+    if (!old) return "";
+    const change = { owner, factorType: "TOTP", targetId: deviceId } as const;
+    await recordChange(tx, call, { ...change, type: "FACTOR_REMOVED", action: "totp.replaced" });
+    return deviceId;
+  };
+
+  return {
+    /** Stores a new secret, pending, in place of an older pending one, and shows it this once. */
+    async start(call: Call, owner: Owner, asked: NewDevice) {
+      const { issuer, maxDevices } = (await settingsOf(owner.tenantId)).totp;
+      const deviceId = newId();
+      const secret = randomSecret(SECRET_BYTES);
+      const sealedSecret = await keyring.seal(secret, cellOf(owner, deviceId));
+      const device = await call.unit(async (tx) => {
+        await userRepository(tx).serialise(owner, call.now);
+        await call.confirmAccess(tx);
+        const old = await place(tx, owner, asked, call.now, maxDevices);
+        if (old instanceof Refusal) return old;
+        const row: TotpDeviceRow = {
+          ...owner,
+          ...asked.parameters,
+          deviceId,
+          displayName: asked.displayName || old?.displayName || "Authenticator app",
+          sealedSecret,
+          state: "pending",
+          lastStep: 0,
+          driftSteps: 0,
+          driftHint: 0,
+          replacesDeviceId: old?.deviceId ?? "",
+          version: 1,
+          createTime: call.now,
+          updateTime: call.now,
+          lastUseTime: null,
+          expireTime: new Date(call.now.getTime() + PENDING_MS),
+        };
+        await totpRepository(tx).deletePending(owner);
+        await recordAudit(tx, call, { owner, action: "totp.enrollment_started", targetId: deviceId });
+        await totpRepository(tx).insert(row);
+        return row;
+      });
+      if (device instanceof Refusal) return device;
+      const label = { issuer, accountName: asked.accountName || accountNameOf(owner.userId) };
+      const provisioning = await provision(secret, asked.parameters, label);
+      secret.fill(0);
+      return { device, provisioning };
+    },
+
+    /** Makes the pending device active if the code proves it, and ends the one that it replaces, in one unit. */
+    async finish(call: Call, owner: Owner, { deviceId, code, acceptAppParameters }: FirstCode) {
+      return prove(call, owner, {
+        factorType: "TOTP",
+        counter: "typed-code",
+        load: async (tx) => {
+          const pending = await totpRepository(tx).findPending(owner, call.now);
+          const named = deviceId === "" || pending?.deviceId === deviceId;
+          return pending && named ? pending : new Refusal("ENROLLMENT_EXPIRED");
+        },
+        judge: (device) => proving(device, code, call.now),
+        spend: async (tx, { match, parameters, device: pending, asEnrolled }: Proving) => {
+          const { algorithm, digits, periodSeconds } = parameters;
+          if (!asEnrolled && !acceptAppParameters) {
+            const metadata = { algorithm, digits: String(digits), period: String(periodSeconds) };
+            return new Refusal("APP_PARAMETERS_DIFFER", { metadata });
+          }
+          const device = await enrol(tx, call, owner, {
+            factorType: "TOTP",
+            action: "totp.enrolled",
+            activate: () =>
+              totpRepository(tx).activate({ ...owner, ...match, algorithm, digits, periodSeconds }, call.now),
+            idOf: (enrolled) => enrolled.deviceId,
+          });
+          return device && { device, replacedDeviceId: await retire(tx, call, owner, pending.replacesDeviceId) };
+        },
+      });
+    },
+  };
+}
