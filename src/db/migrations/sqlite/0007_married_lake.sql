@@ -1,0 +1,1 @@
+ALTER TABLE `totp_devices` ADD `drift_hint` integer DEFAULT 0 NOT NULL;
