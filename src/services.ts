@@ -4,7 +4,6 @@ import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
-import type { Keyring } from "./crypto/keyring.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
@@ -19,7 +18,6 @@ import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 
 /** What the features need of the process. */
 export interface App extends Omit<Serving, "lockProfileOf"> {
-  readonly keyring: Keyring;
   /** Where costly hashes wait for their turn, so that nothing else waits for them. */
   readonly kdf: KdfPool;
   /** The name that authenticator apps show for this service, unless a tenant has another. */

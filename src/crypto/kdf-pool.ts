@@ -14,8 +14,8 @@ const KEY_BYTES = 32;
  * the event loop.
  */
 const RUNNING = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** How many may be asked for at once, those that run included: some two seconds' worth on two cores. */
-const PLACES = 256;
+/** How many may be asked for at once, those that run included: some three seconds' worth on two cores. */
+const PLACES = 512;
 
 /** A place in the queue, to be left whatever happens. */
 export interface KdfPlace {
@@ -27,7 +27,10 @@ export interface KdfPlace {
  * waits for it. Who needs some takes a place first, where a no costs nobody anything yet, and then derives.
  */
 export interface KdfPool {
-  /** Takes a place for `size` derivations one after the other; throws RATE_LIMITED when there is none. */
+  /**
+   * Takes a place for `size` derivations one after the other; throws RATE_LIMITED when there is none. More than one at
+   * once leave half of all places free, for the proofs, which take one.
+   */
   enter(size?: number): KdfPlace;
   /** Stretches a code, in its turn. Only for those who hold a place. */
   derive(code: string, salt: Uint8Array): Promise<Buffer>;
@@ -51,7 +54,7 @@ export function createKdfPool({ running = RUNNING, places = PLACES } = {}): KdfP
 
   return {
     enter(size = 1) {
-      if (size > free) throw new Refusal("RATE_LIMITED", { retryAfterMs: 1000 });
+      if (free - size < (size > 1 ? places / 2 : 0)) throw new Refusal("RATE_LIMITED", { retryAfterMs: 1000 });
       let held = size;
       free -= held;
       return {

@@ -4,7 +4,8 @@ import { requestIds } from "./request-ids.table.ts";
 
 /** A request as its caller named it. */
 export type NamedRequest = { tenantId: string; subject: string; rpc: string; requestId: string };
-type Claim = NamedRequest & { now: Date; expireTime: Date };
+/** A row of the table. */
+export type RequestIdRow = ReturnType<typeof requestIds>["$inferSelect"];
 
 const isThisRequest = (s: Building<NamedRequest>) => {
   const t = s.table(requestIds);
@@ -17,7 +18,7 @@ const isThisRequest = (s: Building<NamedRequest>) => {
 };
 
 const statements = {
-  claim: statement((s: Building<Claim>) => {
+  claim: statement((s: Building<RequestIdRow & { now: Date }>) => {
     const t = s.table(requestIds);
     // A claim that outlived its day may be taken over before the clean-up has come by.
     return s.db
@@ -25,9 +26,23 @@ const statements = {
       .values(s.row(t))
       .onConflictDoUpdate({
         target: [t.tenantId, t.subject, t.rpc, t.requestId],
-        set: { expireTime: s.param("expireTime", t.expireTime) },
+        set: {
+          userId: s.param("userId", t.userId),
+          bodyDigest: s.param("bodyDigest", t.bodyDigest),
+          sealedReply: null,
+          expireTime: s.param("expireTime", t.expireTime),
+        },
         setWhere: lte(t.expireTime, s.param("now", t.expireTime)),
       })
+      .returning({ requestId: t.requestId });
+  }),
+  find: statement((s: Building<NamedRequest>) => s.db.select().from(s.table(requestIds)).where(isThisRequest(s))),
+  keep: statement((s: Building<NamedRequest & { sealedReply: Buffer; expireTime: Date }>) => {
+    const t = s.table(requestIds);
+    return s.db
+      .update(t)
+      .set({ sealedReply: s.param("sealedReply", t.sealedReply) })
+      .where(and(isThisRequest(s), eq(t.expireTime, s.param("expireTime", t.expireTime))))
       .returning({ requestId: t.requestId });
   }),
   release: statement((s: Building<NamedRequest>) => {
@@ -38,9 +53,11 @@ const statements = {
 
 /** The request ids of the last day. */
 export const requestIdRepository = (tx: Tx) => ({
-  /** Takes an id: true for exactly one of any number of callers until `expireTime`. */
-  claim: async (request: NamedRequest, now: Date, expireTime: Date) =>
-    (await tx.run(statements.claim, { ...request, now, expireTime })).length === 1,
+  /** Takes an id: true for exactly one of any number of callers until its `expireTime`. */
+  claim: async (row: RequestIdRow, now: Date) => (await tx.run(statements.claim, { ...row, now })).length === 1,
+  find: async (request: NamedRequest) => (await tx.run(statements.find, request))[0],
+  /** Adds the reply to the claim that ends then, if it is still there: not to a later one, nor after an erasure. */
+  keep: (request: NamedRequest & { sealedReply: Buffer; expireTime: Date }) => tx.run(statements.keep, request),
   /** Gives an id back. */
   release: (request: NamedRequest) => tx.run(statements.release, request),
 });

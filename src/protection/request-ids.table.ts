@@ -10,6 +10,12 @@ export const requestIds = (d: Dialect) =>
       subject: d.text("subject").notNull(),
       rpc: d.text("rpc").notNull(),
       requestId: d.text("request_id").notNull(),
+      /** Whose data the reply holds: with it the reply is erased. Empty for the tenant's. */
+      userId: d.text("user_id").notNull().default(""),
+      /** Peppered digest of the request: the same id on another request is no repeat of it. */
+      bodyDigest: d.bytes("body_digest"),
+      /** The reply, for the repeat; null until it was given, and for replies that hold a secret. */
+      sealedReply: d.bytes("sealed_reply"),
       expireTime: d.instant("expire_time").notNull(),
     },
     (t) => [d.primaryKey({ columns: [t.tenantId, t.subject, t.rpc, t.requestId] })],

@@ -1,4 +1,4 @@
-import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
@@ -7,16 +7,19 @@ import { type Caller, type Owner, ownerOf } from "../core/caller.ts";
 import type { ClientOrigin } from "../core/client-origin.ts";
 import type { OnLimit } from "../core/listener-limits.ts";
 import { Refusal } from "../core/refusal.ts";
+import type { Keyring } from "../crypto/keyring.ts";
 import type { Store, Tx } from "../db/store.ts";
 import type { LockProfile } from "../protection/lock-rules.ts";
-import { onceOnly } from "../protection/request-ids.ts";
+import { type Once, onceOnly } from "../protection/request-ids.ts";
 import { stepUp } from "./authorisation.ts";
+import { namedUser, requestIdOf } from "./kept-replies.ts";
 import { policyOf } from "./policy.ts";
 import { statedClient } from "./stated-client.ts";
 
 /** What serving needs of the process. */
 export interface Serving {
   readonly store: Store;
+  readonly keyring: Keyring;
   readonly clock: () => Date;
   /** Whether a user holds a second factor, as the unit sees it. */
   readonly hasFactor: (tx: Tx, owner: Owner) => Promise<boolean>;
@@ -38,26 +41,36 @@ export const clientKey = createContextKey<ClientOrigin>(
   { description: "client" },
 );
 
+/** A call for its handler, and what makes it happen once if its request carries an id. */
+export interface Started {
+  readonly call: Call;
+  readonly once?: Once;
+}
+
 /**
  * Begins a call for its handler. The gate opened before; a call that came without one, through a mistake of ours, has
  * no caller and is refused.
  */
-export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Call {
+export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Started {
   const { store, clock, hasFactor, lockProfileOf, guess } = serving;
   const caller = context.values.get(callerKey);
   if (!caller) throw new Refusal("INVALID_CREDENTIAL");
   const policy = policyOf(method);
   const rpc = `${method.parent.typeName}/${method.name}`;
   const now = clock();
-  const requestId = "requestId" in request && typeof request.requestId === "string" ? request.requestId : "";
+  const requestId = requestIdOf(request);
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
-  // The first unit that succeeds takes the request id for the call; later units of it are not repeats.
-  let claimed = requestId === "";
+  const forOthers = caller.principal === Principal.ADMIN || caller.principal === Principal.SERVICE;
+  const userId = forOthers ? namedUser(request) : caller.subject;
+  const once =
+    requestId === ""
+      ? undefined
+      : onceOnly(serving, { caller, rpc, requestId, userId, body: toBinary(method.input, request), now });
 
   // Behind a backend's connection is the backend: where its user is, only the request says.
   const client = caller.principal === Principal.SERVICE ? statedClient(request) : context.values.get(clientKey);
 
-  return {
+  const call: Call = {
     caller,
     client,
     guess: () => guess(caller.tenantId, client.ip),
@@ -70,10 +83,7 @@ export function startCall(method: DescMethod, request: Message, context: Handler
     },
     async unit(work) {
       if (reads) return store.read(work);
-      if (claimed) return store.write(work);
-      const result = await store.write((tx) => onceOnly(tx, { caller, rpc, requestId, now }, () => work(tx)));
-      claimed = true;
-      return result;
+      return once ? once.unit(work) : store.write(work);
     },
     async confirmAccess(tx) {
       const byTicket = caller.principal === Principal.TICKET;
@@ -83,4 +93,5 @@ export function startCall(method: DescMethod, request: Message, context: Handler
       throw byTicket ? new Refusal("CHALLENGE_EXPIRED") : stepUp("aal2", policy);
     },
   };
+  return once ? { call, once } : { call };
 }

@@ -93,8 +93,9 @@ export function createDeviceAuthentication(store: Store, devices: Devices): Veri
     const { now } = showing;
     const spend = async () => {
       const name = { tenantId: owner.tenantId, subject: owner.userId, rpc: TYPE, requestId: `${deviceId}/${jti}` };
-      const until = new Date(now.getTime() + REMEMBERED_MS);
-      if (!(await store.write((tx) => requestIdRepository(tx).claim(name, now, until))))
+      const expireTime = new Date(now.getTime() + REMEMBERED_MS);
+      const claim = { ...name, userId: owner.userId, bodyDigest: null, sealedReply: null, expireTime };
+      if (!(await store.write((tx) => requestIdRepository(tx).claim(claim, now))))
         throw new Refusal("INVALID_CREDENTIAL");
     };
     return asDue({ caller: callerOf(owner, deviceId), confirm: spend }, false, showing);

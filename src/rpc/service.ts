@@ -10,7 +10,9 @@ import type {
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
+import type { Once } from "../protection/request-ids.ts";
 import { type Serving, startCall } from "./call.ts";
+import { keepsReply, replyFromBytes, replyToBytes } from "./kept-replies.ts";
 
 /** What answers one RPC: a message in, a message or a refusal out; a stream of messages where the RPC streams. */
 export type Handler<M extends DescMethod> =
@@ -62,6 +64,21 @@ async function* until<T>(signal: AbortSignal, source: AsyncIterable<T>): AsyncIt
   }
 }
 
+/** Answers a repeat by the first one's reply, where the contract has no secret in it, and keeps the reply of a first. */
+async function answerOnce(method: DescMethod, once: Once, handle: () => Promise<object>): Promise<object> {
+  const keeps = keepsReply(method);
+  try {
+    const reply = await handle();
+    if (reply instanceof Refusal) await once.release();
+    else if (keeps) await once.keep(replyToBytes(method, reply));
+    return reply;
+  } catch (thrown) {
+    if (!keeps || !(thrown instanceof Refusal) || thrown.reason !== "REQUEST_REPEATED") throw thrown;
+    const kept = await once.repeat();
+    return kept instanceof Refusal ? kept : replyFromBytes(method, kept);
+  }
+}
+
 /**
  * Makes a Connect implementation of handlers, the same for every transport. Authorisation already ran. An RPC listed
  * in `notBuilt` answers NOT_BUILT; a missing RPC, a misspelt one and a built one that is still listed do not compile.
@@ -74,14 +91,16 @@ export function serve<S extends DescService, const H extends Handlers<S>, const 
 ): ServiceImpl<S> {
   const unary = (method: DescMethod, handler: (request: Message, call: Call) => Promise<object>) => {
     return async (request: Message, context: HandlerContext) => {
-      const reply = await withinDeadline(handler(request, startCall(method, request, context, serving)), serving);
+      const { call, once } = startCall(method, request, context, serving);
+      const answer = once ? answerOnce(method, once, () => handler(request, call)) : handler(request, call);
+      const reply = await withinDeadline(answer, serving);
       if (reply instanceof Refusal) throw reply;
       return reply;
     };
   };
   const stream = (method: DescMethod, handler: (request: Message, call: Call) => AsyncIterable<object>) => {
     return async function* (request: Message, context: HandlerContext) {
-      yield* until(context.signal, handler(request, startCall(method, request, context, serving)));
+      yield* until(context.signal, handler(request, startCall(method, request, context, serving).call));
     };
   };
   const answer = (method: DescMethod) => {

@@ -5,6 +5,8 @@ import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../../src/core/call.ts";
 import type { ClientOrigin } from "../../src/core/client-origin.ts";
+import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
+import { openKeyring } from "../../src/crypto/keyring.ts";
 import { createGate } from "../../src/rpc/gate.ts";
 import { listenGateway } from "../../src/rpc/gateway.ts";
 import { listenGrpc } from "../../src/rpc/grpc-server.ts";
@@ -25,8 +27,10 @@ async function listeners() {
     seen.push(client);
     return {};
   };
+  const keyring = await openKeyring(parseKeys(newKeys()), store);
   const serving = {
     store,
+    keyring,
     clock: () => new Date(),
     hasFactor: async () => false,
     lockProfileOf: async () => "standard" as const,

@@ -12,14 +12,25 @@ describe("the pool for costly hashes", () => {
   });
 
   test("has so many places and no more, and each left is free again, once", () => {
-    const pool = createKdfPool({ places: 3 });
-    const [one, two] = [pool.enter(), pool.enter(2)];
-    expect(() => pool.enter()).toThrow(expect.objectContaining({ reason: "RATE_LIMITED", retryAfterMs: 1000 }));
-    two.leave();
-    two.leave();
-    expect(() => pool.enter(3)).toThrow(expect.objectContaining({ reason: "RATE_LIMITED" }));
-    one.leave();
-    pool.enter(3);
+    const pool = createKdfPool({ places: 4 });
+    const full = expect.objectContaining({ reason: "RATE_LIMITED", retryAfterMs: 1000 });
+    const many = pool.enter(2);
+    const ones = [pool.enter(), pool.enter()];
+    expect(() => pool.enter()).toThrow(full);
+    ones[0]?.leave();
+    ones[0]?.leave();
+    pool.enter();
+    expect(() => pool.enter()).toThrow(full);
+    many.leave();
+    pool.enter();
+    pool.enter();
+  });
+
+  test("keeps half of its places for those who need one only", () => {
+    const pool = createKdfPool({ places: 8 });
+    pool.enter(4);
+    expect(() => pool.enter(2)).toThrow(expect.objectContaining({ reason: "RATE_LIMITED" }));
+    for (let n = 0; n < 4; n++) pool.enter();
   });
 
   test("runs as many at once as it is told, in the order they came, off the event loop", async () => {

@@ -60,6 +60,10 @@ const statements = {
   findSet: statement((s: Building<Owner & { state: State }>) =>
     s.db.select().from(s.table(backupCodeSets)).where(isState(s)),
   ),
+  listSetsOf: statement((s: Building<Owner>) => {
+    const t = s.table(backupCodeSets);
+    return s.db.select().from(t).where(isOwners(s)).orderBy(asc(t.createTime), asc(t.setId));
+  }),
   findSetById: statement((s: Building<SetKey>) => s.db.select().from(s.table(backupCodeSets)).where(isSet(s))),
   insertSet: statement((s: Building<BackupCodeSetRow>) => {
     const t = s.table(backupCodeSets);
@@ -144,6 +148,8 @@ const statements = {
 /** Users' sets of backup codes. A unit that writes serialises the user first. */
 export const backupCodeSetRepository = (tx: Tx) => ({
   find: async (owner: Owner, state: State) => (await tx.run(statements.findSet, { ...owner, state }))[0],
+  /** The set in force and the one that waits, or once did. */
+  listOf: (owner: Owner) => tx.run(statements.listSetsOf, owner),
   findById: async (key: SetKey) => (await tx.run(statements.findSetById, key))[0],
   insert: (row: BackupCodeSetRow) => tx.run(statements.insertSet, row),
   /** Notes that a set is saved, and puts it in force if it waited for that. The place must be free. */

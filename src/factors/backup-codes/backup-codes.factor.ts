@@ -1,0 +1,38 @@
+import type { Factor, FactorInstance } from "../factor.ts";
+import { type BackupCodeSetRow, backupCodeSetRepository } from "./backup-codes.repository.ts";
+
+const states = { active: "ACTIVE", pending: "PENDING" } as const;
+
+/** That few are left weighs more than that nobody said they are saved. Of a set that waits nothing is recommended. */
+function recommendationFor({ state, remaining, lowTime, confirmTime }: BackupCodeSetRow) {
+  if (state === "pending") return {};
+  if (remaining === 0 || lowTime) return { recommendation: "REPLACE_BACKUP_CODES" } as const;
+  return confirmTime ? {} : ({ recommendation: "CONFIRM_BACKUP_CODES" } as const);
+}
+
+/** A set of codes is one instance. */
+const toInstance = (set: BackupCodeSetRow): FactorInstance => ({
+  factorId: set.setId,
+  state: states[set.state],
+  displayName: "Backup codes",
+  maskedTarget: "",
+  createTime: set.createTime,
+  updateTime: set.confirmTime ?? set.createTime,
+  lastUseTime: set.lastUseTime,
+  remainingUses: set.remaining,
+  ...recommendationFor(set),
+});
+
+/** Backup codes as the registry of factors sees them. */
+export const backupCodesFactor: Factor = {
+  type: "BACKUP_CODE",
+  counts: false,
+  restricted: false,
+  isEnrollable: () => true,
+  isEnrolled: async (tx, owner) => ((await backupCodeSetRepository(tx).find(owner, "active"))?.remaining ?? 0) > 0,
+  list: async (tx, owner, now) => {
+    const sets = await backupCodeSetRepository(tx).listOf(owner);
+    return sets.filter(({ expireTime }) => expireTime === null || expireTime > now).map(toInstance);
+  },
+  forget: (tx, owner) => backupCodeSetRepository(tx).deleteAll(owner),
+};
