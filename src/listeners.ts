@@ -68,6 +68,11 @@ async function listen(settings: ListenerSettings, shared: Shared): Promise<Liste
   return { ...listener, drain };
 }
 
+/** Throws, in one line, when the files of a listener cannot be used. */
+export async function requireTls(settings: readonly ListenerSettings[]): Promise<void> {
+  for (const { tls } of settings) if (tls) await readTls(tls);
+}
+
 /** Opens every listener, or none: when one cannot be had, those that were opened are closed again. */
 export async function openListeners(settings: readonly ListenerSettings[], shared: Shared): Promise<Listening[]> {
   const opened: Listening[] = [];

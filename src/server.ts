@@ -1,10 +1,13 @@
+import { existsSync } from "node:fs";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { type Caller, ownerOf } from "./core/caller.ts";
 import { createKdfPool, type KdfPool } from "./crypto/kdf-pool.ts";
+import { inspectKeys } from "./crypto/key-check.ts";
 import { createKeyFile, readKeyFile } from "./crypto/key-file.ts";
 import { openKeyring } from "./crypto/keyring.ts";
+import type { RootKeys } from "./crypto/root-key.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
 import { type Store, StoreUnavailable } from "./db/store.ts";
@@ -12,7 +15,7 @@ import { createInbox } from "./delivery/inbox.ts";
 import { type Delivered, startWorker, type Worker } from "./delivery/worker.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
-import { type Listening, openListeners } from "./listeners.ts";
+import { type Listening, openListeners, requireTls } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
 import { createTickets } from "./protection/tickets.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
@@ -57,13 +60,14 @@ export interface StartOptions {
 const GRACE_MS = 10_000;
 const DELIVERY_GRACE_MS = 3_000;
 
-async function openIssuers({ issuers, mode, dataDir }: Config): Promise<Issuer[]> {
-  const configured = issuers.map(async ({ issuer, jwksFile, jwksUrl, audiences, tenant }) => {
-    const keys = jwksUrl ? remoteKeys(jwksUrl) : await keysOfFile(jwksFile ?? "");
-    return { issuer, keys, audiences, tenantId: tenant };
-  });
-  return Promise.all(mode === "dev" ? [...configured, openDevIssuer(dataDir)] : configured);
-}
+/** The configured issuers; throws when one's file cannot be used. */
+const openIssuers = ({ issuers }: Config): Promise<Issuer[]> =>
+  Promise.all(
+    issuers.map(async ({ issuer, jwksFile, jwksUrl, audiences, tenant }) => {
+      const keys = jwksUrl ? remoteKeys(jwksUrl) : await keysOfFile(jwksFile ?? "");
+      return { issuer, keys, audiences, tenantId: tenant };
+    }),
+  );
 
 /** Tells the log of what no handler foresaw. An outage of the store is told once a second, not once a call. */
 function reporter(log: Logger, watch: StoreWatch) {
@@ -85,7 +89,18 @@ const deliveryLog = (log: Logger) => ({
   onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
 });
 
-async function listen(config: Config, opened: Store, options: StartOptions) {
+/** The keys as they are before the first start of dev mode has made any. */
+const noKeys: Pick<RootKeys, "all"> = { all: new Map() };
+
+/** Reads every file that a start needs, so that a start without one of them changes nothing. */
+async function readFiles(config: Config) {
+  const issuers = await openIssuers(config);
+  await requireTls(config.listeners);
+  const first = config.mode === "dev" && !existsSync(config.keyFile);
+  return { issuers, inspect: inspectKeys(first ? noKeys : await readKeyFile(config.keyFile)) };
+}
+
+async function listen(config: Config, opened: Store, issuers: readonly Issuer[], options: StartOptions) {
   const { log, clock = () => new Date(), devices = noDevices, kdf = createKdfPool() } = options;
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
@@ -104,7 +119,7 @@ async function listen(config: Config, opened: Store, options: StartOptions) {
 
   const isEnrolled = (caller: Caller) => store.read((tx) => hasFactor(tx, ownerOf(caller)));
   const verify = createVerifyHeader(
-    createAuthentication(await openIssuers(config)),
+    createAuthentication(config.mode === "dev" ? [...issuers, await openDevIssuer(config.dataDir)] : issuers),
     createTicketAuthentication(store, createTickets(keyring), isEnrolled),
     createDeviceAuthentication(store, devices),
   );
@@ -138,15 +153,17 @@ async function listen(config: Config, opened: Store, options: StartOptions) {
 }
 
 /**
- * Opens the store, checks the keys, listens. A database of the other mode or of a newer version is refused with nothing
- * written to it, not even a migration; one under other keys, with no key of ours written.
+ * Opens the store, checks the keys, listens. A database of the other mode, of a newer version or under other keys
+ * is refused with nothing written to it, not even a migration; so is a start without one of its files.
  */
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
   const { log } = options;
   const onSlowUnit = (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer");
-  const store = options.store ?? (await openStore({ url: config.database, mode: config.mode, onSlowUnit }));
+  const { issuers, inspect } = await readFiles(config);
+  const { mode, database: url } = config;
+  const store = options.store ?? (await openStore({ url, mode, inspect, onSlowUnit }));
   try {
-    const { health, watch, listeners, worker } = await listen(config, store, options);
+    const { health, watch, listeners, worker } = await listen(config, store, issuers, options);
     const stop = async () => {
       watch.end();
       health.end();

@@ -1,4 +1,5 @@
 import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
+import type { Inspection } from "../db/migrate.ts";
 import type { Store, Tx } from "../db/store.ts";
 import { dataKeyRepository } from "./data-keys.repository.ts";
 import { deriveKey } from "./derive.ts";
@@ -15,10 +16,12 @@ const fingerprint = (secret: KeyObject) =>
 
 const checkValue = ({ wrapping, pepper }: RootKey) => Buffer.concat([fingerprint(wrapping), fingerprint(pepper)]);
 
-/** Compares the ring with what the database remembers; returns the keys that it has not seen yet. */
-async function verify(tx: Tx, keys: RootKeys): Promise<RootKey[]> {
-  const known = new Map((await keyCheckRepository(tx).list()).map((row) => [row.keyId, row.checkValue]));
-  const needed = new Set([...known.keys(), ...(await dataKeyRepository(tx).listWrappingKeyIds())]);
+/** Refuses keys that are not those which the database remembers under their ids. */
+function requireKnown(
+  keys: Pick<RootKeys, "all">,
+  known: ReadonlyMap<string, Uint8Array>,
+  needed: Iterable<string>,
+): void {
   for (const id of needed) {
     const key = keys.all.get(id);
     if (!key) throw new WrongKey(`the database uses key ${id}, which the key file does not hold; add it back`);
@@ -29,6 +32,22 @@ async function verify(tx: Tx, keys: RootKeys): Promise<RootKey[]> {
       throw new WrongKey(`key ${id} of the key file is not the key ${id} that this database was written with`);
     }
   }
+}
+
+/** The look at a database by which wrong keys are noticed before it is migrated; the whole check comes later. */
+export const inspectKeys = (keys: Pick<RootKeys, "all">): Inspection => ({
+  table: "key_checks",
+  check(rows) {
+    const known = new Map(rows.map((row) => [String(row.key_id), row.check_value as Uint8Array]));
+    requireKnown(keys, known, known.keys());
+  },
+});
+
+/** Compares the ring with what the database remembers; returns the keys that it has not seen yet. */
+async function verify(tx: Tx, keys: RootKeys): Promise<RootKey[]> {
+  const known = new Map((await keyCheckRepository(tx).list()).map((row) => [row.keyId, row.checkValue]));
+  const needed = new Set([...known.keys(), ...(await dataKeyRepository(tx).listWrappingKeyIds())]);
+  requireKnown(keys, known, needed);
   return [...keys.all.values()].filter((key) => !known.has(key.id));
 }
 

@@ -11,6 +11,20 @@ import { type Mode, requireMode } from "./installation.ts";
 export const migrationsFolder = (engine: Engine): string =>
   fileURLToPath(new URL(`./migrations/${engine}`, import.meta.url));
 
+/** Who may refuse a database before anything is changed in it. */
+export interface Acceptance {
+  /** The mode it must be marked with, if it is marked. */
+  readonly mode?: Mode;
+  /** Looks at the rows of a table, none where there is no such table yet, and throws what stops the start. */
+  readonly inspect?: Inspection;
+}
+
+/** A look at one table. */
+export interface Inspection {
+  readonly table: string;
+  check(rows: readonly Readonly<Record<string, unknown>>[]): void;
+}
+
 interface Migration {
   readonly name: string;
   readonly hash: string;
@@ -19,8 +33,6 @@ interface Migration {
 
 const CREATE = "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, hash text NOT NULL)";
 const APPLIED = "SELECT name, hash FROM migrations";
-/** Of the table `installation`, which is not there before the first migration. */
-const MARKED = "SELECT value FROM installation WHERE name = 'mode'";
 
 /** The migrations of a folder as drizzle-kit writes it, oldest first. */
 function readMigrations(folder: string): Migration[] {
@@ -56,8 +68,17 @@ function pending(migrations: Migration[], applied: { name: string; hash: string 
   });
 }
 
-/** Brings a SQLite file up to date, all or nothing; nothing where it is marked with another mode than `mode`. */
-export function migrateSqlite(connection: Database, folder: string, mode?: Mode): void {
+type Row = Readonly<Record<string, unknown>>;
+
+/** The tables that are looked at before the first change. */
+function accept({ mode, inspect }: Acceptance, installation: readonly Row[], inspected: readonly Row[]): void {
+  const marked = installation.find(({ name }) => name === "mode");
+  if (mode && marked) requireMode(String(marked.value), mode);
+  inspect?.check(inspected);
+}
+
+/** Brings a SQLite file up to date, all or nothing; nothing where it is not accepted. */
+export function migrateSqlite(connection: Database, folder: string, acceptance: Acceptance = {}): void {
   const migrations = readMigrations(folder);
   // Rebuilding a table drops it, which with foreign keys on would cascade; the switch is ignored inside a transaction.
   connection.pragma("foreign_keys = OFF");
@@ -67,9 +88,11 @@ export function migrateSqlite(connection: Database, folder: string, mode?: Mode)
         connection.exec(CREATE);
         const applied = connection.prepare<[], { name: string; hash: string }>(APPLIED).all();
         const missing = pending(migrations, applied);
-        const table = connection.prepare("SELECT 1 FROM sqlite_master WHERE name = 'installation'").get();
-        const marked = table ? connection.prepare<[], { value: string }>(MARKED).get() : undefined;
-        if (mode && marked) requireMode(marked.value, mode);
+        const rowsOf = (table = "") =>
+          connection.prepare("SELECT 1 FROM sqlite_master WHERE name = ?").get(table)
+            ? connection.prepare<[], Row>(`SELECT * FROM "${table}"`).all()
+            : [];
+        accept(acceptance, rowsOf("installation"), rowsOf(acceptance.inspect?.table));
         for (const { name, hash, statements } of missing) {
           for (const statement of statements) connection.exec(statement);
           connection.prepare("INSERT INTO migrations (name, hash) VALUES (?, ?)").run(name, hash);
@@ -87,7 +110,7 @@ export function migrateSqlite(connection: Database, folder: string, mode?: Mode)
 const LOCK = 4_207_849_484;
 
 /** The same for a PostgreSQL database, on a connected client without a statement timeout. */
-export async function migratePostgres(client: Client, folder: string, mode?: Mode): Promise<void> {
+export async function migratePostgres(client: Client, folder: string, acceptance: Acceptance = {}): Promise<void> {
   const migrations = readMigrations(folder);
   await client.query("BEGIN");
   try {
@@ -95,9 +118,12 @@ export async function migratePostgres(client: Client, folder: string, mode?: Mod
     await client.query(CREATE);
     const { rows } = await client.query<{ name: string; hash: string }>(APPLIED);
     const missing = pending(migrations, rows);
-    const table = (await client.query("SELECT to_regclass('installation') AS name")).rows[0]?.name;
-    const marked = table ? (await client.query<{ value: string }>(MARKED)).rows[0] : undefined;
-    if (mode && marked) requireMode(marked.value, mode);
+    const rowsOf = async (table = "") => {
+      const found = (await client.query("SELECT to_regclass($1) AS name", [table])).rows[0]?.name;
+      return found ? (await client.query<Row>(`SELECT * FROM "${table}"`)).rows : [];
+    };
+    const { inspect } = acceptance;
+    accept(acceptance, await rowsOf("installation"), inspect ? await rowsOf(inspect.table) : []);
     for (const { name, hash, statements } of missing) {
       for (const statement of statements) await client.query(statement);
       await client.query("INSERT INTO migrations (name, hash) VALUES ($1, $2)", [name, hash]);

@@ -1,20 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import type { Mode } from "./installation.ts";
-import { migratePostgres } from "./migrate.ts";
+import { type Acceptance, migratePostgres } from "./migrate.ts";
 import { executing, transaction, translate, withClient } from "./postgres-client.ts";
 import { type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
 import { unitRules } from "./unit.ts";
 
 /** Where a PostgreSQL store is and how much it may use. */
-export interface PostgresOptions {
+export interface PostgresOptions extends Acceptance {
   readonly url: string;
   /** Connections for writes, and as many for reads. */
   readonly poolSize?: number;
   /** Folder of the migrations to apply; without it the database is taken as it is. */
   readonly migrations?: string;
-  /** Refuses a database that is marked with another mode before it is migrated. */
-  readonly mode?: Mode;
   /** How long a unit waits for a connection, be it to a dead server or behind other units. */
   readonly connectTimeoutMs?: number;
   /** After this long a unit is rolled back. */
@@ -56,7 +53,8 @@ function createPool(url: string, { poolSize = 16, connectTimeoutMs = 3_000 }: Po
   return pool;
 }
 
-async function prepareDatabase({ url, migrations, mode, connectTimeoutMs = 3_000 }: PostgresOptions): Promise<void> {
+async function prepareDatabase(options: PostgresOptions): Promise<void> {
+  const { url, migrations, connectTimeoutMs = 3_000 } = options;
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true });
   client.on("error", () => {});
   try {
@@ -65,7 +63,7 @@ async function prepareDatabase({ url, migrations, mode, connectTimeoutMs = 3_000
     });
     const { rows } = await client.query("SHOW synchronous_commit");
     if (rows[0].synchronous_commit === "off") throw new Error("PostgreSQL is set to synchronous_commit=off");
-    if (migrations) await migratePostgres(client, migrations, mode);
+    if (migrations) await migratePostgres(client, migrations, options);
   } catch (error) {
     throw translate(error, false);
   } finally {

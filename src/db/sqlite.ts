@@ -3,21 +3,18 @@ import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { groupCommit } from "./group-commit.ts";
-import type { Mode } from "./installation.ts";
-import { migrateSqlite } from "./migrate.ts";
+import { type Acceptance, migrateSqlite } from "./migrate.ts";
 import { assertDefined, preparer, rowsOf } from "./prepare.ts";
 import { type Queries, type Store, StoreUnavailable } from "./store.ts";
 import { type Execute, unitRules } from "./unit.ts";
 
 /** Where a SQLite store is and how much it may use. */
-export interface SqliteOptions {
+export interface SqliteOptions extends Acceptance {
   readonly path: string;
   /** Page cache of both connections together. */
   readonly cacheMegabytes?: number;
   /** Folder of the migrations to apply; without it the file is taken as it is. */
   readonly migrations?: string;
-  /** Refuses a file that is marked with another mode before it is migrated. */
-  readonly mode?: Mode;
   /** How long a write waits, without blocking, for a lock that another process holds. */
   readonly busyTimeoutMs?: number;
   readonly batchSize?: number;
@@ -114,7 +111,7 @@ export function openSqlite(options: SqliteOptions): Store {
     createPrivately(path);
     const writer = connect(path, cacheMegabytes / 2, {});
     open.push(writer);
-    if (migrations) migrateSqlite(writer, migrations, options.mode);
+    if (migrations) migrateSqlite(writer, migrations, options);
     const reader = connect(path, cacheMegabytes / 2, { readonly: true });
     open.push(reader);
 

@@ -27,7 +27,7 @@ export const timeoutsOf = ({ firstCallMs, arrivalMs, lingerMs }: ListenerLimits)
 /** Ends a request whose peer takes too long, whatever the protocol. */
 function cut(request: IncomingMessage): void {
   if (request instanceof Http2ServerRequest) request.stream.close(constants.NGHTTP2_CANCEL);
-  else request.destroy();
+  else request.socket.destroy();
 }
 
 /** Calls `late` unless something happens on the session now and then: open requests keep it, half-sent headers do not. */

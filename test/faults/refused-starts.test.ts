@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -81,7 +81,8 @@ describe.each(engines)("a start on $name", (engine) => {
       keyFile: path("keys.json"),
       issuers: [{ issuer: "https://issuer.example", jwksFile: path("jwks.json"), tenant: "t" }],
     };
-    await writeFile(path("settings.json"), JSON.stringify(settings));
+    const reset = (changed: object) => writeFile(path("settings.json"), JSON.stringify({ ...settings, ...changed }));
+    await reset({});
     /** Starts and stops. */
     const serve = async (mode: Mode, given?: Store) => {
       const config = loadConfig(mode === "dev" ? ["--dev"] : [], { MFA_CONFIG: path("settings.json") });
@@ -100,7 +101,7 @@ describe.each(engines)("a start on $name", (engine) => {
     const downgrade = () => {
       folder.ofLaterVersion = "";
     };
-    return { url, execute, serve, upgrade, downgrade, dump: () => dumpOf(url, engine.name) };
+    return { url, path, reset, execute, serve, upgrade, downgrade, dump: () => dumpOf(url, engine.name) };
   }
 
   describe.each([
@@ -128,6 +129,38 @@ describe.each(engines)("a start on $name", (engine) => {
       await expect(serve(mine, await openStore({ url }))).rejects.toThrow(`belongs to a ${other} installation`);
       expect(await dump()).toEqual(before);
     });
+  });
+
+  it.each([
+    ["under other keys", { keyFile: "others.json" }, /^key .* of the key file is not the key/],
+    ["without its keys", { keyFile: "none.json" }, /none\.json: it does not exist/],
+    [
+      "without its certificate",
+      { listeners: [{ kind: "grpc", port: 0, tls: { certFile: "none.crt", keyFile: "k" } }] },
+      /TLS/,
+    ],
+    [
+      "without an issuer's keys",
+      { issuers: [{ issuer: "https://a", jwksFile: "none.jwks", tenant: "t" }] },
+      /none\.jwks/,
+    ],
+  ])("changes nothing when it comes %s, with a migration to come", async (_, wrong, message) => {
+    const { serve, upgrade, dump, path, reset } = await database();
+    await serve("production");
+    await upgrade();
+    const before = await dump();
+    const keys = JSON.parse(await readFile(path("keys.json"), "utf8"));
+    const [own] = keys.keys;
+    await createKeyFile(path("fresh.json"));
+    const [other] = JSON.parse(await readFile(path("fresh.json"), "utf8")).keys;
+    const renamed = { ...keys, keys: [{ ...other, id: own.id }] };
+    await writeFile(path("others.json"), JSON.stringify(renamed), { mode: 0o600 });
+    await reset({ ...wrong, ...("keyFile" in wrong && { keyFile: path(wrong.keyFile) }) });
+    await expect(serve("production")).rejects.toThrow(message);
+    expect(await dump()).toEqual(before);
+    await reset({});
+    await serve("production");
+    expect(await dump()).toHaveProperty("next");
   });
 
   it("changes nothing in the database of a newer version", async () => {
