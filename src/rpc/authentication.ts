@@ -62,7 +62,7 @@ export type Authenticate = (authorization: string | null, now: Date) => Promise<
  * §3.1, §3.8–3.11), key references inside the token ignored. A verified token is remembered by its hash until it
  * expires, because verifying a signature costs more than most calls.
  */
-export function createAuthentication(issuers: readonly Issuer[]): Authenticate {
+export function createAuthentication(issuers: readonly Issuer[], maxCached = MAX_CACHED): Authenticate {
   const known = new Map(issuers.map((issuer) => [issuer.issuer, issuer]));
   const verified = new Map<string, { readonly caller: Caller; readonly expiresMs: number }>();
 
@@ -99,7 +99,7 @@ export function createAuthentication(issuers: readonly Issuer[]): Authenticate {
       throw error;
     });
     if (!fresh) throw new Refusal("INVALID_CREDENTIAL");
-    const oldest = verified.size >= MAX_CACHED ? verified.keys().next().value : undefined;
+    const oldest = verified.size >= maxCached ? verified.keys().next().value : undefined;
     if (oldest !== undefined) verified.delete(oldest);
     verified.set(hash, fresh);
     return fresh.caller;

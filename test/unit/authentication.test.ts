@@ -4,6 +4,7 @@ import {
   exportJWK,
   generateKeyPair,
   type JWTPayload,
+  type JWTVerifyGetKey,
   SignJWT,
   UnsecuredJWT,
 } from "jose";
@@ -108,4 +109,25 @@ describe("access tokens", () => {
   test.each([null, "", "Basic YTpi", "bearer x"])("the header %o is refused", async (header) => {
     await expect(authenticate(header, now)).rejects.toMatchObject({ reason: "INVALID_CREDENTIAL" });
   });
+});
+
+test("verified tokens are remembered, so many and no more: the oldest is verified anew", async () => {
+  const jwk = { ...(await exportJWK(keys.publicKey)), kid: "k1", alg: "ES256" };
+  const published = createLocalJWKSet({ keys: [jwk] });
+  let verified = 0;
+  const counting: JWTVerifyGetKey = (...header) => {
+    verified += 1;
+    return published(...header);
+  };
+  const remembering = createAuthentication([{ issuer: "https://login", keys: counting }], 3);
+  const tokens = await Promise.all(["a", "b", "c", "d"].map((sub) => sign({ ...valid, sub })));
+  const show = async (token = "") => remembering(`Bearer ${token}`, now);
+  for (const token of tokens.slice(0, 3)) await show(token);
+  for (const token of tokens.slice(0, 3)) await show(token);
+  expect(verified).toBe(3);
+  await show(tokens[3]);
+  for (const token of tokens.slice(1)) await show(token);
+  expect(verified).toBe(4);
+  await show(tokens[0]);
+  expect(verified).toBe(5);
 });
