@@ -2,10 +2,22 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { getDotPath, safeParse } from "valibot";
 import type { Mode } from "./db/installation.ts";
-import { type Settings, settingsSchema } from "./settings.ts";
+import { type CarrierSettings, type SecretPlace, type Settings, settingsSchema } from "./settings.ts";
+
+/** Settings with the secrets themselves where it was said where they stand. */
+type WithSecrets<T> = T extends unknown
+  ? { readonly [K in keyof T]: SecretPlace extends T[K] ? string | Exclude<T[K], SecretPlace> : T[K] }
+  : never;
+
+/** A carrier with its secrets. */
+type Carrier<Kind> = WithSecrets<Extract<CarrierSettings, { kind: Kind }>>;
 
 /** What the process runs with: validated, complete, frozen. */
-export interface Config extends Readonly<Settings> {
+export interface Config extends Readonly<Omit<Settings, "delivery">> {
+  readonly delivery: {
+    readonly email?: readonly Carrier<"smtp" | "webhook">[];
+    readonly sms?: readonly Carrier<"twilio" | "webhook">[];
+  };
   readonly mode: Mode;
   readonly database: string;
   readonly keyFile: string;
@@ -58,6 +70,36 @@ function portOf(variable: string, text: string): number {
   throw new ConfigError([`${variable}=${text}: a port is a number from 0 to 65535`]);
 }
 
+/** Reads what a carrier needs to prove who it is. Tells what is missing by the name of its place, never by its value. */
+function readSecrets(settings: Settings, env: Env): Config["delivery"] {
+  const missing: string[] = [];
+  const secretAt = (place: SecretPlace, path: string): string => {
+    try {
+      const value = "file" in place ? readFileSync(place.file, "utf8").trim() : (env[place.env] ?? "");
+      if (value !== "") return value;
+    } catch {
+      // Missing like an empty one.
+    }
+    missing.push(`${path}: no secret in ${"file" in place ? place.file : `the environment variable ${place.env}`}`);
+    return "";
+  };
+  const read = (carrier: CarrierSettings, path: string) =>
+    Object.fromEntries(
+      Object.entries(carrier).map(([name, value]) => {
+        const isPlace = typeof value === "object" && value !== null;
+        return [name, isPlace ? secretAt(value, `${path}.${name}`) : value];
+      }),
+    );
+  const delivery = Object.fromEntries(
+    Object.entries(settings.delivery).map(([channel, carriers]) => [
+      channel,
+      carriers?.map((carrier, n) => read(carrier, `delivery.${channel}.${n}`)),
+    ]),
+  );
+  if (missing.length > 0) throw new ConfigError(missing);
+  return delivery as Config["delivery"]; // entry by entry what the schema gave, with secrets in their places
+}
+
 /** MFA_HOST moves every listener, the port variables the listeners of their kind. */
 function relocate(settings: Settings, env: Env): Settings {
   const listeners = settings.listeners.map((listener) => {
@@ -83,7 +125,10 @@ function contradictions({ issuers, listeners }: Settings): string[] {
   ];
 }
 
-function devConfig(settings: Settings, env: Env): Config {
+/** The settings but for what depends on the mode. */
+type Complete = Omit<Settings, "delivery"> & Pick<Config, "delivery">;
+
+function devConfig(settings: Complete, env: Env): Config {
   const wrong = settings.listeners
     .filter(({ host }) => !LOOPBACK.has(host))
     .map(({ kind, host }) => `dev mode listens on loopback only: move the ${kind} listener from ${host} to 127.0.0.1`);
@@ -98,7 +143,7 @@ function devConfig(settings: Settings, env: Env): Config {
   };
 }
 
-function productionConfig(settings: Settings): Config {
+function productionConfig(settings: Complete): Config {
   const { listeners, database, keyFile, issuers } = settings;
   const missing: string[] = [];
   if (!database) missing.push("no database: set MFA_DATABASE_URL=sqlite:/var/lib/mfa/mfa.db or postgres://…");
@@ -135,5 +180,6 @@ export function loadConfig(argv: readonly string[], env: Env = process.env): Con
   const settings = relocate(parse(env), env);
   const wrong = contradictions(settings);
   if (wrong.length > 0) throw new ConfigError(wrong);
-  return Object.freeze(argv.includes("--dev") ? devConfig(settings, env) : productionConfig(settings));
+  const complete = { ...settings, delivery: readSecrets(settings, env) };
+  return Object.freeze(argv.includes("--dev") ? devConfig(complete, env) : productionConfig(complete));
 }

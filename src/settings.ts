@@ -111,6 +111,59 @@ const issuer = v.strictObject({
 /** A whole number above zero; timers hold no more than 31 bits of milliseconds. */
 const count = (standard: number) =>
   v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1)), standard);
+/** A secret that stands elsewhere: alone in a file, or in an environment variable. */
+const secret = v.union(
+  [v.strictObject({ file: filePath }), v.strictObject({ env: name })],
+  'a secret is given as {"file": path} or {"env": name}',
+);
+
+/** https, or http on loopback. */
+const httpsUrl = v.pipe(v.string(), v.regex(/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/])/));
+
+const webhook = v.strictObject({
+  kind: v.literal("webhook"),
+  /** Where messages are posted, signed after Standard Webhooks. */
+  url: httpsUrl,
+  /** "whsec_" and base64 of 24 to 64 bytes. */
+  secret,
+});
+
+const emailCarrier = v.variant("kind", [
+  v.strictObject({
+    kind: v.literal("smtp"),
+    host: name,
+    port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535)), 587),
+    /** TLS from the first byte (port 465) instead of STARTTLS; one of the two it must be. */
+    implicitTls: v.optional(v.boolean(), false),
+    /** The CA of the server, PEM, where it is not a public one. */
+    caFile: v.optional(filePath),
+    user: v.optional(name),
+    password: v.optional(secret),
+    /** "Example <no-reply@example.com>". */
+    from: v.pipe(v.string(), v.regex(/^[^\p{C}]*[^\s@\p{C}]+@[^\s@\p{C}]+$/u)),
+  }),
+  webhook,
+]);
+
+const smsCarrier = v.variant("kind", [
+  v.strictObject({
+    kind: v.literal("twilio"),
+    accountSid: v.pipe(v.string(), v.regex(/^AC[0-9a-f]{32}$/)),
+    /** The account's token, or an API key's secret where `apiKeySid` names the key. */
+    authToken: secret,
+    apiKeySid: v.optional(v.pipe(v.string(), v.regex(/^SK[0-9a-f]{32}$/))),
+    /** A number, a short code, a sender's name, or a messaging service ("MG…"). */
+    from: name,
+    baseUrl: v.optional(httpsUrl, "https://api.twilio.com"),
+  }),
+  webhook,
+]);
+
+/** A carrier as the file has it. */
+export type CarrierSettings = v.InferOutput<typeof emailCarrier> | v.InferOutput<typeof smsCarrier>;
+
+/** Where a secret stands. */
+export type SecretPlace = v.InferOutput<typeof secret>;
 
 /** The settings file (JSON). Unknown settings are refused, so that a misspelt one is never silently a default. */
 export const settingsSchema = v.strictObject({
@@ -167,6 +220,14 @@ export const settingsSchema = v.strictObject({
   ),
   /** Whether gRPC reflection answers. Default: in dev mode only. */
   reflection: v.optional(v.boolean()),
+  /** How messages leave: by channel, the carriers in the order in which they are asked. Default: no channel. */
+  delivery: v.optional(
+    v.strictObject({
+      email: v.optional(v.pipe(v.array(emailCarrier), v.minLength(1))),
+      sms: v.optional(v.pipe(v.array(smsCarrier), v.minLength(1))),
+    }),
+    {},
+  ),
   totp: v.optional(
     v.strictObject({
       /** The name that authenticator apps show for this service; no ':'. Default "MFA Service". */

@@ -75,7 +75,29 @@ describe("configuration", () => {
     }
   });
 
+  test("carriers have their secrets from files and the environment, and a missing one is named by its place", () => {
+    const file = settings("s3cret\n");
+    const smtp = { kind: "smtp", host: "mail.example", user: "mfa", from: "no-reply@example.com" };
+    const webhook = { kind: "webhook", url: "https://hook.example/m" };
+    const load = (email: object[], env = {}) =>
+      loadConfig([], { MFA_CONFIG: settings({ ...production, delivery: { email } }), ...env });
+    const carriers = [
+      { ...smtp, password: { file } },
+      { ...webhook, secret: { env: "HOOK" } },
+    ];
+    expect(load(carriers, { HOOK: "whsec_x" }).delivery.email).toEqual([
+      { ...smtp, port: 587, implicitTls: false, password: "s3cret" },
+      { ...webhook, secret: "whsec_x" },
+    ]);
+    const lines = linesOf(() => load([{ ...smtp, password: { file: "/nowhere" } }, carriers[1] ?? {}]));
+    expect(lines).toContain("delivery.email.0.password: no secret in /nowhere");
+    expect(lines).toContain("delivery.email.1.secret: no secret in the environment variable HOOK");
+  });
+
   test.each([
+    ["a secret in the file itself", { delivery: { email: [{ kind: "webhook", url: "https://a", secret: "s" }] } }, "{"],
+    ["a webhook over plain http", { delivery: { sms: [{ kind: "webhook", url: "http://a/" }] } }, "delivery.sms.0.url"],
+    ["text messages by SMTP", { delivery: { sms: [{ kind: "smtp" }] } }, "delivery.sms.0.kind"],
     ["an unknown setting", { databse: "sqlite:x" }, "databse"],
     ["a port out of range", { listeners: [{ kind: "grpc", port: 70_000 }] }, "listeners.0.port"],
     ["a listener of no known kind", { listeners: [{ kind: "http" }] }, "listeners.0.kind"],

@@ -1,0 +1,38 @@
+import type { Outcome, Outgoing, Provider } from "./provider.ts";
+
+/** What people read. */
+export interface Letter {
+  /** The full number or address. */
+  readonly to: string;
+  /** Empty for text messages. */
+  readonly subject: string;
+  readonly text: string;
+}
+
+/** Who carries text messages or e-mail. */
+export interface Carrier {
+  readonly name: string;
+  /** Hands a letter over; `message` says what it came from. */
+  carry(letter: Letter, message: Outgoing, signal: AbortSignal): Promise<Outcome>;
+}
+
+/** Writes the letter of a message; undefined when its address is no more. */
+export type Compose = (message: Outgoing) => Promise<Letter | undefined>;
+
+/** A carrier as a provider of a channel. */
+export const letterProvider = (channel: "sms" | "email", carrier: Carrier, compose: Compose): Provider => ({
+  name: carrier.name,
+  channel,
+  async send(message, signal) {
+    const letter = await compose(message);
+    if (!letter) return { outcome: "gone", error: "NO_ADDRESS" };
+    return carrier.carry(letter, message, signal);
+  },
+});
+
+/** What an HTTP status says of a request that was not taken. `prefix` names the peer: "HTTP_503". */
+export function outcomeOfStatus(status: number, prefix = "HTTP"): Outcome {
+  if (status >= 200 && status < 300) return { outcome: "delivered" };
+  const later = status >= 500 || [408, 425, 429].includes(status);
+  return { outcome: later ? "retry" : "refused", error: `${prefix}_${status}` };
+}

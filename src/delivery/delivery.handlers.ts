@@ -1,0 +1,46 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
+import { Refusal } from "../core/refusal.ts";
+import type { PageTokens } from "../crypto/page-token.ts";
+import type { Handlers } from "../rpc/service.ts";
+import type { Inbox } from "./inbox.ts";
+
+const channels = {
+  [FactorType.UNSPECIFIED]: [],
+  [FactorType.SMS]: ["sms"],
+  [FactorType.EMAIL]: ["email"],
+  [FactorType.PUSH]: ["web-push", "fcm", "apns"],
+} as const;
+
+const types = {
+  sms: FactorType.SMS,
+  email: FactorType.EMAIL,
+  "web-push": FactorType.PUSH,
+  fcm: FactorType.PUSH,
+  apns: FactorType.PUSH,
+  notice: FactorType.UNSPECIFIED,
+} as const;
+
+const isKept = (type: FactorType): type is keyof typeof channels => type in channels;
+
+/** What developers read in place of what would have been sent. */
+export function createDeliveryHandlers(inbox: Inbox | undefined, pageTokens: PageTokens) {
+  const internal = {
+    listInboxMessages: async ({ userId, channel, pageSize, pageToken }, call) => {
+      if (!inbox) return new Refusal("DEV_MODE_ONLY");
+      const filter = `${channel}/${userId}`;
+      const position = pageTokens.read(call, pageToken, filter);
+      const wanted = isKept(channel) ? channels[channel] : ["none" as const];
+      const kept = await inbox.list(call, { userId, channels: wanted, position, size: pageSize || 50 });
+      const messages = kept.messages.map(({ channel, createTime, ...message }) => ({
+        ...message,
+        channel: types[channel],
+        createTime: timestampFromDate(createTime),
+      }));
+      return { messages, nextPageToken: pageTokens.write(call, kept.next, filter) };
+    },
+  } satisfies Handlers<typeof InternalMfaService>;
+
+  return { internal };
+}

@@ -1,0 +1,38 @@
+import type { Keyring } from "../crypto/keyring.ts";
+import type { Store } from "../db/store.ts";
+import type { Channel } from "../outbox/outbox.table.ts";
+import { type Compose, letterProvider } from "./carrier.ts";
+import { type CarrierOptions, openCarrier } from "./carriers.ts";
+import { inboxProviders } from "./inbox.ts";
+import { type NoticeOptions, noticeProvider } from "./notices.ts";
+import type { Provider } from "./provider.ts";
+
+/** Where messages go and what they say: what the features know of them. */
+export interface MailRoom extends Pick<NoticeOptions, "listTold" | "isCarried"> {
+  readonly compose: Compose;
+}
+
+/** What the ways out of the house need of the process. */
+export interface ProviderOptions extends MailRoom {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+  /** By channel, in the order in which they are asked. */
+  readonly carriers: { readonly email?: readonly CarrierOptions[]; readonly sms?: readonly CarrierOptions[] };
+  /** Whether what nobody carries is kept for developers to read. */
+  readonly devMode: boolean;
+}
+
+/** Every way out of the house that the settings name. */
+export async function openProviders(options: ProviderOptions): Promise<readonly Provider[]> {
+  const { carriers, clock, compose, devMode } = options;
+  const letters = async (channel: "sms" | "email") =>
+    Promise.all(
+      (carriers[channel] ?? []).map(async (carrier) =>
+        letterProvider(channel, await openCarrier(carrier, clock), compose),
+      ),
+    );
+  const ways = [...(await letters("sms")), ...(await letters("email"))];
+  const carried: ReadonlySet<Channel> = new Set(ways.map(({ channel }) => channel));
+  return [noticeProvider(options), ...ways, ...(devMode ? inboxProviders(carried) : [])];
+}

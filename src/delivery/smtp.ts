@@ -1,0 +1,66 @@
+import { createTransport } from "nodemailer";
+import type { Carrier } from "./carrier.ts";
+import { type Outcome, unforeseen } from "./provider.ts";
+
+/** A mail server that takes our mail. */
+export interface SmtpOptions {
+  readonly host: string;
+  readonly port: number;
+  /** TLS from the first byte (port 465) instead of STARTTLS. Without either nothing is sent. */
+  readonly implicitTls: boolean;
+  /** The CA of the server's certificate, PEM, where it is not a public one. */
+  readonly ca?: string | undefined;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  /** "Example <no-reply@example.com>". */
+  readonly from: string;
+}
+
+/** Below what an attempt may take as a whole, so that a hanging server is told apart from a slow one. */
+const TIMEOUTS = { connectionTimeout: 5_000, greetingTimeout: 5_000, socketTimeout: 8_000, dnsTimeout: 5_000 };
+const NOBODY = new Set([550, 551, 553]);
+
+/** A reply of the server's decides by its class (RFC 5321 §4.2.1); everything before one is tried again. */
+function outcomeOf(error: unknown): Outcome {
+  const { code, responseCode, command } = error as { code?: string; responseCode?: number; command?: string };
+  if (responseCode === undefined || responseCode < 400) return unforeseen(error);
+  const kind = `SMTP_${responseCode}`;
+  if (responseCode < 500) return { outcome: "retry", error: kind };
+  const nobody = code === "EENVELOPE" && command !== "MAIL FROM" && NOBODY.has(responseCode);
+  return { outcome: nobody ? "gone" : "refused", error: kind };
+}
+
+/**
+ * Mail by SMTP, always encrypted, as plain text: there is no markup that a value could break out of. A connection a
+ * message, so that one that broke harms no other. The Message-ID is the same for every attempt.
+ */
+export function smtpCarrier({ host, port, implicitTls, ca, user, password, from }: SmtpOptions): Carrier {
+  const transport = createTransport({
+    host,
+    port,
+    secure: implicitTls,
+    requireTLS: true,
+    tls: { minVersion: "TLSv1.2", ...(ca && { ca }) },
+    ...(user && { auth: { user, pass: password ?? "" } }),
+    ...TIMEOUTS,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  const domain = /@([^>\s]+)/.exec(from)?.[1] ?? "localhost";
+  return {
+    name: "smtp",
+    carry: async ({ to, subject, text }, { idempotencyKey, createTime }) => {
+      const mail = {
+        from,
+        // An object, so that no list or name can be read out of an address.
+        to: { name: "", address: to },
+        subject,
+        text,
+        date: createTime,
+        messageId: `<${idempotencyKey}@${domain}>`,
+        headers: { "auto-submitted": "auto-generated" },
+      };
+      return transport.sendMail(mail).then((): Outcome => ({ outcome: "delivered" }), outcomeOf);
+    },
+  };
+}

@@ -1,0 +1,47 @@
+import { createHmac } from "node:crypto";
+import { type Carrier, outcomeOfStatus } from "./carrier.ts";
+
+/** A program of the operator's that takes messages by HTTPS. */
+export interface WebhookOptions {
+  readonly url: string;
+  /** As Standard Webhooks writes it: "whsec_" and 24 to 64 bytes in base64. */
+  readonly secret: string;
+  readonly clock: () => Date;
+}
+
+/** Standard Webhooks: HMAC-SHA-256 over id, time and body, so that none of them can be exchanged. */
+const sign = (secret: string, ...parts: readonly [id: string, seconds: number, body: string]) =>
+  `v1,${createHmac("sha256", Buffer.from(secret.replace(/^whsec_/, ""), "base64"))
+    .update(parts.join("."))
+    .digest("base64")}`;
+
+/**
+ * Posts each message as JSON, signed after Standard Webhooks. `webhook-id` is the same for every attempt. The receiver
+ * answers 2xx when it has taken the message, 410 when the number or address is no more, 429 or 5xx to be asked again;
+ * redirects are not followed.
+ */
+export const webhookCarrier = ({ url, secret, clock }: WebhookOptions): Carrier => ({
+  name: "webhook",
+  async carry({ to, subject, text }, { owner, channel, kind, idempotencyKey, expireTime }, signal) {
+    const seconds = Math.floor(clock().getTime() / 1000);
+    const body = JSON.stringify({
+      type: `message.${channel}`,
+      timestamp: new Date(seconds * 1000).toISOString(),
+      data: { tenant_id: owner.tenantId, channel, kind, to, subject, text, expire_time: expireTime.toISOString() },
+    });
+    const response = await fetch(url, {
+      method: "POST",
+      redirect: "manual",
+      signal,
+      body,
+      headers: {
+        "content-type": "application/json",
+        "webhook-id": idempotencyKey,
+        "webhook-timestamp": String(seconds),
+        "webhook-signature": sign(secret, idempotencyKey, seconds, body),
+      },
+    });
+    await response.body?.cancel();
+    return response.status === 410 ? { outcome: "gone", error: "HTTP_410" } : outcomeOfStatus(response.status);
+  },
+});
