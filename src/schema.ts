@@ -6,9 +6,11 @@ import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
+import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
 import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
+import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
@@ -22,12 +24,16 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   tenantSettings,
   users,
   attempts,
+  budgets,
   requestIds,
   tickets,
   auditEntries,
   events,
   outboxMessages,
   totpDevices,
+  otpAddresses,
+  otpChallenges,
+  sendDecisions,
   backupCodeSets,
   backupCodes,
 ];

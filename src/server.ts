@@ -11,7 +11,7 @@ import type { RootKeys } from "./crypto/root-key.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
 import { type Store, StoreUnavailable } from "./db/store.ts";
-import { createInbox } from "./delivery/inbox.ts";
+import { openProviders } from "./delivery/providers.ts";
 import { type Delivered, startWorker, type Worker } from "./delivery/worker.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor } from "./factors/index.ts";
@@ -109,8 +109,10 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const store = wakingStore(opened, () => worker?.wake());
   const metrics = createMetrics();
   const limits = limitRates(config.rates, metrics.limit);
-  const services = createServices({
-    ...{ store, keyring, kdf, clock, hasFactor },
+  const devMode = config.mode === "dev";
+  const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
+  const { services, mailRoom, sweep } = createServices({
+    ...{ store, keyring, kdf, clock, hasFactor, carried, devMode },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     totpIssuer: config.totp.issuer,
   });
@@ -146,9 +148,9 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
     metrics,
     onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
+  const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
   const listeners = await openListeners(config.listeners, shared);
-  const providers = config.mode === "dev" ? createInbox() : [];
-  worker = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
+  worker = startWorker({ store, keyring, clock, providers, sweep, ...deliveryLog(log) });
   return { health, watch, listeners, worker };
 }
 

@@ -5,13 +5,22 @@ import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
+import type { Tx } from "./db/store.ts";
+import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
+import { createInbox } from "./delivery/inbox.ts";
+import { createCompose } from "./delivery/letters.ts";
+import type { MailRoom } from "./delivery/providers.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
 import { createFactorHandlers } from "./factors/factors.handlers.ts";
-import { factorSet } from "./factors/index.ts";
+import { factorSet, factors as registry } from "./factors/index.ts";
+import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
+import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
+import { createOtp } from "./factors/otp/otp.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
+import type { Served } from "./rpc/grpc-server.ts";
 import { serve } from "./rpc/service.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
@@ -20,6 +29,10 @@ import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 export interface App extends Omit<Serving, "lockProfileOf"> {
   /** Where costly hashes wait for their turn, so that nothing else waits for them. */
   readonly kdf: KdfPool;
+  /** The ways of sending codes that somebody carries. */
+  readonly carried: ReadonlySet<ChannelName>;
+  /** Whether what would have been sent may be read by developers. */
+  readonly devMode: boolean;
   /** The name that authenticator apps show for this service, unless a tenant has another. */
   readonly totpIssuer: string;
 }
@@ -35,18 +48,6 @@ const notBuilt = {
     "getWebAuthnCredential",
     "updateWebAuthnCredential",
     "deleteWebAuthnCredential",
-    "startSmsEnrollment",
-    "finishSmsEnrollment",
-    "enableSms",
-    "disableSms",
-    "sendSmsCode",
-    "verifySmsCode",
-    "startEmailEnrollment",
-    "finishEmailEnrollment",
-    "enableEmail",
-    "disableEmail",
-    "sendEmailCode",
-    "verifyEmailCode",
     "startPushDeviceEnrollment",
     "finishPushDeviceEnrollment",
     "listPushDevices",
@@ -146,7 +147,6 @@ const notBuilt = {
     "watchEvents",
     "eraseUser",
     "listScheduledTasks",
-    "listInboxMessages",
   ],
 } as const;
 
@@ -155,11 +155,19 @@ export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService,
   .flatMap(({ methods }): readonly DescMethod[] => methods)
   .filter(({ localName }) => !Object.values(notBuilt).some((names: readonly string[]) => names.includes(localName)));
 
+/** What the API and the delivery of messages have in common, and what is to be cleaned up now and then. */
+export interface Features {
+  readonly services: readonly Served[];
+  readonly mailRoom: MailRoom;
+  /** Forgets what is past its time, in a unit of its own. */
+  sweep(tx: Tx, now: Date): Promise<void>;
+}
+
 /** The whole API on one page: which feature answers which service. */
-export function createServices(app: App) {
+export function createServices(app: App): Features {
   const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: { totpIssuer: app.totpIssuer } });
   const settings = createTenantHandlers(tenants);
-  const { keyring, kdf, hasFactor } = app;
+  const { keyring, kdf, hasFactor, store, carried, devMode } = app;
   const { settingsOf } = tenants;
   const lockProfileOf = async (tenantId: string) =>
     (await settingsOf(tenantId)).lockProfile === LockProfile.PCI ? "pci" : "standard";
@@ -170,10 +178,28 @@ export function createServices(app: App) {
   const lockouts = createLockoutHandlers(pageTokens);
   const totp = createTotpHandlers({ keyring, settingsOf, factorSet, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });
-  return [
+  const otp = createOtp({
+    ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
+    allowed: (of) => registry.filter((factor) => factor.isEnrollable(of)).map(({ type }) => type),
+  });
+  const sent = createOtpHandlers(otp, factorSet);
+  const compose = createCompose({ settingsOf, addressOf: (owner, id) => otp.book.find(store, owner, id) });
+  const delivery = createDeliveryHandlers(devMode ? createInbox({ keyring, compose }) : undefined, pageTokens);
+  const mailRoom: MailRoom = {
+    compose,
+    listTold: (owner, since) => otp.book.listTold(store, owner, since),
+    isCarried: async ({ tenantId }, channel) =>
+      carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
+  };
+  const services: Served[] = [
     {
       service: MfaService,
-      implementation: serve(MfaService, { ...factors.user, ...totp.user, ...codes.user }, notBuilt.user, serving),
+      implementation: serve(
+        MfaService,
+        { ...factors.user, ...totp.user, ...codes.user, ...sent.user },
+        notBuilt.user,
+        serving,
+      ),
     },
     {
       service: AdminMfaService,
@@ -186,7 +212,13 @@ export function createServices(app: App) {
     },
     {
       service: InternalMfaService,
-      implementation: serve(InternalMfaService, { ...factors.internal, ...totp.internal }, notBuilt.internal, serving),
+      implementation: serve(
+        InternalMfaService,
+        { ...factors.internal, ...totp.internal, ...delivery.internal },
+        notBuilt.internal,
+        serving,
+      ),
     },
   ];
+  return { services, mailRoom, sweep: otp.sweep };
 }

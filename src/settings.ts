@@ -111,6 +111,7 @@ const issuer = v.strictObject({
 /** A whole number above zero; timers hold no more than 31 bits of milliseconds. */
 const count = (standard: number) =>
   v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1)), standard);
+
 /** A secret that stands elsewhere: alone in a file, or in an environment variable. */
 const secret = v.union(
   [v.strictObject({ file: filePath }), v.strictObject({ env: name })],

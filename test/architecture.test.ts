@@ -12,7 +12,7 @@ interface Room {
 }
 
 const ground = ["core", "db", "crypto"];
-const records = [...ground, "users", "events", "outbox", "audit"];
+const records = [...ground, "users", "outbox", "events", "audit"];
 const floor = [...records, "tenants", "protection"];
 const features = [
   "challenges",
@@ -31,9 +31,9 @@ const house: readonly Room[] = [
   { name: "db", uses: ["core"] },
   { name: "crypto", uses: ["core", "db"] },
   { name: "users", uses: ground },
-  { name: "events", uses: ground },
   { name: "outbox", uses: ground },
-  { name: "audit", uses: [...ground, "users", "events", "outbox"] },
+  { name: "events", uses: [...ground, "outbox"] },
+  { name: "audit", uses: [...ground, "users", "events"] },
   { name: "tenants", uses: records, types: ["rpc"] },
   { name: "protection", uses: records, types: ["rpc"] },
   { name: "rpc", uses: floor },

@@ -3,6 +3,7 @@ import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import type { Tx } from "../db/store.ts";
 import { type EventRow, eventRepository } from "./events.repository.ts";
+import { enqueueNotice } from "./notices.ts";
 
 /** Something that happened to a user. */
 export interface Happening {
@@ -14,9 +15,14 @@ export interface Happening {
   readonly failureReason?: EventRow["failureReason"];
 }
 
-/** Writes an event in the unit of its cause, so that neither exists without the other. */
-export async function recordEvent(tx: Tx, { rpc, now }: Call, happening: Happening): Promise<void> {
+/**
+ * Writes an event in the unit of its cause, so that neither exists without the other, and the notice to the user where
+ * users are told of such events.
+ */
+export async function recordEvent(tx: Tx, call: Call, happening: Happening): Promise<void> {
   const { owner, type, factorType = "UNSPECIFIED", factorId = "", failureReason = "UNSPECIFIED" } = happening;
+  const { rpc, now } = call;
   const row = { ...owner, eventId: newId(), type, factorType, factorId, failureReason, rpc, createTime: now };
   await eventRepository(tx).insert(row);
+  await enqueueNotice(tx, call, row);
 }

@@ -31,7 +31,7 @@ export async function forgetKind(call: Call, owner: Owner, factor: Factor, confi
   return call.unit(async (tx) => {
     await userRepository(tx).serialise(owner, call.now);
     const held = (await listHeld(tx, owner, call.now)).filter((one) => one.factor === factor);
-    const count = await factor.forget(tx, owner);
+    const count = await factor.forget(tx, owner, call.now);
     const lost = factor.counts && held.some(({ state }) => state === "ACTIVE");
     if (lost) await factorSet.guardLast(tx, owner, confirmed);
     const change = { owner, factorType: factor.type, targetId: "" } as const;

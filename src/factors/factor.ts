@@ -39,7 +39,7 @@ export interface Factor {
   /** Every instance that is there at `now`, pending and disabled ones too, oldest first. A handful for each user. */
   list(tx: Tx, owner: Owner, now: Date): Promise<FactorInstance[]>;
   /** Deletes whatever is kept of the kind, pending enrolments too; says of how many instances (of codes, codes). */
-  forget(tx: Tx, owner: Owner): Promise<number>;
+  forget(tx: Tx, owner: Owner, now: Date): Promise<number>;
 }
 
 /** The user's factors as a whole, as far as a single kind may know of them. */

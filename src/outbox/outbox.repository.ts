@@ -13,7 +13,9 @@ type Due = { channel: Channel; now: Date; limit: number };
 type Lease = Leased & { now: Date; leaseExpireTime: Date };
 type Settlement = Leased & Pick<OutboxRow, "state" | "provider" | "lastError" | "sealedContent"> & { now: Date };
 type Retry = Leased & { nextAttemptTime: Date; lastError: string; now: Date };
-type Kept = { tenantId: string; userId: string; channel: string };
+/** Which messages of a tenant; an empty user or no channel stands for all. */
+type Kept = { tenantId: string; userId: string; channels: readonly string[] };
+type KeptParams = { tenantId: string; userId: string; first: string; second: string; third: string };
 
 const isMessage = (s: Building<Key>) => {
   const t = s.table(outboxMessages);
@@ -105,9 +107,10 @@ const statements = {
       .where(and(isMessage(s), eq(t.state, "queued")))
       .returning({ messageId: t.messageId });
   }),
-  listKept: statement((s: Building<Kept & PageParams>) => {
+  listKept: statement((s: Building<KeptParams & PageParams>) => {
     const t = s.table(outboxMessages);
-    const [userId, channel] = [s.param("userId", t.userId), s.param("channel", t.channel)];
+    const userId = s.param("userId", t.userId);
+    const [first, second, third] = [s.param("first", t.kind), s.param("second", t.kind), s.param("third", t.kind)];
     return s.db
       .select()
       .from(t)
@@ -116,7 +119,7 @@ const statements = {
           eq(t.tenantId, s.param("tenantId", t.tenantId)),
           isNotNull(t.sealedContent),
           or(sql`${userId} = ''`, eq(t.userId, userId)),
-          or(sql`${channel} = ''`, sql`${t.channel} = ${channel}`),
+          or(sql`${first} = ''`, sql`${t.channel} in (${first}, ${second}, ${third})`),
           before(s, t.createTime, t.messageId),
         ),
       )
@@ -147,9 +150,10 @@ export const outboxRepository = (tx: Tx) => ({
   retry: async (retry: Retry) => (await tx.run(statements.retry, retry)).length === 1,
   /** Keeps a message that is not sent yet from being sent, and forgets what it holds. */
   withdraw: (key: Key, now: Date) => tx.run(statements.withdraw, { ...key, now }),
-  /** A page of the messages that still hold their content, newest first. Empty names stand for all. */
-  listKept: async (kept: Kept, { position, size }: { position: Position; size: number }) => {
-    const rows = await tx.run(statements.listKept, { ...kept, ...pagedBack(position, size) });
+  /** A page of the messages that still hold their content, newest first. */
+  listKept: async ({ channels, ...of }: Kept, { position, size }: { position: Position; size: number }) => {
+    const [first = "", second = "", third = ""] = channels;
+    const rows = await tx.run(statements.listKept, { ...of, first, second, third, ...pagedBack(position, size) });
     return slice(rows, size, (row) => ({ time: row.createTime, id: row.messageId }));
   },
   /** Forgets messages that were settled before then. */

@@ -9,6 +9,7 @@ import { users } from "../../src/users/users.table.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { serviceForTest } from "../support/service.ts";
 
 type None = Record<never, never>;
@@ -70,6 +71,13 @@ describe.each(engines)("records on $name", (engine) => {
     await enrolApp(service, "bob");
     const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
     await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));
+    await switchOn(service);
+    const { token } = await enrolPhone(service, "eve");
+    await service.mfa.disableSms({ confirmLastFactor: true }, token);
+    await service.mfa.enableSms({}, token);
+    await enrolEmail(service, "kim");
+    await service.mfa.disableEmail({}, await service.user("kim", "aal2"));
+    await service.mfa.enableEmail({}, await service.user("kim", "aal2"));
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));

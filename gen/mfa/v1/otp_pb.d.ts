@@ -445,7 +445,8 @@ export declare const VerifySmsCodeResponseSchema: GenMessage<VerifySmsCodeRespon
  */
 export declare type StartEmailEnrollmentRequest = Message<"mfa.v1.StartEmailEnrollmentRequest"> & {
   /**
-   * The address.
+   * The address. Its domain may be written in any script; what is ignored in the part before it
+   * ("+tag", dots) is left as it is.
    *
    * @generated from field: string email = 1;
    */

@@ -1,0 +1,41 @@
+import type { Call } from "../core/call.ts";
+import type { Tx } from "../db/store.ts";
+import { enqueue } from "../outbox/outbox.ts";
+import type { EventRow } from "./events.repository.ts";
+
+/** What users are told of, wherever they proved to receive (NIST SP 800-63B-4 §4.6): by the name of the template. */
+const notices: Partial<Record<EventRow["type"], string>> = {
+  FACTOR_ENROLLED: "factor_added",
+  FACTOR_UPDATED: "factor_changed",
+  FACTOR_ENABLED: "factor_enabled",
+  FACTOR_DISABLED: "factor_disabled",
+  FACTOR_REMOVED: "factor_removed",
+  FACTOR_RESET: "factor_reset",
+  BACKUP_CODES_GENERATED: "backup_codes_generated",
+  BACKUP_CODES_LOW: "backup_codes_low",
+  BACKUP_CODES_EXHAUSTED: "backup_codes_exhausted",
+  USER_LOCKED: "user_locked",
+  USER_RESET: "user_reset",
+  DEVICE_TRUSTED: "device_trusted",
+  DEVICE_TRUST_STOLEN: "device_trust_stolen",
+  CLONE_SUSPECTED: "clone_suspected",
+  TEMPORARY_PASS_ISSUED: "temporary_pass_issued",
+};
+
+/** As long as somebody may be without a working address and still want to know. */
+const WORTH_KNOWING_MS = 3 * 24 * 3600 * 1000;
+
+/** Tells the user of an event, if it is one that users are told of. Their addresses are looked up when it is delivered. */
+export async function enqueueNotice(tx: Tx, { now }: Call, event: EventRow): Promise<void> {
+  const kind = notices[event.type];
+  if (kind === undefined) return;
+  const { tenantId, userId, eventId, factorType } = event;
+  await enqueue(tx, now, {
+    owner: { tenantId, userId },
+    channel: "notice",
+    kind,
+    data: { factorType, time: now.toISOString() },
+    expireTime: new Date(now.getTime() + WORTH_KNOWING_MS),
+    idempotencyKey: eventId,
+  });
+}

@@ -1,0 +1,148 @@
+import { and, asc, eq, gt, gte, inArray, isNotNull, lte, ne, or } from "drizzle-orm";
+import type { Owner } from "../../core/caller.ts";
+import { type Building, statement, type Tx } from "../../db/store.ts";
+import type { ChannelName } from "./channels.ts";
+import { type OtpAddressState, otpAddresses } from "./otp.table.ts";
+
+/** A row of the table. */
+export type OtpAddressRow = ReturnType<typeof otpAddresses>["$inferSelect"];
+
+type Of = Owner & { channel: ChannelName };
+type Key = Owner & { factorId: string };
+
+const isOwner = (s: Building<Owner>) => {
+  const t = s.table(otpAddresses);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+};
+
+const isOf = (s: Building<Of>) =>
+  and(isOwner(s), eq(s.table(otpAddresses).channel, s.param("channel", s.table(otpAddresses).channel)));
+
+const isAddress = (s: Building<Key>) => {
+  const t = s.table(otpAddresses);
+  return and(isOwner(s), eq(t.factorId, s.param("factorId", t.factorId)));
+};
+
+/** In use, or pending and not yet forgotten: expiry holds here, whenever the clean-up comes by. */
+const isLive = (s: Building<{ now: Date }>) => {
+  const t = s.table(otpAddresses);
+  return or(
+    inArray(t.state, ["active", "disabled"]),
+    and(eq(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime))),
+  );
+};
+
+const statements = {
+  insert: statement((s: Building<OtpAddressRow>) => {
+    const t = s.table(otpAddresses);
+    return s.db.insert(t).values(s.row(t)).returning({ factorId: t.factorId });
+  }),
+  list: statement((s: Building<Of & { now: Date }>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOf(s), isLive(s)))
+      .orderBy(asc(t.createTime), asc(t.factorId));
+  }),
+  listActive: statement((s: Building<Of>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOf(s), eq(t.state, "active")));
+  }),
+  find: statement((s: Building<Key>) => s.db.select().from(s.table(otpAddresses)).where(isAddress(s))),
+  listTold: statement((s: Building<Owner & { since: Date }>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .select()
+      .from(t)
+      .where(
+        and(
+          isOwner(s),
+          or(
+            inArray(t.state, ["active", "disabled"]),
+            and(eq(t.state, "former"), gte(t.updateTime, s.param("since", t.updateTime))),
+          ),
+        ),
+      )
+      .orderBy(asc(t.createTime), asc(t.factorId));
+  }),
+  deletePending: statement((s: Building<Of>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .delete(t)
+      .where(and(isOf(s), eq(t.state, "pending")))
+      .returning({ factorId: t.factorId });
+  }),
+  retire: statement((s: Building<Of & { now: Date; expireTime: Date }>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .update(t)
+      .set({
+        state: "former",
+        updateTime: s.param("now", t.updateTime),
+        expireTime: s.param("expireTime", t.expireTime),
+      })
+      .where(and(isOf(s), inArray(t.state, ["active", "disabled"])))
+      .returning({ factorId: t.factorId });
+  }),
+  activate: statement((s: Building<Key & { now: Date }>) => {
+    const t = s.table(otpAddresses);
+    const now = s.param("now", t.updateTime);
+    return s.db
+      .update(t)
+      .set({ state: "active", verifyTime: now, lastUseTime: now, updateTime: now, expireTime: null })
+      .where(and(isAddress(s), eq(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime))))
+      .returning();
+  }),
+  setState: statement((s: Building<Of & { state: OtpAddressState; now: Date }>) => {
+    const t = s.table(otpAddresses);
+    const state = s.param("state", t.state);
+    return s.db
+      .update(t)
+      .set({ state, updateTime: s.param("now", t.updateTime) })
+      .where(and(isOf(s), inArray(t.state, ["active", "disabled"]), ne(t.state, state)))
+      .returning();
+  }),
+  use: statement((s: Building<Key & { now: Date }>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .update(t)
+      .set({ lastUseTime: s.param("now", t.lastUseTime) })
+      .where(and(isAddress(s), eq(t.state, "active")))
+      .returning();
+  }),
+  purge: statement((s: Building<{ now: Date }>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .delete(t)
+      .where(and(isNotNull(t.expireTime), lte(t.expireTime, s.param("now", t.expireTime))))
+      .returning({ factorId: t.factorId });
+  }),
+};
+
+/** Numbers and addresses of a user. Those no longer in force appear in `find` and `listTold` only. */
+export const otpAddressRepository = (tx: Tx) => ({
+  insert: (row: OtpAddressRow) => tx.run(statements.insert, row),
+  /** Those in use, and a pending one that has not expired: at most one of each. */
+  list: (of: Of, now: Date) => tx.run(statements.list, { ...of, now }),
+  /** The one in force. */
+  listActive: (of: Of) => tx.run(statements.listActive, of),
+  find: async (key: Key) => (await tx.run(statements.find, key))[0],
+  /** Where notices go: proven, and those taken out of force then or later. */
+  listTold: (owner: Owner, since: Date) => tx.run(statements.listTold, { ...owner, since }),
+  deletePending: (of: Of) => tx.run(statements.deletePending, of),
+  /** Takes those in use out of force; they are forgotten at `expireTime`. */
+  retire: (of: Of, now: Date, expireTime: Date) => tx.run(statements.retire, { ...of, now, expireTime }),
+  /** Puts a pending one in force; undefined when it is pending no more. */
+  activate: async (key: Key, now: Date) => (await tx.run(statements.activate, { ...key, now }))[0],
+  /** Changes between active and disabled; undefined when it is so already, or there is none. */
+  setState: async (of: Of, state: "active" | "disabled", now: Date) =>
+    (await tx.run(statements.setState, { ...of, state, now }))[0],
+  /** Notes a use; undefined when it is not in force any more. */
+  use: async (key: Key, now: Date) => (await tx.run(statements.use, { ...key, now }))[0],
+  /** Forgets pending and former ones whose time is over. */
+  purge: (now: Date) => tx.run(statements.purge, { now }),
+});

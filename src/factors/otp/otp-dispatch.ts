@@ -1,0 +1,202 @@
+import type { Call } from "../../core/call.ts";
+import type { Owner } from "../../core/caller.ts";
+import { Refusal } from "../../core/refusal.ts";
+import type { Keyring } from "../../crypto/keyring.ts";
+import { bearerId } from "../../crypto/random.ts";
+import type { Tx } from "../../db/store.ts";
+import { outboxRepository } from "../../outbox/outbox.repository.ts";
+import { enqueue, type SealedContent, sealContent } from "../../outbox/outbox.ts";
+import type { Settings, SettingsOf } from "../../tenants/settings.ts";
+import type { FactorSet } from "../factor.ts";
+import type { ChannelName, OtpChannel } from "./channels.ts";
+import type { OtpPurpose } from "./otp.table.ts";
+import type { OtpAddressRow } from "./otp-addresses.repository.ts";
+import { otpAddressRepository } from "./otp-addresses.repository.ts";
+import { type OtpChallengeRow, otpChallengeRepository } from "./otp-challenges.repository.ts";
+import { newCode } from "./otp-code.ts";
+import { createSendLimits } from "./send-limits.ts";
+
+/** What codes by text message and e-mail need of the process. */
+export interface OtpOptions {
+  readonly keyring: Keyring;
+  /** Of the tenant: which ways are on, and where it sends to. */
+  readonly settingsOf: SettingsOf;
+  /** The ways that anybody carries messages by. */
+  readonly carried: ReadonlySet<ChannelName>;
+  /** The kinds of factor that a tenant lets its users enrol, for those who may not have this one. */
+  readonly allowed: (settings: Settings) => readonly string[];
+  /** Refuses to take the last factor away. */
+  readonly guardLast: FactorSet["guardLast"];
+}
+
+/** A code that is ready to be sent. */
+export interface Prepared {
+  readonly code: string;
+  readonly sealed: SealedContent;
+  readonly locale: string;
+  readonly settings: Settings;
+}
+
+/** What a code is bound to. */
+interface Bound {
+  readonly owner: Owner;
+  readonly sessionId: string;
+  readonly challengeId: string;
+  readonly purpose: OtpPurpose;
+  readonly code: string;
+}
+
+type Session = { readonly owner: Owner; readonly sessionId: string };
+
+const PURPOSE = "otp-code/v1";
+
+/** Puts codes on their way. */
+export function createDispatch({ keyring }: OtpOptions) {
+  const limits = createSendLimits(keyring);
+
+  const partsOf = ({ owner: { tenantId, userId }, sessionId, challengeId, purpose, code }: Bound) =>
+    [PURPOSE, tenantId, userId, challengeId, purpose, sessionId, code] as const;
+
+  /** The next code: its challenge's state for as long as it is the newest. */
+  const freshFor = (
+    call: Call,
+    session: Session,
+    {
+      challenge,
+      prepared,
+      channel,
+    }: { challenge: Pick<OtpChallengeRow, "challengeId" | "purpose">; prepared: Prepared; channel: OtpChannel },
+  ) => ({
+    codeDigest: keyring.digest(...partsOf({ ...session, ...challenge, code: prepared.code })),
+    messageId: prepared.sealed.messageId,
+    codeTime: call.now,
+    resendAfterTime: new Date(call.now.getTime() + channel.resendMs),
+    expireTime: new Date(call.now.getTime() + channel.lifetimeMs),
+  });
+
+  const mail = (
+    tx: Tx,
+    call: Call,
+    { owner, channel, factorId, prepared }: { owner: Owner; channel: OtpChannel; factorId: string; prepared: Prepared },
+  ) =>
+    enqueue(tx, call.now, {
+      owner,
+      channel: channel.name,
+      kind: "code",
+      // The address itself is looked up when it is sent to: the newest state of it decides.
+      data: { factorId, locale: prepared.locale },
+      sealed: prepared.sealed,
+      expireTime: new Date(call.now.getTime() + channel.lifetimeMs),
+    });
+
+  const withdraw = (tx: Tx, call: Call, { tenantId, messageId }: { tenantId: string; messageId: string }) =>
+    outboxRepository(tx).withdraw({ tenantId, messageId }, call.now);
+
+  /** Neither too soon after the last code, nor beyond a budget. */
+  const admit = async (
+    tx: Tx,
+    call: Call,
+    owner: Owner,
+    {
+      channel,
+      purpose,
+      address,
+      settings,
+      open,
+    }: {
+      channel: OtpChannel;
+      purpose: OtpPurpose;
+      address: OtpAddressRow;
+      settings: Settings;
+      open: readonly OtpChallengeRow[];
+    },
+  ) => {
+    const waitMs = Math.max(0, ...open.map(({ resendAfterTime }) => resendAfterTime.getTime() - call.now.getTime()));
+    if (waitMs > 0) return new Refusal("RATE_LIMITED", { retryAfterMs: waitMs });
+    return limits.draw(tx, call, owner, { sending: { channel, purpose, address }, settings });
+  };
+
+  return {
+    limits,
+    partsOf,
+    /** What a code is compared with where there is no challenge. */
+    decoy: [PURPOSE, "", "", "", "log_in", "", ""] as const,
+
+    /** Draws a code and seals it for its message, outside of any unit. */
+    async prepare(
+      owner: Owner,
+      { channel, locale, settings }: { channel: OtpChannel; locale: string; settings: Settings },
+    ): Promise<Prepared> {
+      const code = newCode(channel.digits);
+      return { code, sealed: await sealContent(keyring, owner, { code }), locale, settings };
+    },
+
+    /** A challenge with its first code, in a unit that has serialised the user. Ends the session's older ones like it. */
+    async begin(
+      tx: Tx,
+      call: Call,
+      session: Session,
+      {
+        channel,
+        purpose,
+        address,
+        prepared,
+      }: { channel: OtpChannel; purpose: OtpPurpose; address: OtpAddressRow; prepared: Prepared },
+    ) {
+      const { owner, sessionId } = session;
+      const challenges = otpChallengeRepository(tx);
+      const open = await challenges.listOpen({ ...owner, channel: channel.name }, call.now);
+      const refusal = await admit(tx, call, owner, { channel, purpose, address, settings: prepared.settings, open });
+      if (refusal) return refusal;
+      for (const older of open.filter((one) => one.purpose === purpose && one.sessionId === sessionId)) {
+        await withdraw(tx, call, older);
+        await challenges.delete({ ...owner, challengeId: older.challengeId });
+      }
+      const challengeId = bearerId();
+      const challenge: OtpChallengeRow = {
+        ...owner,
+        ...{ challengeId, channel: channel.name, factorId: address.factorId, purpose, sessionId },
+        ...freshFor(call, session, { challenge: { challengeId, purpose }, prepared, channel }),
+        createTime: call.now,
+        spendTime: null,
+      };
+      await challenges.insert(challenge);
+      await mail(tx, call, { owner, channel, factorId: address.factorId, prepared });
+      return challenge;
+    },
+
+    /** Sends another code for a challenge; the older one is dead from here on. Failures stay counted. */
+    async again(
+      tx: Tx,
+      call: Call,
+      session: Session,
+      { channel, challengeId, prepared }: { channel: OtpChannel; challengeId: string; prepared: Prepared },
+    ) {
+      const { owner, sessionId } = session;
+      const challenges = otpChallengeRepository(tx);
+      const known = await challenges.find({ ...owner, challengeId });
+      if (known?.channel !== channel.name || known.sessionId !== sessionId) return new Refusal("NOT_FOUND");
+      const address = await otpAddressRepository(tx).find({ ...owner, factorId: known.factorId });
+      const wanted = known.purpose === "enroll" ? "pending" : "active";
+      const forgotten = address?.expireTime && address.expireTime <= call.now;
+      if (known.spendTime || known.expireTime <= call.now || address?.state !== wanted || forgotten) {
+        return new Refusal("CHALLENGE_EXPIRED");
+      }
+      const { purpose } = known;
+      const refusal = await admit(tx, call, owner, {
+        channel,
+        purpose,
+        address,
+        settings: prepared.settings,
+        open: [known],
+      });
+      if (refusal) return refusal;
+      await withdraw(tx, call, known);
+      const fresh = freshFor(call, session, { challenge: known, prepared, channel });
+      const challenge = await challenges.renew({ ...owner, challengeId, ...fresh }, call.now);
+      if (!challenge) throw new Refusal("CHALLENGE_EXPIRED");
+      await mail(tx, call, { owner, channel, factorId: known.factorId, prepared });
+      return { address, challenge };
+    },
+  };
+}
