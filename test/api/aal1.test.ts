@@ -1,0 +1,66 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { describe, expect, test } from "vitest";
+import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
+import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
+import { policyOf } from "../../src/rpc/policy.ts";
+import { enrolApp } from "../support/authenticator.ts";
+import { rawCaller } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { everyRow } from "../support/rows.ts";
+import { serviceForTest } from "../support/service.ts";
+
+/** What a stolen password opens: the RPCs that complete MFA, and the status that tells which factors to ask for. */
+const OPEN = [
+  "GetMfaStatus",
+  "VerifyTotpCode",
+  "ResyncTotpDevice",
+  "StartWebAuthnAuthentication",
+  "FinishWebAuthnAuthentication",
+  "VerifyBackupCode",
+  "SendSmsCode",
+  "VerifySmsCode",
+  "SendEmailCode",
+  "VerifyEmailCode",
+  "CreatePushChallenge",
+  "GetPushChallenge",
+  "CreateChallenge",
+  "GetChallenge",
+  "VerifyChallenge",
+  "ResendChallenge",
+  "CancelChallenge",
+  "WatchChallenge",
+  "StepUp",
+  "CheckDeviceTrust",
+  "GetVapidPublicKey",
+];
+
+const users = (MfaService.methods as readonly DescMethod[]).filter((method) =>
+  policyOf(method).principals.has(Principal.USER),
+);
+const sensitive = users.filter((method) => policyOf(method).acr !== Acr.AAL1);
+
+describe("a token after the password alone", () => {
+  test("opens what completes MFA, and no other RPC has been opened to it", () => {
+    const open = users.filter((method) => !sensitive.includes(method)).map(({ name }) => name);
+    expect(open.filter((name) => !OPEN.includes(name))).toEqual([]);
+  });
+
+  test.each(engines)("of a user with a factor is refused everything sensitive, on $name", async (engine) => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const call = rawCaller(service.port);
+    const token = await service.user("ann");
+    const before = await everyRow(service.store);
+    expect(sensitive.length).toBeGreaterThan(40);
+    for (const { name, parent } of sensitive) {
+      const refused = await call(`/${parent.typeName}/${name}`, Buffer.alloc(0), `Bearer ${token}`);
+      expect(refused, name).toMatchObject({
+        code: status.UNAUTHENTICATED,
+        reason: "INSUFFICIENT_USER_AUTHENTICATION",
+        metadata: { acr_values: "aal2" },
+      });
+    }
+    expect(await everyRow(service.store)).toEqual(before);
+  });
+});
