@@ -1,0 +1,43 @@
+import { describe, expect, test } from "vitest";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
+import { enrolApp, showCode } from "../support/authenticator.ts";
+import { engines } from "../support/engines.ts";
+import { serviceForTest } from "../support/service.ts";
+
+describe.each(engines)("Britive's TOTP operations on $name", (engine) => {
+  test("POST /api/mfa/register/{factor}: CHALLENGE with a key and a SHA-512 URI, REGISTERED after a code", async () => {
+    const service = await serviceForTest(engine);
+    const token = await service.user("ann");
+    const request = { algorithm: TotpAlgorithm.SHA512 };
+    const first = await service.mfa.startTotpEnrollment(request, token);
+    const { device, provisioning } = await service.mfa.startTotpEnrollment(request, token);
+    expect(provisioning?.otpauthUri).toContain("algorithm=SHA512");
+    expect(provisioning?.secret).not.toBe(first.provisioning?.secret);
+    const statusOf = async () =>
+      (await service.mfa.getMfaStatus({ factorType: FactorType.TOTP }, token)).status?.factors;
+    expect(await statusOf()).toMatchObject([{ enabled: false, pending: true }]);
+    const code = await showCode(provisioning?.secret ?? "", service.clock.now, device);
+    await service.mfa.finishTotpEnrollment({ code }, token);
+    expect(await statusOf()).toMatchObject([{ enabled: true, pending: false }]);
+  });
+
+  test("DELETE /api/mfa/register/{factor}/{credential}: the proof is no part of a path", async () => {
+    const service = await serviceForTest(engine);
+    const { token } = await enrolApp(service, "ann");
+    // Reversed: a code in a URL ends in logs; a fresh second factor of the token stands in its place.
+    const deletion = { factorType: FactorType.TOTP, confirmLastFactor: true };
+    await service.mfa.deleteFactor(deletion, await service.user("ann", "aal2"));
+    const { status } = await service.mfa.getMfaStatus({ factorType: FactorType.TOTP }, token);
+    expect(status?.factors).toEqual([]);
+  });
+
+  test("GET /api/mfa/admin/registrations/{factor}/users/{userId}: another user's registration", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const claims = { audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.read" } as const;
+    const token = await service.mint(claims);
+    expect(await service.admin.getUserTotp({ userId: "ann" }, token)).toMatchObject({ enabled: true });
+    expect(await service.admin.getUserTotp({ userId: "bob" }, token)).toMatchObject({ enabled: false, devices: [] });
+  });
+});
