@@ -7,6 +7,7 @@ import { installation } from "./db/installation.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
+import { temporaryPasses } from "./factors/temporary-pass/temporary-pass.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
 import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
@@ -36,4 +37,5 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   sendDecisions,
   backupCodeSets,
   backupCodes,
+  temporaryPasses,
 ];

@@ -17,6 +17,8 @@ import { factorSet, factors as registry } from "./factors/index.ts";
 import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
 import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
 import { createOtp } from "./factors/otp/otp.ts";
+import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
+import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
@@ -86,8 +88,6 @@ const notBuilt = {
     "getCoverage",
     "resetUserMfa",
     "resetUserFactor",
-    "issueTemporaryPass",
-    "revokeTemporaryPass",
     "exportUser",
     "listApprovals",
     "getApproval",
@@ -175,8 +175,9 @@ export function createServices(app: App): Features {
   const pageTokens = createPageTokens(keyring);
   const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
   const codes = createBackupCodeHandlers(backupCodes, pageTokens);
+  const passes = createTemporaryPassHandlers(createTemporaryPasses({ keyring, kdf, settingsOf }));
   const lockouts = createLockoutHandlers(pageTokens);
-  const totp = createTotpHandlers({ keyring, settingsOf, factorSet, pageTokens });
+  const totp = createTotpHandlers({ keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });
   const otp = createOtp({
     ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
@@ -205,7 +206,7 @@ export function createServices(app: App): Features {
       service: AdminMfaService,
       implementation: serve(
         AdminMfaService,
-        { ...settings.admin, ...factors.admin, ...totp.admin, ...lockouts.admin, ...codes.admin },
+        { ...settings.admin, ...factors.admin, ...totp.admin, ...lockouts.admin, ...passes.admin, ...codes.admin },
         notBuilt.admin,
         serving,
       ),

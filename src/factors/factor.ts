@@ -1,4 +1,5 @@
 import type { FactorState, FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
+import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import type { Tx } from "../db/store.ts";
 import type { Settings } from "../tenants/settings.ts";
@@ -51,4 +52,19 @@ export interface FactorSet {
   guardLast(tx: Tx, owner: Owner, confirmed: boolean): Promise<void>;
   /** The id of the user's first choice; undefined when nothing is active. */
   primaryOf(tx: Tx, owner: Owner, now: Date): Promise<string | undefined>;
+}
+
+/** Backup codes as they are shown, once. */
+export interface ShownCodes {
+  readonly setId: string;
+  readonly codes: readonly string[];
+}
+
+/** Backup codes that are made together with another factor. */
+export interface CodesForEnrolment {
+  /**
+   * Draws a set, outside of units as it takes long. What it answers puts the set in force in the unit that enrols, which
+   * has serialised the user; undefined for a user who has codes already.
+   */
+  draw(owner: Owner, now: Date): Promise<(tx: Tx, call: Call) => Promise<ShownCodes | undefined>>;
 }

@@ -5,10 +5,11 @@ import { userRepository } from "../users/users.repository.ts";
 import { backupCodesFactor } from "./backup-codes/backup-codes.factor.ts";
 import type { Factor, FactorInstance, FactorSet } from "./factor.ts";
 import { emailFactor, smsFactor } from "./otp/otp.factor.ts";
+import { temporaryPassFactor } from "./temporary-pass/temporary-pass.factor.ts";
 import { totpFactor } from "./totp/totp.factor.ts";
 
 /** Every factor the service knows, strongest first. */
-export const factors: readonly Factor[] = [totpFactor, smsFactor, emailFactor, backupCodesFactor];
+export const factors: readonly Factor[] = [totpFactor, smsFactor, emailFactor, backupCodesFactor, temporaryPassFactor];
 
 /** Whether the user holds any second factor that counts, from live rows. */
 export async function hasFactor(tx: Tx, owner: Owner): Promise<boolean> {

@@ -1,9 +1,10 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
 import { BackupCodePolicy } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { enrolCodes, unknownSelector, wrongSecret } from "../support/backup-codes.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
@@ -329,5 +330,45 @@ describe.each(engines)("backup codes on $name", (engine) => {
     );
     const refused = await failure(service.mfa.verifyBackupCode({ code }, await service.user("bob")));
     expect(refused.reason).toBe("CODE_REJECTED");
+  });
+
+  test("the first app brings codes if asked to, in one step with it; further apps bring none", async () => {
+    const service = await serviceForTest(engine);
+    const enrolling = async (token: string, generateBackupCodes: boolean) => {
+      const { provisioning } = await service.mfa.startTotpEnrollment({}, token);
+      const code = await showCode(provisioning?.secret ?? "", service.clock.now);
+      const finish = (given: string) => service.mfa.finishTotpEnrollment({ code: given, generateBackupCodes }, token);
+      const wrong = await failure(finish(code === "111111" ? "222222" : "111111"));
+      expect(wrong.reason).toBe("CODE_REJECTED");
+      return finish(code);
+    };
+    const count = async () => (await service.mfa.getBackupCodeCount({}, await service.user("ann", "aal2"))).count;
+    const { device, backupCodes, backupCodeSetId } = await enrolling(await service.user("ann"), true);
+    expect(device?.deviceId).toBeDefined();
+    expect(backupCodes).toHaveLength(10);
+    await service.mfa.confirmBackupCodes({ setId: backupCodeSetId }, await service.user("ann", "aal2"));
+    await service.mfa.verifyBackupCode({ code: backupCodes[0] ?? "" }, await service.user("ann"));
+    expect(await count()).toMatchObject({ remaining: 9, confirmed: true });
+
+    const second = await enrolling(await service.user("ann", "aal2"), true);
+    expect(second).toMatchObject({ backupCodes: [], backupCodeSetId: "" });
+    expect(await count()).toMatchObject({ remaining: 9 });
+    expect((await enrolling(await service.user("bob"), false)).backupCodes).toEqual([]);
+  });
+
+  test("status and the list of factors show the set, and what is to be done about it", async () => {
+    const service = await serviceForTest(engine);
+    const { app, codes, setId, token } = await enrolCodes(service, "ann");
+    const status = async () => (await service.mfa.getMfaStatus({}, token)).status;
+    expect(await status()).toMatchObject({ backupCodesRemaining: 10 });
+    expect((await status())?.recommendations).toContain(Recommendation.CONFIRM_BACKUP_CODES);
+    const { factors } = await service.mfa.listFactors({ factorType: FactorType.BACKUP_CODE }, token);
+    expect(factors).toMatchObject([{ factorId: setId, type: FactorType.BACKUP_CODE, primary: false }]);
+    await service.mfa.confirmBackupCodes({ setId }, token);
+    expect((await status())?.recommendations).not.toContain(Recommendation.CONFIRM_BACKUP_CODES);
+    for (const code of codes.slice(0, 7)) await service.mfa.verifyBackupCode({ code }, token);
+    expect((await status())?.recommendations).toContain(Recommendation.REPLACE_BACKUP_CODES);
+    const last = await failure(service.mfa.deleteTotpDevice({ deviceId: app.deviceId }, token));
+    expect(last.reason).toBe("LAST_FACTOR");
   });
 });

@@ -65,9 +65,11 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.disableTotp({ confirmLastFactor: true }, ann);
     await service.mfa.deleteFactor({ factorType: FactorType.TOTP }, ann);
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
-    const root = await service.mint({ ...admin, scope: "mfa.settings.write mfa.lockout.write" });
+    const root = await service.mint({ ...admin, scope: "mfa.settings.write mfa.lockout.write mfa.reset" });
     await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
+    await service.admin.issueTemporaryPass({ userId: "ann", reason: "lost phone" }, root);
+    await service.admin.revokeTemporaryPass({ userId: "ann", reason: "found it" }, root);
     await enrolApp(service, "bob");
     const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
     await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));

@@ -372,6 +372,13 @@ export declare type AdministrationSettings = Message<"mfa.v1.AdministrationSetti
    * @generated from field: google.protobuf.Duration event_retention = 4;
    */
   eventRetention?: Duration | undefined;
+
+  /**
+   * Whether temporary passes are off.
+   *
+   * @generated from field: bool deny_temporary_passes = 5;
+   */
+  denyTemporaryPasses: boolean;
 };
 
 /**

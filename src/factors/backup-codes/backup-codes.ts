@@ -12,6 +12,7 @@ import { recordEvent } from "../../events/events.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
 import type { SettingsOf } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
+import type { CodesForEnrolment } from "../factor.ts";
 import { type DrawnSet, drawSet, storeSet } from "./backup-code-set.ts";
 import {
   type BackupCodeRow,
@@ -137,6 +138,18 @@ export function createBackupCodes({ keyring, kdf, settingsOf, hasFactor }: Backu
     prepare,
     issue,
     proofOf,
+
+    /** For other factors, which make codes with the first of them. */
+    forEnrolment: {
+      async draw(owner, now) {
+        const drawn = await prepare(owner, now);
+        return async (tx, call) => {
+          if (await backupCodeSetRepository(tx).find(owner, "active")) return undefined;
+          await issue(tx, call, drawn);
+          return { setId: drawn.setId, codes: drawn.codes };
+        };
+      },
+    } satisfies CodesForEnrolment,
 
     /** Draws a new set, and puts it in force in the place of the old one or has it wait for `confirm`. */
     async generate(call: Call, owner: Owner, { confirmationRequired }: { confirmationRequired: boolean }) {

@@ -10,6 +10,7 @@ import { enrol } from "../../protection/enrolment.ts";
 import { prove } from "../../protection/proof.ts";
 import type { SettingsOf } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
+import type { CodesForEnrolment } from "../factor.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
 import { assumableBy } from "./totp-apps.ts";
 import type { CodeParameters } from "./totp-code.ts";
@@ -34,6 +35,8 @@ export interface FirstCode {
   readonly code: string;
   /** Takes over what the app really does, where it ignores the parameters. */
   readonly acceptAppParameters: boolean;
+  /** Whether to make backup codes too, for a user who has none. */
+  readonly generateBackupCodes: boolean;
 }
 
 const PENDING_MS = 10 * 60 * 1000;
@@ -41,6 +44,7 @@ const PENDING_MS = 10 * 60 * 1000;
 const MAX_ROWS = 50;
 
 type Proving = { match: Match; parameters: CodeParameters; device: TotpDeviceRow; asEnrolled: boolean };
+type Drawn = Awaited<ReturnType<CodesForEnrolment["draw"]>> | undefined;
 
 const limit = (most: number) => new Refusal("LIMIT_REACHED", { metadata: { limit: String(most) } });
 
@@ -49,10 +53,12 @@ export function createTotpEnrolment({
   keyring,
   judge,
   settingsOf,
+  codes,
 }: {
   keyring: Keyring;
   judge: Judge;
   settingsOf: SettingsOf;
+  codes: CodesForEnrolment;
 }) {
   /** What the device is to replace, or that there is room for one more. */
   const place = async (tx: Tx, owner: Owner, { replaces }: NewDevice, now: Date, most: number) => {
@@ -127,7 +133,8 @@ export function createTotpEnrolment({
     },
 
     /** Makes the pending device active if the code proves it, and ends the one that it replaces, in one unit. */
-    async finish(call: Call, owner: Owner, { deviceId, code, acceptAppParameters }: FirstCode) {
+    async finish(call: Call, owner: Owner, first: FirstCode) {
+      const { deviceId, code, acceptAppParameters } = first;
       return prove(call, owner, {
         factorType: "TOTP",
         counter: "typed-code",
@@ -136,8 +143,13 @@ export function createTotpEnrolment({
           const named = deviceId === "" || pending?.deviceId === deviceId;
           return pending && named ? pending : new Refusal("ENROLLMENT_EXPIRED");
         },
-        judge: (device) => proving(device, code, call.now),
-        spend: async (tx, { match, parameters, device: pending, asEnrolled }: Proving) => {
+        judge: async (device) => {
+          const proven = await proving(device, code, call.now);
+          // Only for a code that is right: they take long to make.
+          const wanted = proven && first.generateBackupCodes && (proven.asEnrolled || acceptAppParameters);
+          return proven && { ...proven, issue: wanted ? await codes.draw(owner, call.now) : undefined };
+        },
+        spend: async (tx, { match, parameters, device: pending, asEnrolled, issue }: Proving & { issue: Drawn }) => {
           const { algorithm, digits, periodSeconds } = parameters;
           if (!asEnrolled && !acceptAppParameters) {
             const metadata = { algorithm, digits: String(digits), period: String(periodSeconds) };
@@ -150,7 +162,9 @@ export function createTotpEnrolment({
               totpRepository(tx).activate({ ...owner, ...match, algorithm, digits, periodSeconds }, call.now),
             idOf: (enrolled) => enrolled.deviceId,
           });
-          return device && { device, replacedDeviceId: await retire(tx, call, owner, pending.replacesDeviceId) };
+          if (!device) return undefined;
+          const replacedDeviceId = await retire(tx, call, owner, pending.replacesDeviceId);
+          return { device, replacedDeviceId, codes: await issue?.(tx, call) };
         },
       });
     },

@@ -69,13 +69,18 @@ export function createTotpHandlers(options: TotpOptions & { readonly pageTokens:
     replaceTotpDevice: (request, call) => start(call, request, request.deviceId),
 
     finishTotpEnrollment: async (request, call) => {
-      // What is asked for here and not given yet is refused, never silently left out.
-      if (request.generateBackupCodes) return new Refusal("NOT_BUILT");
       const owner = ownerOf(call.caller);
       const proven = await totp.finish(call, owner, request);
       if (proven instanceof Refusal) return proven;
       const reply = await shown(call, owner, proven.device);
-      return reply instanceof Refusal ? reply : { ...reply, replacedDeviceId: proven.replacedDeviceId };
+      if (reply instanceof Refusal) return reply;
+      const { replacedDeviceId, codes } = proven;
+      return {
+        ...reply,
+        replacedDeviceId,
+        backupCodes: [...(codes?.codes ?? [])],
+        backupCodeSetId: codes?.setId ?? "",
+      };
     },
 
     listTotpDevices: (request, call) => page(call, ownerOf(call.caller), request),

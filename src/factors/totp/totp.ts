@@ -4,7 +4,7 @@ import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
 import type { SettingsOf } from "../../tenants/settings.ts";
-import type { FactorSet } from "../factor.ts";
+import type { CodesForEnrolment, FactorSet } from "../factor.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
 import { createTotpDevices } from "./totp-devices.ts";
 import { createTotpEnrolment } from "./totp-enrolment.ts";
@@ -17,6 +17,7 @@ export interface TotpOptions {
   /** Of the tenant: the name that authenticator apps show, what new devices are like, how strict the clock is. */
   readonly settingsOf: SettingsOf;
   readonly factorSet: FactorSet;
+  readonly codes: CodesForEnrolment;
 }
 
 /** A code as a user typed it. `hideUnenrolled`: who has no device is refused like a wrong code. */
@@ -26,7 +27,7 @@ export interface TypedCode {
 }
 
 /** Authenticator apps: how they come into use, prove, and end. */
-export function createTotp({ keyring, settingsOf, factorSet }: TotpOptions) {
+export function createTotp({ keyring, settingsOf, factorSet, codes }: TotpOptions) {
   const judge = createJudge(keyring);
 
   /** The proof by a code of any active device. */
@@ -52,7 +53,7 @@ export function createTotp({ keyring, settingsOf, factorSet }: TotpOptions) {
   });
 
   return {
-    ...createTotpEnrolment({ keyring, judge, settingsOf }),
+    ...createTotpEnrolment({ keyring, judge, settingsOf, codes }),
     devices: createTotpDevices(factorSet),
     proofOf,
     /** Spends a code of any active device. */

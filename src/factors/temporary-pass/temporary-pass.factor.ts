@@ -1,0 +1,21 @@
+import type { Factor } from "../factor.ts";
+import { temporaryPassRepository } from "./temporary-pass.repository.ts";
+
+/** Temporary passes as the registry of factors sees them: listed while they can still be used. */
+export const temporaryPassFactor: Factor = {
+  type: "TEMPORARY_PASS",
+  counts: false,
+  restricted: false,
+  isEnrollable: () => false,
+  // Without a clock here: whether its time is over is judged where it is listed and where it is spent.
+  isEnrolled: async (tx, owner) => (await temporaryPassRepository(tx).find(owner))?.useTime === null,
+  list: async (tx, owner, now) => {
+    const pass = await temporaryPassRepository(tx).find(owner);
+    if (!pass || pass.useTime || pass.expireTime <= now) return [];
+    const { passId, startTime, createTime } = pass;
+    const state = startTime <= now ? "ACTIVE" : "PENDING";
+    const times = { createTime, updateTime: createTime, lastUseTime: null };
+    return [{ factorId: passId, state, displayName: "Temporary pass", maskedTarget: "", ...times }];
+  },
+  forget: async (tx, owner) => (await temporaryPassRepository(tx).delete(owner)).length,
+};
