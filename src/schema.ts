@@ -1,5 +1,6 @@
 import type { Table } from "drizzle-orm";
 import { auditEntries } from "./audit/audit-entries.table.ts";
+import { challenges } from "./challenges/challenges.table.ts";
 import { dataKeys } from "./crypto/data-keys.table.ts";
 import { keyChecks } from "./crypto/key-checks.table.ts";
 import type { Dialect } from "./db/dialect.ts";
@@ -38,4 +39,5 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   backupCodeSets,
   backupCodes,
   temporaryPasses,
+  challenges,
 ];

@@ -3,6 +3,8 @@ import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
+import { createChallengeHandlers } from "./challenges/challenges.handlers.ts";
+import { createChallenges } from "./challenges/challenges.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import type { Tx } from "./db/store.ts";
@@ -11,6 +13,7 @@ import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
+import { backupCodeProver } from "./factors/backup-codes/backup-codes.prover.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
 import { createFactorHandlers } from "./factors/factors.handlers.ts";
 import { factorSet, factors as registry } from "./factors/index.ts";
@@ -20,12 +23,15 @@ import { createOtp } from "./factors/otp/otp.ts";
 import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
 import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
+import { totpProver } from "./factors/totp/totp.prover.ts";
+import { createTotp } from "./factors/totp/totp.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
 import type { Served } from "./rpc/grpc-server.ts";
 import { serve } from "./rpc/service.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
+import { createHub } from "./watch/hub.ts";
 
 /** What the features need of the process. */
 export interface App extends Omit<Serving, "lockProfileOf"> {
@@ -63,12 +69,6 @@ const notBuilt = {
     "listPendingPushChallenges",
     "approvePushChallenge",
     "denyPushChallenge",
-    "createChallenge",
-    "getChallenge",
-    "verifyChallenge",
-    "resendChallenge",
-    "cancelChallenge",
-    "watchChallenge",
     "stepUp",
     "trustDevice",
     "checkDeviceTrust",
@@ -130,12 +130,6 @@ const notBuilt = {
   ],
   internal: [
     "evaluateMfa",
-    "createUserChallenge",
-    "getUserChallenge",
-    "verifyUserChallenge",
-    "resendUserChallenge",
-    "cancelUserChallenge",
-    "watchUserChallenge",
     "redeemChallenge",
     "getUserPushChallenge",
     "verifyAssertion",
@@ -192,12 +186,18 @@ export function createServices(app: App): Features {
     isCarried: async ({ tenantId }, channel) =>
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
+  const provers = [totpProver(createTotp({ keyring, settingsOf, factorSet })), backupCodeProver(backupCodes)];
+  const hub = createHub(store, app.clock);
+  const challenges = createChallengeHandlers(
+    createChallenges({ settingsOf, hub, factors: registry, provers }),
+    settingsOf,
+  );
   const services: Served[] = [
     {
       service: MfaService,
       implementation: serve(
         MfaService,
-        { ...factors.user, ...totp.user, ...codes.user, ...sent.user },
+        { ...factors.user, ...totp.user, ...codes.user, ...sent.user, ...challenges.user },
         notBuilt.user,
         serving,
       ),
@@ -215,7 +215,7 @@ export function createServices(app: App): Features {
       service: InternalMfaService,
       implementation: serve(
         InternalMfaService,
-        { ...factors.internal, ...totp.internal, ...delivery.internal },
+        { ...factors.internal, ...totp.internal, ...delivery.internal, ...challenges.internal },
         notBuilt.internal,
         serving,
       ),

@@ -13,7 +13,7 @@ interface Room {
 
 const ground = ["core", "db", "crypto"];
 const records = [...ground, "users", "outbox", "events", "audit"];
-const floor = [...records, "tenants", "protection"];
+const floor = [...records, "tenants", "protection", "watch"];
 const features = [
   "challenges",
   "trusted-devices",
@@ -36,11 +36,12 @@ const house: readonly Room[] = [
   { name: "audit", uses: [...ground, "users", "events"] },
   { name: "tenants", uses: records, types: ["rpc"] },
   { name: "protection", uses: records, types: ["rpc"] },
+  { name: "watch", uses: ["core"], types: ["db"] },
   { name: "rpc", uses: floor },
-  { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants"] },
+  { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants", "protection"] },
   { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
   { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*"], types: ["rpc"] },
-  ...features.map((name) => ({ name, uses: [...floor, "factors"], types: ["rpc"] })),
+  ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
   { name: "console", uses: ["core"] },
   { name: "schema.ts", uses: [...floor, "factors/*", ...features] },
   { name: "services.ts", uses: [...floor, "rpc", "factors", "factors/*", ...features, "schema.ts"] },

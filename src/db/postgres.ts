@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { createAnnouncements } from "./announcements.ts";
 import { type Acceptance, migratePostgres } from "./migrate.ts";
+import { createNotifications } from "./notifications.ts";
 import { executing, transaction, translate, withClient } from "./postgres-client.ts";
 import { type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
 import { unitRules } from "./unit.ts";
@@ -94,25 +96,46 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
   const readers = createPool(withSettings(options.url, { ...settings, default_transaction_read_only: "on" }), options);
   const units = unitRules(options.unitTimeoutMs);
 
-  async function runOn<T>(client: pg.PoolClient, reading: boolean, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const announcements = createAnnouncements();
+  const notifications = createNotifications(options, announcements);
+
+  async function runOn<T>(
+    client: pg.PoolClient,
+    reading: boolean,
+    work: (tx: Tx) => Promise<T>,
+    announced = new Set<string>(),
+  ): Promise<T> {
     const { execute, settled } = executing(client, reading);
     try {
-      return await units.run(execute, work);
+      return await units.run(execute, work, announced);
     } finally {
       await settled(); // nothing may slip in behind the unit's end, into the COMMIT or the client's next unit
     }
   }
 
+  /** One attempt at a unit that writes; what it announces goes with its commit to other instances, then to our own. */
+  async function writeOn<T>(client: pg.PoolClient, work: (tx: Tx) => Promise<T>): Promise<T> {
+    const announced = new Set<string>();
+    const result = await transaction(client, async () => {
+      const done = await runOn(client, false, work, announced);
+      if (announced.size > 0) await notifications.send(client, announced);
+      return done;
+    });
+    announcements.tell(announced);
+    return result;
+  }
+
   return {
     engine: "postgres",
     read: (work) => units.admit(() => untilWon(() => withClient(readers, (client) => runOn(client, true, work)))),
-    write: (work) =>
-      units.admit(() =>
-        untilWon(() => withClient(writers, (client) => transaction(client, () => runOn(client, false, work)))),
-      ),
+    write: (work) => units.admit(() => untilWon(() => withClient(writers, (client) => writeOn(client, work)))),
+    listen: (listener) => {
+      notifications.open();
+      return announcements.add(listener);
+    },
     close: () =>
       units.close(async () => {
-        await Promise.all([writers.end(), readers.end()]);
+        await Promise.all([writers.end(), readers.end(), notifications.close()]);
       }),
   };
 }

@@ -2,6 +2,7 @@ import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
+import { createAnnouncements } from "./announcements.ts";
 import { groupCommit } from "./group-commit.ts";
 import { type Acceptance, migrateSqlite } from "./migrate.ts";
 import { assertDefined, preparer, rowsOf } from "./prepare.ts";
@@ -119,10 +120,19 @@ export function openSqlite(options: SqliteOptions): Store {
     const enqueue = groupCommit(writer, { batchSize, busyTimeoutMs });
     const reads = executing(reader, true);
     const writes = executing(writer, false);
+    // A file belongs to one process: whatever is announced is announced here.
+    const announcements = createAnnouncements();
     return {
       engine: "sqlite",
       read: (work) => units.admit(() => units.run(reads, work)),
-      write: (work) => units.admit(() => enqueue(() => units.run(writes, work))),
+      write: (work) =>
+        units.admit(async () => {
+          const announced = new Set<string>();
+          const result = await enqueue(() => units.run(writes, work, announced));
+          announcements.tell(announced);
+          return result;
+        }),
+      listen: announcements.add,
       close: () => units.close(release),
     };
   } catch (error) {

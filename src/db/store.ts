@@ -37,6 +37,19 @@ export const statement = <Params, Row>(build: (s: Building<Params>) => PromiseLi
  */
 export interface Tx {
   run<Params extends Record<string, unknown>, Row>(statement: Statement<Params, Row>, params: Params): Promise<Row[]>;
+  /**
+   * Says that something about a topic changes with this unit: whoever listens to the store hears of it once the unit
+   * is committed, in every instance, and of a unit that rolls back nobody does. A topic is short and names no person.
+   */
+  announce(topic: string): void;
+}
+
+/** Whoever wants to hear of changes. Neither may throw. */
+export interface Listener {
+  /** A unit that announced the topic was committed, here or in another instance. */
+  heard(topic: string): void;
+  /** Announcements of other instances may have been missed: look at everything again. */
+  missed(): void;
 }
 
 /**
@@ -49,6 +62,8 @@ export interface Store {
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Commits when `work` returns, whatever it returns; rolls back when it throws. */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Has a listener told of announcements until the returned function is called. Nothing is asked for again and again. */
+  listen(listener: Listener): () => void;
   /** Finishes the units that were asked for, refuses further ones. */
   close(): Promise<void>;
 }

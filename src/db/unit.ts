@@ -26,8 +26,12 @@ export function unitRules(unitTimeoutMs = 10_000, onSlowUnit?: (milliseconds: nu
     }
   }
 
-  /** Calls `work` with a Tx that is good until it returns. */
-  async function run<T>(execute: Execute, work: (tx: Tx) => Promise<T>): Promise<T> {
+  /** Calls `work` with a Tx that is good until it returns, and collects what it announces. */
+  async function run<T>(
+    execute: Execute,
+    work: (tx: Tx) => Promise<T>,
+    announced: Set<string> = new Set(),
+  ): Promise<T> {
     const unit = { open: true };
     const started = performance.now();
     let failure: { error: unknown } | undefined;
@@ -45,6 +49,7 @@ export function unitRules(unitTimeoutMs = 10_000, onSlowUnit?: (milliseconds: nu
           throw error;
         }
       },
+      announce: (topic) => void announced.add(topic),
     };
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(reject, unitTimeoutMs, new StoreUnavailable(`A unit was not done after ${unitTimeoutMs} ms`));

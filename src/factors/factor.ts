@@ -1,7 +1,12 @@
+import type { ChallengePreparation, Proof as ProofMessage } from "../../gen/mfa/v1/challenge_pb.js";
 import type { FactorState, FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
+import type { OtpDelivery } from "../../gen/mfa/v1/otp_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
+import type { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
+import type { Counter } from "../protection/attempts.table.ts";
+import type { Proof } from "../protection/proof.ts";
 import type { Settings } from "../tenants/settings.ts";
 
 /** One enrolled instance of a factor, as lists and status show it. Holds no secret and no whole address. */
@@ -67,4 +72,87 @@ export interface CodesForEnrolment {
    * has serialised the user; undefined for a user who has codes already.
    */
   draw(owner: Owner, now: Date): Promise<(tx: Tx, call: Call) => Promise<ShownCodes | undefined>>;
+/** A user's answer, as the oneof `Proof.kind` of the contract has it. */
+export type Answer = Exclude<ProofMessage["kind"], { case: undefined }>;
+
+/** What an answer is asked for. It is good under these terms and no others. */
+export interface Asked {
+  /** The challenge that is answered; empty for a step-up without one. */
+  readonly challengeId: string;
+  readonly purpose: "LOG_IN" | "STEP_UP";
+  /** Stands for the session: its SHA-256, base64url; empty without one. */
+  readonly session: string;
+  /** SHA-256 of what is approved, to be inside of what an authenticator signs; null without an action. */
+  readonly actionDigest: Buffer | null;
+  /** The action as its user is to read it; empty without one. */
+  readonly renderedAction: string;
+  /** Whether the authenticator must verify its user. */
+  readonly userVerification: boolean;
+  /** Whether who has not enrolled the factor is refused like a wrong answer, and takes as long. */
+  readonly hideUnenrolled: boolean;
+}
+
+/** What an accepted answer was worth. */
+export interface Proven {
+  readonly factorId: string;
+  /** Whether the key cannot leave the authenticator. */
+  readonly deviceBound?: boolean;
+  /** Whether the authenticator verified its user. */
+  readonly userVerified?: boolean;
+  /** Whether the digest of the action is inside the signature. */
+  readonly signedAction?: boolean;
+}
+
+/** What the requester needs for a factor that was prepared. */
+export interface Prepared {
+  readonly factorId: string;
+  readonly preparation: ChallengePreparation["kind"];
+}
+
+/** How one kind of answer is judged and spent, for challenges and step-up, which add their own transition to the spending. */
+export interface Prover<Case extends Answer["case"]> {
+  /** The case of `Proof.kind` that it takes. */
+  readonly answers: Case;
+  readonly type: Factor["type"];
+  readonly counter: Counter;
+  /** Whether its signature covers the digest of the action. */
+  readonly signsAction: boolean;
+  /** The proof that an answer is, for `prove`. Its spending serialises the user first, or touches one row only. */
+  proofOf(
+    call: Call,
+    owner: Owner,
+    answer: Extract<Answer, { case: Case }>["value"],
+    asked: Asked,
+  ): Promise<Proof<unknown, unknown, Proven> | Refusal>;
+  /**
+   * For factors that need something before they can be proved: a code sent, a phone asked, options made. What is to be
+   * done outside of units is done at once; the rest in the unit that writes the challenge. An empty `factorId` takes
+   * the primary, else the last used. Prepared again, what was prepared before for the challenge is dead.
+   */
+  prepare?(
+    call: Call,
+    owner: Owner,
+    asked: Asked & { readonly factorId: string },
+  ): Promise<((tx: Tx) => Promise<Prepared | Refusal>) | Refusal>;
+  /** The code that is on its way for a challenge, if there is one. */
+  deliveryOf?(tx: Tx, owner: Owner, challengeId: string): Promise<OtpDelivery | undefined>;
+}
+
+/** How any kind of answer is judged and spent. */
+export type AnyProver = { [Case in Answer["case"]]: Prover<Case> }[Answer["case"]];
+
+/** What a factor that is answered elsewhere, on a phone, does to the challenge it was prepared for. */
+export interface ChallengeOutcomes {
+  /**
+   * Proves the challenge, in the unit that spent the answer and has serialised the user; throws CHALLENGE_EXPIRED, and
+   * so undoes the unit, where it is pending no more.
+   */
+  prove(
+    tx: Tx,
+    call: Call,
+    owner: Owner,
+    outcome: Proven & { challengeId: string; type: Factor["type"] },
+  ): Promise<void>;
+  /** Ends the challenge as denied, in the unit of the denial; one that has ended stays as it is. */
+  deny(tx: Tx, call: Call, owner: Owner, challengeId: string): Promise<void>;
 }

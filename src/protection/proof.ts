@@ -3,6 +3,7 @@ import type { Owner } from "../core/caller.ts";
 import { type Reason, Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
+import { topicOf } from "../users/user-topic.ts";
 import type { Counter } from "./attempts.table.ts";
 import { confirmLock, reserve, settle } from "./attempts.ts";
 
@@ -40,6 +41,18 @@ export interface Proof<Loaded, Match, Result> {
    */
   spend(tx: Tx, match: Match): Promise<Result | Refusal | undefined>;
 }
+
+/** The same proof, with what its spending says made into something else. */
+export const resulting = <Loaded, Match, A extends object, B>(
+  { spend, ...proof }: Proof<Loaded, Match, A>,
+  toResult: (spent: A) => B,
+): Proof<Loaded, Match, B> => ({
+  ...proof,
+  spend: async (tx, match) => {
+    const spent = await spend(tx, match);
+    return spent === undefined || spent instanceof Refusal ? spent : toResult(spent);
+  },
+});
 
 /**
  * The only way a proof travels: reserve, judge, spend. The attempt is counted and committed before it is judged;
@@ -85,6 +98,7 @@ async function travel<Loaded, Match, Result extends object>(
       await recordEvent(tx, call, { owner, factorType, ...failure });
       if (!reserved.locking) return;
       await confirmLock(tx, count, call.now);
+      tx.announce(topicOf(owner));
       await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
     });
     return new Refusal(rejection.reason);

@@ -1,6 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
+import { topicOf } from "./user-topic.ts";
 import { users } from "./users.table.ts";
 
 const upsert = (step: 0 | 1) =>
@@ -43,11 +44,19 @@ const statements = {
 
 /** The user's own row. */
 export const userRepository = (tx: Tx) => ({
-  /** Makes concurrent units of this user wait for each other: run it first where several statements must agree. */
-  serialise: (owner: Owner, now: Date) => tx.run(statements.serialise, { ...owner, now }),
+  /**
+   * Makes concurrent units of this user wait for each other: run it first where several statements must agree. Answers
+   * the epoch, which stands still until the unit ends.
+   */
+  serialise: async (owner: Owner, now: Date): Promise<number> =>
+    (await tx.run(statements.serialise, { ...owner, now }))[0]?.mfaEpoch ?? 0,
   find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
   /** Makes a factor the user's first choice; the unit has serialised the user. */
   choose: (owner: Owner, factorId: string) => tx.run(statements.choose, { ...owner, factorId }),
-  /** Marks a change of the user's factors. */
-  bumpEpoch: (owner: Owner, now: Date) => tx.run(statements.bumpEpoch, { ...owner, now }),
+  /** Marks a change of the user's factors, which ends what was open or trusted before it; answers the new epoch. */
+  async bumpEpoch(owner: Owner, now: Date): Promise<number> {
+    tx.announce(topicOf(owner));
+    const [row] = await tx.run(statements.bumpEpoch, { ...owner, now });
+    return row?.mfaEpoch ?? 0;
+  },
 });

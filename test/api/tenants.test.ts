@@ -117,6 +117,7 @@ async function secondInstance(engine: EngineUnderTest, service: ServiceUnderTest
     engine: name,
     read: read.bind(service.store),
     write: write.bind(service.store),
+    listen: service.store.listen,
     close: async () => {},
   };
   const config = loadConfig(["--dev"], { MFA_DATA_DIR: service.dataDir, MFA_DATABASE_URL: service.url });

@@ -301,4 +301,25 @@ export function storageContract(engine: EngineUnderTest): void {
     expect(await again.read((tx) => tx.run(ids, {}))).toHaveLength(300);
     await again.close();
   });
+
+  it("tells listeners of a topic once the unit that announced it is committed, and of none that rolled back", async () => {
+    const told: string[] = [];
+    const silence = store.listen({ heard: (topic) => void told.push(topic), missed: () => {} });
+    const lost = new Error("undone");
+    await store.write(async (tx) => {
+      await tx.run(insert, thing("a"));
+      tx.announce("kept");
+      tx.announce("kept");
+      expect(told).toEqual([]);
+    });
+    const undone = store.write(async (tx) => {
+      tx.announce("undone");
+      throw lost;
+    });
+    await expect(undone).rejects.toBe(lost);
+    expect(told).toEqual(["kept"]);
+    silence();
+    await store.write(async (tx) => tx.announce("unheard"));
+    expect(told).toEqual(["kept"]);
+  });
 }

@@ -221,3 +221,21 @@ it("migrates an empty database once when four instances start at the same moment
   for (const store of stores) expect(await idsIn(store)).toEqual(["seed"]);
   await Promise.all(stores.map((store) => store.close()));
 });
+
+it("tells other instances what was announced, and those that were away that they may have missed something", async () => {
+  const { store, url } = await open();
+  const other = await openPostgres({ url, connectTimeoutMs: 30_000 });
+  onTestFinished(() => other.close());
+  const told: string[] = [];
+  let missed = 0;
+  other.listen({ heard: (topic) => void told.push(topic), missed: () => void missed++ });
+  await vi.waitUntil(() => missed === 1, { timeout: 30_000 }); // it was away until now
+  await store.write(async (tx) => tx.announce("first"));
+  await vi.waitUntil(() => told.length === 1, { timeout: 30_000 });
+  await execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'");
+  await vi.waitUntil(() => missed === 2, { timeout: 30_000 });
+  await store.write(async (tx) => tx.announce("second"));
+  await other.write(async (tx) => tx.announce("own"));
+  await vi.waitUntil(() => told.length === 3, { timeout: 30_000 });
+  expect(told.toSorted()).toEqual(["first", "own", "second"]);
+});

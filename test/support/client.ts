@@ -1,6 +1,8 @@
 import {
   create,
+  type DescMessage,
   type DescMethod,
+  type DescMethodServerStreaming,
   type DescService,
   fromBinary,
   type MessageInitShape,
@@ -67,6 +69,47 @@ export function grpcClient<S extends DescService>(service: S, port: number, defa
       });
   const rpcs = Object.fromEntries(service.methods.map((method) => [method.localName, rpc(method)]));
   return { rpcs: rpcs as unknown as Rpcs<S>, close: () => channel.close() };
+}
+
+/** One open stream of an RPC, as a client sees it. */
+export interface OpenStream<T> {
+  /** The next message; undefined once the stream has ended well. */
+  next(): Promise<T | undefined>;
+  cancel(): void;
+}
+
+/** Opens streams of a service's RPCs over @grpc/grpc-js; cancelled when the test is over. */
+export function streamer(port: number) {
+  const channel = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  onTestFinished(() => channel.close());
+  return <I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    token: string,
+  ): OpenStream<MessageShape<O>> => {
+    const metadata = new Metadata();
+    metadata.set("authorization", `Bearer ${token}`);
+    const call = channel.makeServerStreamRequest(
+      `/${method.parent.typeName}/${method.name}`,
+      (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+      (body) => fromBinary(method.output, body),
+      create(method.input, request),
+      metadata,
+    );
+    const messages = call[Symbol.asyncIterator]() as AsyncIterator<MessageShape<O>>;
+    onTestFinished(() => call.cancel());
+    return {
+      next: async () => {
+        try {
+          const { done, value } = await messages.next();
+          return done ? undefined : value;
+        } catch (error) {
+          throw new CallFailed(error as ServiceError);
+        }
+      },
+      cancel: () => call.cancel(),
+    };
+  };
 }
 
 /** Sends bytes as they are, and answers how the call failed, or undefined where it did not. */

@@ -1,0 +1,31 @@
+import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import type { OtpDelivery } from "../../gen/mfa/v1/otp_pb.js";
+import type { Offer, TypeName } from "./challenges.table.ts";
+import { hasEnded, type Standing } from "./standing.ts";
+
+/** How often a page that does not watch may ask. */
+const RETRY_MS = 2_000;
+
+const typeOf = (name: TypeName | "") => (name === "" ? FactorType.UNSPECIFIED : FactorType[name]);
+
+/** Offers as the contract has them. */
+export const factorsOf = (offers: readonly Offer[]) =>
+  offers.map(({ type, ...offer }) => ({ ...offer, type: FactorType[type] }));
+
+/** A challenge as its requester sees it. */
+export const challengeMessage = ({ row, state }: Standing, delivery?: OtpDelivery) => ({
+  challengeId: row.challengeId,
+  state: ChallengeState[state],
+  purpose: ChallengePurpose[row.purpose],
+  factors: factorsOf(row.offers),
+  provenFactorType: typeOf(row.provenType),
+  renderedAction: row.renderedAction,
+  ...(row.actionDigest && { actionDigest: row.actionDigest }),
+  ...(delivery && { delivery }),
+  createTime: timestampFromDate(row.createTime),
+  expireTime: timestampFromDate(row.expireTime),
+  ...(row.proveTime && { proveTime: timestampFromDate(row.proveTime) }),
+  ...(!hasEnded(state) && { retryAfter: durationFromMs(RETRY_MS) }),
+});

@@ -1,0 +1,95 @@
+import type { ChallengeTerms, Proof } from "../../gen/mfa/v1/challenge_pb.js";
+import type { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
+import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
+import type { Call } from "../core/call.ts";
+import { type Owner, ownerOf } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Handlers } from "../rpc/service.ts";
+import type { SettingsOf } from "../tenants/settings.ts";
+import { challengeMessage } from "./challenge-message.ts";
+import type { createChallenges, Shown } from "./challenges.ts";
+import type { Standing } from "./standing.ts";
+import { readTerms, typeName } from "./terms.ts";
+
+interface Creating {
+  readonly terms?: ChallengeTerms | undefined;
+  readonly prepareFactorType: FactorType;
+  readonly factorId: string;
+}
+interface Resending {
+  readonly challengeId: string;
+  readonly factorType: FactorType;
+  readonly factorId: string;
+}
+interface Answering {
+  readonly challengeId: string;
+  readonly proof?: Proof | undefined;
+}
+
+/** The user that a backend speaks of. */
+const userOf = ({ caller: { tenantId } }: Call, { userId }: { userId: string }): Owner => ({ tenantId, userId });
+
+/** Generic challenges for users and for backends: the same, but for whose they are. */
+export function createChallengeHandlers(challenges: ReturnType<typeof createChallenges>, settingsOf: SettingsOf) {
+  const message = async (call: Call, standing: Standing) => {
+    const { tenantId, userId, preparedType, challengeId } = standing.row;
+    const prover = challenges.proverOf(preparedType || undefined);
+    const delivery = prover?.deliveryOf;
+    if (!delivery) return challengeMessage(standing);
+    return challengeMessage(standing, await call.unit((tx) => delivery(tx, { tenantId, userId }, challengeId)));
+  };
+  const shown = async (call: Call, { standing, preparation }: Shown) => ({
+    challenge: await message(call, standing),
+    ...(preparation?.case && { preparation: { kind: preparation } }),
+  });
+
+  const create = async (call: Call, owner: Owner, { terms, prepareFactorType, factorId }: Creating) => {
+    if (!terms) return new Refusal("INVALID_FIELD");
+    const read = readTerms(call, terms, await settingsOf(owner.tenantId));
+    if (read instanceof Refusal) return read;
+    const created = await challenges.create(call, owner, read, { type: typeName(prepareFactorType), factorId });
+    return created instanceof Refusal ? created : shown(call, created);
+  };
+  const verify = async (call: Call, owner: Owner, { challengeId, proof }: Answering) => {
+    if (proof?.kind.case === undefined) return new Refusal("INVALID_FIELD");
+    const proven = await challenges.verify(call, { ...owner, challengeId }, proof.kind);
+    return proven instanceof Refusal ? proven : { challenge: await message(call, proven.standing) };
+  };
+  const resend = async (call: Call, owner: Owner, { challengeId, factorType, factorId }: Resending) => {
+    const again = await challenges.resend(call, { ...owner, challengeId }, { type: typeName(factorType), factorId });
+    return again instanceof Refusal ? again : shown(call, again);
+  };
+  const get = async (call: Call, owner: Owner, { challengeId }: { challengeId: string }) => {
+    const standing = await call.unit((tx) => challenges.findOwn(tx, call, { ...owner, challengeId }));
+    return { challenge: await message(call, standing) };
+  };
+  const cancel = async (call: Call, owner: Owner, { challengeId }: { challengeId: string }) => ({
+    challenge: await message(call, await challenges.cancel(call, { ...owner, challengeId })),
+  });
+  async function* watch(call: Call, owner: Owner, { challengeId }: { challengeId: string }) {
+    for await (const standing of challenges.watch(call, { ...owner, challengeId })) {
+      yield { challenge: await message(call, standing) };
+    }
+  }
+
+  const user = {
+    createChallenge: (request, call) => create(call, ownerOf(call.caller), request),
+    getChallenge: (request, call) => get(call, ownerOf(call.caller), request),
+    verifyChallenge: (request, call) => verify(call, ownerOf(call.caller), request),
+    resendChallenge: (request, call) => resend(call, ownerOf(call.caller), request),
+    cancelChallenge: (request, call) => cancel(call, ownerOf(call.caller), request),
+    watchChallenge: (request, call) => watch(call, ownerOf(call.caller), request),
+  } satisfies Handlers<typeof MfaService>;
+
+  const internal = {
+    createUserChallenge: (request, call) => create(call, userOf(call, request), request),
+    getUserChallenge: (request, call) => get(call, userOf(call, request), request),
+    verifyUserChallenge: (request, call) => verify(call, userOf(call, request), request),
+    resendUserChallenge: (request, call) => resend(call, userOf(call, request), request),
+    cancelUserChallenge: (request, call) => cancel(call, userOf(call, request), request),
+    watchUserChallenge: (request, call) => watch(call, userOf(call, request), request),
+  } satisfies Handlers<typeof InternalMfaService>;
+
+  return { user, internal };
+}

@@ -1,0 +1,300 @@
+import { Principal } from "../../gen/mfa/v1/options_pb.js";
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import { bearerId } from "../crypto/random.ts";
+import type { Tx } from "../db/store.ts";
+import { recordEvent } from "../events/events.ts";
+import type { Answer, AnyProver, Prepared } from "../factors/factor.ts";
+import { type Held, listHeld, primaryAmong } from "../factors/index.ts";
+import { lockoutsOf } from "../protection/lockouts.ts";
+import { prove } from "../protection/proof.ts";
+import type { Settings, SettingsOf } from "../tenants/settings.ts";
+import { topicOf } from "../users/user-topic.ts";
+import { userRepository } from "../users/users.repository.ts";
+import type { Hub } from "../watch/hub.ts";
+import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
+import type { Offer, TypeName } from "./challenges.table.ts";
+import { eligible, type Registry } from "./eligibility.ts";
+import { provenIn } from "./outcomes.ts";
+import { findStanding, hasEnded, type Standing, type State, standingOf } from "./standing.ts";
+import { sessionDigest, type Terms } from "./terms.ts";
+
+/** What challenges need of the process. */
+export interface ChallengeOptions extends Registry {
+  readonly settingsOf: SettingsOf;
+  readonly hub: Hub;
+}
+
+/** A factor to be prepared. */
+export interface Choice {
+  readonly type: TypeName | undefined;
+  /** Empty takes the primary, else the last used. */
+  readonly factorId: string;
+}
+
+/** A challenge and what its requester needs for the factor that was prepared. */
+export interface Shown {
+  readonly standing: Standing;
+  readonly preparation?: Prepared["preparation"];
+}
+
+/** How many of one user may be open at once; each ends by itself. */
+const MAX_OPEN = 20;
+/** How long one that ran out can still be read. */
+const KEPT_MS = 60 * 60_000;
+
+/** The refusal of a kind that will not do, with those that would. */
+export const notAllowed = (allowed: readonly { readonly type: TypeName }[]): Refusal =>
+  new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: allowed.map(({ type }) => type).join(",") } });
+
+/** Why a challenge in a state cannot be answered or redeemed. */
+const ended = (state: State): Refusal =>
+  hasEnded(state) ? new Refusal("CHALLENGE_EXPIRED") : new Refusal("WRONG_STATE", { metadata: { state } });
+
+/** Whether a challenge is the caller's: a backend's that it created, a user's of the session of their token. */
+function isCallers({ caller }: Call, { createdBy, sessionDigest: digest }: ChallengeRow): boolean {
+  if (caller.principal === Principal.SERVICE) return createdBy === caller.subject;
+  const own = sessionDigest(caller.sessionId);
+  return own === null || digest === null ? own === digest : own.equals(digest);
+}
+
+/** Strongest kind first, as they come; within a kind the last used first. */
+const byUse = (held: readonly Held[]): Held[] =>
+  [...Map.groupBy(held, ({ factor }) => factor).values()].flatMap((kind) =>
+    kind.toSorted((a, b) => (b.lastUseTime?.getTime() ?? 0) - (a.lastUseTime?.getTime() ?? 0)),
+  );
+
+/** Which of what a user holds will do, as it is offered. */
+export function offersOf(held: readonly Held[], kinds: readonly { type: TypeName }[], primaryId = ""): Offer[] {
+  const usable = held.filter(
+    ({ state, factor, remainingUses }) =>
+      state === "ACTIVE" && remainingUses !== 0 && kinds.some(({ type }) => type === factor.type),
+  );
+  return byUse(usable).map(({ factorId, displayName, maskedTarget, factor: { type } }) => ({
+    ...{ factorId, displayName, maskedTarget, type },
+    primary: factorId === primaryId,
+  }));
+}
+
+/** Generic challenges: pending, proven by any factor's proof, redeemed once. */
+export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOptions) {
+  const proverOf = (type: TypeName | undefined): AnyProver | undefined =>
+    registry.provers.find((prover) => prover.type === type);
+
+  const askedOf = (call: Call, row: Omit<ChallengeRow, "state">) => ({
+    challengeId: row.challengeId,
+    purpose: row.purpose,
+    session: row.sessionDigest?.toString("base64url") ?? "",
+    actionDigest: row.actionDigest,
+    renderedAction: row.renderedAction,
+    userVerification: row.strength === "DEVICE_BOUND",
+    hideUnenrolled: call.caller.principal === Principal.SERVICE,
+  });
+
+  /** The caller's challenge; throws NOT_FOUND, also for one of somebody else. */
+  const findOwn = async (tx: Tx, call: Call, key: ChallengeKey, now = call.now): Promise<Standing> => {
+    const standing = await findStanding(tx, key, now);
+    if (!standing || !isCallers(call, standing.row)) throw new Refusal("NOT_FOUND");
+    return standing;
+  };
+
+  /** The kinds whose attempts are not stopped at present. */
+  const unlocked = async (tx: Tx, owner: Owner, kinds: readonly { type: TypeName }[], now: Date) => {
+    const lockouts = await lockoutsOf(tx, owner, now);
+    const isOpen = ({ type }: { type: TypeName }) =>
+      !lockouts.some(({ counter }) => counter === proverOf(type)?.counter);
+    const open = kinds.filter(isOpen);
+    if (open.length > 0 || kinds.length === 0) return open;
+    const [first] = lockouts.toSorted((a, b) => Number(a.unlockTime ?? Infinity) - Number(b.unlockTime ?? Infinity));
+    return new Refusal("LOCKED", first?.unlockTime && { retryAfterMs: first.unlockTime.getTime() - now.getTime() });
+  };
+
+  const findOffers = async (
+    tx: Tx,
+    call: Call,
+    owner: Owner,
+    { row, settings }: { row: ChallengeRow; settings: Settings },
+  ) => {
+    const kinds = eligible(registry, row, settings);
+    if (kinds.length === 0) return notAllowed([]);
+    const open = await unlocked(tx, owner, kinds, call.now);
+    if (open instanceof Refusal) return open;
+    const user = await userRepository(tx).find(owner);
+    const held = await listHeld(tx, owner, call.now);
+    const fitting = row.strength === "DEVICE_BOUND" ? held.filter(({ deviceBound }) => deviceBound) : held;
+    const offers = offersOf(fitting, open, primaryAmong(held, user?.primaryFactorId)?.factorId);
+    if (offers.length === 0 && call.caller.principal !== Principal.SERVICE) {
+      return held.some(({ state }) => state === "ACTIVE") ? notAllowed(kinds) : new Refusal("NOT_ENROLLED");
+    }
+    return { offers, mfaEpoch: user?.mfaEpoch ?? 0 };
+  };
+
+  const limitOpen = async (tx: Tx, owner: Owner, now: Date) => {
+    const challenges = challengeRepository(tx);
+    await challenges.deleteExpired(owner, new Date(now.getTime() - KEPT_MS));
+    const open = await challenges.listOpen(owner, now);
+    if (open.length < MAX_OPEN) return undefined;
+    const first = Math.min(...open.map(({ expireTime }) => expireTime.getTime()));
+    return new Refusal("RATE_LIMITED", { retryAfterMs: first - now.getTime() });
+  };
+
+  /** Prepares a factor: what is done outside of units now, the rest by the function that is answered. */
+  const prepare = async (
+    call: Call,
+    owner: Owner,
+    row: ChallengeRow,
+    { type, factorId }: Choice,
+    settings: Settings,
+  ) => {
+    if (type === undefined) return undefined;
+    const kinds = eligible(registry, row, settings);
+    if (!kinds.some((factor) => factor.type === type)) return notAllowed(kinds);
+    const begun = await proverOf(type)?.prepare?.(call, owner, { ...askedOf(call, row), factorId });
+    if (begun instanceof Refusal) return begun;
+    return async (tx: Tx, offers: readonly Offer[]): Promise<Prepared | Refusal> => {
+      // Before a challenge that cannot be proved nothing is prepared, and nobody learns that from an error.
+      if (offers.length === 0) return { factorId: "", preparation: { case: undefined } };
+      const offered = offers.filter((offer) => offer.type === type && [offer.factorId, ""].includes(factorId));
+      if (offered.length === 0) return notAllowed(offers);
+      return begun ? begun(tx) : { factorId, preparation: { case: undefined } };
+    };
+  };
+
+  /** Proves one of the caller's challenges; `then` adds to the unit that does. */
+  const verify = async (
+    call: Call,
+    key: ChallengeKey,
+    answer: Answer,
+    then: (tx: Tx, proven: Standing) => Promise<Standing> = async (_, proven) => proven,
+  ): Promise<{ standing: Standing } | Refusal> => {
+    const { tenantId, userId } = key;
+    const owner = { tenantId, userId };
+    const { row, state } = await call.unit((tx) => findOwn(tx, call, key));
+    if (state !== "PENDING") return ended(state);
+    const settings = await settingsOf(tenantId);
+    const kinds = eligible(registry, row, settings);
+    const prover = registry.provers.find(({ answers }) => answers === answer.case);
+    if (!prover || !kinds.some(({ type }) => type === prover.type)) return notAllowed(kinds);
+    const proof = await prover.proofOf(call, owner, answer.value as never, askedOf(call, row));
+    if (proof instanceof Refusal) return proof;
+    return prove(call, owner, {
+      ...proof,
+      spend: async (tx, match) => {
+        const epoch = await userRepository(tx).serialise(owner, call.now);
+        const current = await findOwn(tx, call, key);
+        if (current.state !== "PENDING") return ended(current.state);
+        const spent = await proof.spend(tx, match);
+        if (!spent || spent instanceof Refusal) return spent;
+        const proven = await provenIn(tx, call, current.row, { ...spent, type: prover.type, epoch });
+        return { standing: await then(tx, proven) };
+      },
+    });
+  };
+
+  return {
+    registry,
+    proverOf,
+    findOwn,
+    verify,
+
+    /** Creates a challenge, and prepares a factor for it where one is chosen. */
+    async create(call: Call, owner: Owner, terms: Terms, choice: Choice): Promise<Shown | Refusal> {
+      const settings = await settingsOf(owner.tenantId);
+      const { lifetimeMs, ...columns } = terms;
+      const row: ChallengeRow = {
+        ...owner,
+        ...columns,
+        challengeId: bearerId(),
+        state: "pending",
+        offers: [],
+        preparedType: "",
+        preparedFactorId: "",
+        provenType: "",
+        provenFactorId: "",
+        facts: null,
+        mfaEpoch: 0,
+        createTime: call.now,
+        proveTime: null,
+        expireTime: new Date(call.now.getTime() + lifetimeMs),
+        updateTime: call.now,
+      };
+      const begun = await prepare(call, owner, row, choice, settings);
+      if (begun instanceof Refusal) return begun;
+      return call.unit(async (tx) => {
+        const found = await findOffers(tx, call, owner, { row, settings });
+        if (found instanceof Refusal) return found;
+        const limited = await limitOpen(tx, owner, call.now);
+        if (limited) return limited;
+        const prepared = await begun?.(tx, found.offers);
+        if (prepared instanceof Refusal) return prepared;
+        const created: ChallengeRow = {
+          ...row,
+          ...found,
+          preparedType: choice.type ?? "",
+          preparedFactorId: prepared?.factorId ?? "",
+        };
+        await challengeRepository(tx).insert(created);
+        await recordEvent(tx, call, { owner, type: "CHALLENGE_CREATED", factorType: choice.type ?? "UNSPECIFIED" });
+        const standing: Standing = { row: created, state: "PENDING" };
+        return { standing, ...(prepared && { preparation: prepared.preparation }) };
+      });
+    },
+
+    /** Prepares again, or another factor. What it takes of waiting is the factor's own. */
+    async resend(call: Call, key: ChallengeKey, asked: Choice): Promise<Shown | Refusal> {
+      const { tenantId, userId } = key;
+      const owner = { tenantId, userId };
+      const { row, state } = await call.unit((tx) => findOwn(tx, call, key));
+      if (state !== "PENDING") return ended(state);
+      const last = { type: row.preparedType || undefined, factorId: row.preparedFactorId };
+      const choice = asked.type === undefined ? last : asked;
+      const begun = await prepare(call, owner, row, choice, await settingsOf(tenantId));
+      if (begun instanceof Refusal) return begun;
+      return call.unit(async (tx) => {
+        const current = await findOwn(tx, call, key);
+        if (current.state !== "PENDING") return ended(current.state);
+        const prepared = await begun?.(tx, row.offers);
+        if (prepared instanceof Refusal) return prepared;
+        if (!prepared || choice.type === undefined) return { standing: current };
+        const noted = { preparedType: choice.type, preparedFactorId: prepared.factorId };
+        const again = await challengeRepository(tx).prepare(key, noted, call.now);
+        if (!again) throw ended("EXPIRED");
+        return { standing: { row: again, state: "PENDING" }, preparation: prepared.preparation };
+      });
+    },
+
+    /** Takes a challenge back; one that has ended stays as it is. */
+    async cancel(call: Call, key: ChallengeKey): Promise<Standing> {
+      return call.unit(async (tx) => {
+        const standing = await findOwn(tx, call, key);
+        if (hasEnded(standing.state)) return standing;
+        await challengeRepository(tx).cancel(key, call.now);
+        tx.announce(topicOf(key));
+        // Not what this call wanted, but what became of it: another may have been quicker.
+        const row = await challengeRepository(tx).find(key);
+        return row ? standingOf(tx, row, call.now) : standing;
+      });
+    },
+
+    /** Follows a challenge: as it stands, then at each change, until it ends. No query is made in between. */
+    async *watch(call: Call, key: ChallengeKey): AsyncGenerator<Standing> {
+      const watching = hub.watch(topicOf(key), call.signal);
+      try {
+        let last = "";
+        while (!call.signal.aborted) {
+          const standing = await call.unit((tx) => findOwn(tx, call, key, call.clock()));
+          const { state, row } = standing;
+          const now = `${state} ${row.preparedType} ${row.updateTime.getTime()}`;
+          if (now !== last) yield standing;
+          last = now;
+          if (hasEnded(state)) return;
+          watching.until(row.expireTime);
+          await watching.next();
+        }
+      } finally {
+        watching.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import { ChallengePurpose } from "../../gen/mfa/v1/challenge_pb.js";
+import type { ServiceUnderTest } from "./service.ts";
+
+/** The scopes of a backend that logs users in. */
+export const LOG_IN_SCOPES = "mfa.challenge mfa.verify";
+
+/** A backend with a name of its own, in a tenant. */
+export const backendOf = (service: ServiceUnderTest, subject = "shop", tenant = "dev") =>
+  service.mint({ audience: "mfa-internal", subject, scope: LOG_IN_SCOPES, tenant });
+
+/** A user's token of one session. */
+export const inSession = (service: ServiceUnderTest, subject: string, session: string, acr: "aal1" | "aal2" = "aal1") =>
+  service.mint({ audience: "mfa", subject, acr, session });
+
+/** A request for a challenge to log a user in. */
+export const logIn = (userId: string, terms: object = {}) => ({
+  userId,
+  client: { ip: "203.0.113.7" },
+  terms: { purpose: ChallengePurpose.LOG_IN, ...terms },
+});
+
+/** A code as an answer. */
+export const totp = (code: string) => ({ kind: { case: "totpCode" as const, value: code } });
+
+/** Creates a challenge of a backend's, and answers its id. */
+export async function createFor(service: ServiceUnderTest, userId: string, token: string, terms: object = {}) {
+  const { challenge } = await service.internal.createUserChallenge(logIn(userId, terms), token);
+  return challenge?.challengeId ?? "";
+}
+
+/** Answers a backend's challenge with a code. */
+export const answer = (
+  service: ServiceUnderTest,
+  token: string,
+  { userId, challengeId, code }: { userId: string; challengeId: string; code: string },
+) =>
+  service.internal.verifyUserChallenge(
+    { userId, challengeId, proof: totp(code), client: { ip: "203.0.113.7" } },
+    token,
+  );
