@@ -72,6 +72,8 @@ export interface CodesForEnrolment {
    * has serialised the user; undefined for a user who has codes already.
    */
   draw(owner: Owner, now: Date): Promise<(tx: Tx, call: Call) => Promise<ShownCodes | undefined>>;
+}
+
 /** A user's answer, as the oneof `Proof.kind` of the contract has it. */
 export type Answer = Exclude<ProofMessage["kind"], { case: undefined }>;
 
