@@ -171,7 +171,8 @@ export function createServices(app: App): Features {
   const codes = createBackupCodeHandlers(backupCodes, pageTokens);
   const passes = createTemporaryPassHandlers(createTemporaryPasses({ keyring, kdf, settingsOf }));
   const lockouts = createLockoutHandlers(pageTokens);
-  const totp = createTotpHandlers({ keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment, pageTokens });
+  const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
+  const totp = createTotpHandlers({ ...apps, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });
   const otp = createOtp({
     ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
@@ -186,7 +187,7 @@ export function createServices(app: App): Features {
     isCarried: async ({ tenantId }, channel) =>
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
-  const provers = [totpProver(createTotp({ keyring, settingsOf, factorSet })), backupCodeProver(backupCodes)];
+  const provers = [totpProver(createTotp(apps)), backupCodeProver(backupCodes)];
   const hub = createHub(store, app.clock);
   const challenges = createChallengeHandlers(
     createChallenges({ settingsOf, hub, factors: registry, provers }),
