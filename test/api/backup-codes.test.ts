@@ -4,6 +4,7 @@ import { FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
 import { BackupCodePolicy } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
+import { outboxMessages } from "../../src/outbox/outbox.table.ts";
 import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { enrolCodes, unknownSelector, wrongSecret } from "../support/backup-codes.ts";
 import { failure } from "../support/client.ts";
@@ -17,6 +18,7 @@ const selectEvents = statement((s: Building<Record<never, never>>) => {
   const t = s.table(events);
   return s.db.select().from(t).orderBy(t.eventId);
 });
+const selectMessages = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(outboxMessages)));
 const eventsOf = async (service: ServiceUnderTest) =>
   (await service.store.read((tx) => tx.run(selectEvents, {}))).map(({ type }) => type);
 
@@ -274,6 +276,10 @@ describe.each(engines)("backup codes on $name", (engine) => {
     }
     expect(told).toMatchObject({ 4: [], 3: ["BACKUP_CODES_LOW"], 1: ["BACKUP_CODES_LOW"] });
     expect(told[0]).toEqual(["BACKUP_CODES_LOW", "BACKUP_CODES_EXHAUSTED"]);
+    const notices = (await service.store.read((tx) => tx.run(selectMessages, {}))).map(({ kind }) => kind);
+    expect(notices.filter((kind) => kind.startsWith("backup_codes")).sort()).toEqual([
+      ...["backup_codes_exhausted", "backup_codes_generated", "backup_codes_low"],
+    ]);
   });
 
   test("a threshold that is raised later tells at the next code", async () => {

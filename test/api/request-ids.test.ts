@@ -9,17 +9,23 @@ import type { Call } from "../../src/core/call.ts";
 import { Refusal } from "../../src/core/refusal.ts";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import { StoreUnavailable } from "../../src/db/store.ts";
+import { type Building, StoreUnavailable, statement } from "../../src/db/store.ts";
+import { requestIds } from "../../src/protection/request-ids.table.ts";
 import { callerKey } from "../../src/rpc/call.ts";
 import { toConnectError } from "../../src/rpc/errors.ts";
 import { keepsReply } from "../../src/rpc/kept-replies.ts";
 import { serve } from "../../src/rpc/service.ts";
 import { userRepository } from "../../src/users/users.repository.ts";
+import { failure } from "../support/client.ts";
 import { engines, openForTest } from "../support/engines.ts";
+import { inboxOf, switchOn } from "../support/otp.ts";
 import { bytesOf } from "../support/residue.ts";
+import { serviceForTest } from "../support/service.ts";
 
 const ID = "0190a6c1-7c1e-7c55-9d1a-2f6f0e8b1c11";
 const HOUR = 3_600_000;
+
+const selectKept = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(requestIds)));
 
 type Work = (call: Call) => Promise<{ entry: { entryId: string; label: string } } | Refusal>;
 
@@ -160,6 +166,23 @@ describe.each(engines)("request ids on $name", (engine) => {
     expect(await app.ask("the office in Springfield")).toBe("already_exists");
     await app.execute("DELETE FROM request_ids");
     expect(await app.ask("home")).toBe("entry 2 home");
+  });
+});
+
+describe.each(engines)("request ids of real calls on $name", (engine) => {
+  test("a code that is asked for twice under one id is sent once, and both calls hear of the same challenge", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    const token = await service.user("ann");
+    const request = { email: "ann@example.com", requestId: ID };
+    const first = await service.mfa.startEmailEnrollment(request, token);
+    const again = await service.mfa.startEmailEnrollment(request, token);
+    expect(again).toEqual(first);
+    expect(await inboxOf(service, "ann")).toHaveLength(1);
+    const other = await failure(service.mfa.startEmailEnrollment({ ...request, email: "eve@example.com" }, token));
+    expect(other.reason).toBe("REQUEST_REPEATED");
+    const kept = await service.store.read((tx) => tx.run(selectKept, {}));
+    expect(kept).toMatchObject([{ userId: "ann", sealedReply: expect.any(Buffer) }]);
   });
 });
 
