@@ -1,5 +1,8 @@
 import type { Table } from "drizzle-orm";
+import { auditCheckpoints } from "./audit/audit-checkpoints.table.ts";
 import { auditEntries } from "./audit/audit-entries.table.ts";
+import { auditHeads } from "./audit/audit-heads.table.ts";
+import { auditSubjects } from "./audit/audit-subjects.table.ts";
 import { challenges } from "./challenges/challenges.table.ts";
 import { dataKeys } from "./crypto/data-keys.table.ts";
 import { keyChecks } from "./crypto/key-checks.table.ts";
@@ -29,7 +32,10 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   budgets,
   requestIds,
   tickets,
+  auditSubjects,
+  auditHeads,
   auditEntries,
+  auditCheckpoints,
   events,
   outboxMessages,
   totpDevices,

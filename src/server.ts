@@ -3,6 +3,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { type Caller, ownerOf } from "./core/caller.ts";
+import { repeat } from "./core/repeat.ts";
 import { createKdfPool, type KdfPool } from "./crypto/kdf-pool.ts";
 import { inspectKeys } from "./crypto/key-check.ts";
 import { createKeyFile, readKeyFile } from "./crypto/key-file.ts";
@@ -111,7 +112,7 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
-  const { services, mailRoom, sweep } = createServices({
+  const { services, tasks, mailRoom, sweep } = createServices({
     ...{ store, keyring, kdf, clock, hasFactor, carried, devMode },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     totpIssuer: config.totp.issuer,
@@ -151,7 +152,10 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
   const listeners = await openListeners(config.listeners, shared);
   worker = startWorker({ store, keyring, clock, providers, sweep, ...deliveryLog(log) });
-  return { health, watch, listeners, worker };
+  const repeating = tasks.map(({ name, periodMs, run }) =>
+    repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well")),
+  );
+  return { health, watch, listeners, worker, repeating };
 }
 
 /**
@@ -165,11 +169,12 @@ export async function startServer(config: Config, options: StartOptions): Promis
   const { mode, database: url } = config;
   const store = options.store ?? (await openStore({ url, mode, inspect, onSlowUnit }));
   try {
-    const { health, watch, listeners, worker } = await listen(config, store, issuers, options);
+    const { health, watch, listeners, worker, repeating } = await listen(config, store, issuers, options);
     const stop = async () => {
       watch.end();
       health.end();
       await Promise.all(listeners.map((listener) => listener.drain(GRACE_MS)));
+      await Promise.all(repeating.map((task) => task.stop()));
       await worker.stop(DELIVERY_GRACE_MS);
       await store.close();
     };

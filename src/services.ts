@@ -1,8 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
+import { createAuditHandlers } from "./audit/audit.handlers.ts";
+import { createAuditUpkeep } from "./audit/upkeep.ts";
 import { createChallengeHandlers } from "./challenges/challenges.handlers.ts";
 import { createChallenges } from "./challenges/challenges.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
@@ -112,10 +115,6 @@ const notBuilt = {
     "listIpWhitelistEntries",
     "updateIpWhitelistEntry",
     "deleteIpWhitelistEntry",
-    "listConfigAuditLogs",
-    "verifyAuditChain",
-    "listAuditCheckpoints",
-    "exportAudit",
     "createWebhookEndpoint",
     "getWebhookEndpoint",
     "listWebhookEndpoints",
@@ -149,10 +148,20 @@ export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService,
   .flatMap(({ methods }): readonly DescMethod[] => methods)
   .filter(({ localName }) => !Object.values(notBuilt).some((names: readonly string[]) => names.includes(localName)));
 
+/** What is done from time to time, without a caller. */
+export interface Task {
+  readonly name: string;
+  readonly periodMs: number;
+  run(): Promise<void>;
+}
+
+const HOUR_MS = 3600 * 1000;
+
 /** What the API and the delivery of messages have in common, and what is to be cleaned up now and then. */
 export interface Features {
   readonly services: readonly Served[];
   readonly mailRoom: MailRoom;
+  readonly tasks: readonly Task[];
   /** Forgets what is past its time, in a unit of its own. */
   sweep(tx: Tx, now: Date): Promise<void>;
 }
@@ -170,6 +179,7 @@ export function createServices(app: App): Features {
   const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
   const codes = createBackupCodeHandlers(backupCodes, pageTokens);
   const passes = createTemporaryPassHandlers(createTemporaryPasses({ keyring, kdf, settingsOf }));
+  const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const lockouts = createLockoutHandlers(pageTokens);
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
@@ -193,6 +203,15 @@ export function createServices(app: App): Features {
     createChallenges({ settingsOf, hub, factors: registry, provers }),
     settingsOf,
   );
+  const retentionMsOf = async (tenantId: string) => {
+    const { auditRetention } = (await settingsOf(tenantId)).administration;
+    return auditRetention ? durationMs(auditRetention) : Number.POSITIVE_INFINITY;
+  };
+  const trail = createAuditUpkeep({ store: app.store, keyring, clock: app.clock, retentionMsOf });
+  const tasks: Task[] = [
+    { name: "audit-checkpoints", periodMs: HOUR_MS, run: trail.checkpoint },
+    { name: "audit-retention", periodMs: HOUR_MS, run: trail.forget },
+  ];
   const services: Served[] = [
     {
       service: MfaService,
@@ -207,7 +226,15 @@ export function createServices(app: App): Features {
       service: AdminMfaService,
       implementation: serve(
         AdminMfaService,
-        { ...settings.admin, ...factors.admin, ...totp.admin, ...lockouts.admin, ...passes.admin, ...codes.admin },
+        {
+          ...settings.admin,
+          ...factors.admin,
+          ...totp.admin,
+          ...lockouts.admin,
+          ...passes.admin,
+          ...codes.admin,
+          ...audit.admin,
+        },
         notBuilt.admin,
         serving,
       ),
@@ -222,5 +249,5 @@ export function createServices(app: App): Features {
       ),
     },
   ];
-  return { services, mailRoom, sweep: otp.sweep };
+  return { services, tasks, mailRoom, sweep: otp.sweep };
 }

@@ -1,13 +1,132 @@
+import { and, asc, desc, eq, gt, gte, lt, lte, or, type SQL, sql } from "drizzle-orm";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { auditEntries } from "./audit-entries.table.ts";
+import { auditSubjects } from "./audit-subjects.table.ts";
 
 /** A row of the table. */
 export type AuditEntryRow = ReturnType<typeof auditEntries>["$inferSelect"];
 
-const insert = statement((s: Building<AuditEntryRow>) => {
+/** An entry, and who its pseudonym is; null for nobody, and for a user who was forgotten. */
+export type NamedEntry = {
+  readonly entry: AuditEntryRow;
+  readonly subject: { readonly userId: string; readonly key: Buffer } | null;
+};
+
+/** Which entries: of a tenant, with a place between the two, both left out, and where it is not empty each of the rest. */
+export type Wanted = {
+  readonly tenantId: string;
+  readonly after: number;
+  readonly before: number;
+  readonly action: string;
+  /** A pattern of LIKE, in which `\` escapes; empty for all. */
+  readonly actionLike: string;
+  readonly module: string;
+  readonly targetType: string;
+  readonly targetId: string;
+  readonly userId: string;
+  readonly operatorId: string;
+  readonly outcome: string;
+  readonly startTime: Date;
+  readonly endTime: Date;
+  readonly limit: number;
+};
+
+type Span = { tenantId: string; after: number; through: number; limit: number };
+
+/** The columns of an entry, with the ids by which it is asked for told from those it is kept under. */
+const wantedRows = (s: Building<Wanted>) => {
+  const [t, u] = [s.table(auditEntries), s.table(auditSubjects)];
+  const param = <N extends keyof Wanted & string>(name: N) => s.param(name, t.action) as SQL<string>;
+  // An id is looked for as itself and, where it is a user's, as the pseudonym that it is kept under.
+  const isOrIsKeptAs = (column: SQL.Aliased | typeof t.targetId, name: "targetId" | "operatorId") =>
+    or(
+      sql`${param(name)} = ''`,
+      sql`${column} = ${param(name)}`,
+      and(sql`${u.userId} = ${param(name)}`, sql`${column} = ${u.pseudonym}`),
+    );
+  return s.db
+    .select({ entry: t, subject: { userId: u.userId, key: u.key } })
+    .from(t)
+    .leftJoin(u, and(eq(u.tenantId, t.tenantId), eq(u.pseudonym, t.userId)))
+    .where(
+      and(
+        eq(t.tenantId, s.param("tenantId", t.tenantId)),
+        gt(t.sequence, s.param("after", t.sequence)),
+        lt(t.sequence, s.param("before", t.sequence)),
+        or(sql`${param("action")} = ''`, eq(t.action, param("action"))),
+        or(sql`${param("actionLike")} = ''`, sql`${t.action} like ${param("actionLike")} escape '\\'`),
+        or(sql`${param("module")} = ''`, eq(t.module, param("module"))),
+        or(sql`${param("targetType")} = ''`, eq(t.targetType, param("targetType"))),
+        isOrIsKeptAs(t.targetId, "targetId"),
+        or(sql`${param("userId")} = ''`, sql`${u.userId} = ${param("userId")}`, eq(t.userId, param("userId"))),
+        isOrIsKeptAs(t.actorId, "operatorId"),
+        or(sql`${param("outcome")} = ''`, eq(t.outcome, param("outcome"))),
+        gte(t.createTime, s.param("startTime", t.createTime)),
+        lt(t.createTime, s.param("endTime", t.createTime)),
+      ),
+    );
+};
+
+const isTenant = (s: Building<{ tenantId: string }>) => {
   const t = s.table(auditEntries);
-  return s.db.insert(t).values(s.row(t)).returning({ entryId: t.entryId });
-});
+  return eq(t.tenantId, s.param("tenantId", t.tenantId));
+};
+
+const statements = {
+  insert: statement((s: Building<AuditEntryRow>) => {
+    const t = s.table(auditEntries);
+    return s.db.insert(t).values(s.row(t)).returning({ entryId: t.entryId });
+  }),
+  listOldest: statement((s: Building<Wanted>) =>
+    wantedRows(s)
+      .orderBy(asc(s.table(auditEntries).sequence))
+      .limit(s.limit("limit")),
+  ),
+  listNewest: statement((s: Building<Wanted>) =>
+    wantedRows(s)
+      .orderBy(desc(s.table(auditEntries).sequence))
+      .limit(s.limit("limit")),
+  ),
+  listSpan: statement((s: Building<Span>) => {
+    const t = s.table(auditEntries);
+    return s.db
+      .select()
+      .from(t)
+      .where(
+        and(isTenant(s), gt(t.sequence, s.param("after", t.sequence)), lte(t.sequence, s.param("through", t.sequence))),
+      )
+      .orderBy(asc(t.sequence))
+      .limit(s.limit("limit"));
+  }),
+  findFirstSince: statement((s: Building<{ tenantId: string; since: Date }>) => {
+    const t = s.table(auditEntries);
+    return s.db
+      .select({ sequence: t.sequence })
+      .from(t)
+      .where(and(isTenant(s), gt(t.sequence, 0), gte(t.createTime, s.param("since", t.createTime))))
+      .orderBy(asc(t.sequence))
+      .limit(1);
+  }),
+  deleteThrough: statement((s: Building<{ tenantId: string; through: number }>) => {
+    const t = s.table(auditEntries);
+    return s.db
+      .delete(t)
+      .where(and(isTenant(s), lte(t.sequence, s.param("through", t.sequence))))
+      .returning({ sequence: t.sequence });
+  }),
+};
 
 /** The audit trail. */
-export const auditEntryRepository = (tx: Tx) => ({ insert: (row: AuditEntryRow) => tx.run(insert, row) });
+export const auditEntryRepository = (tx: Tx) => ({
+  insert: (row: AuditEntryRow) => tx.run(statements.insert, row),
+  list: (wanted: Wanted, order: "oldest" | "newest") =>
+    tx.run(order === "oldest" ? statements.listOldest : statements.listNewest, wanted),
+  /** As they are stored, in the order of the chain. */
+  listSpan: (span: Span) => tx.run(statements.listSpan, span),
+  /** The place of the first entry that is not older. */
+  findFirstSince: async (tenantId: string, since: Date) =>
+    (await tx.run(statements.findFirstSince, { tenantId, since }))[0]?.sequence ?? undefined,
+  /** Deletes what the store lets go: entries up to the tenant's floor. Says how many. */
+  deleteThrough: async (tenantId: string, through: number) =>
+    (await tx.run(statements.deleteThrough, { tenantId, through })).length,
+});

@@ -16,6 +16,10 @@ export interface Call {
   readonly now: Date;
   /** The full name of the RPC, for records: `mfa.v1.MfaService/VerifyTotpCode`. */
   readonly rpc: string;
+  /** The id of the call in the log: the client's own (`x-request-id`), or one made for it. */
+  readonly logId: string;
+  /** Signs a record with the operator's key, so that it cannot be altered in the store; purposes are constants. */
+  sign(purpose: string, ...parts: readonly (string | Uint8Array)[]): Buffer;
   /**
    * A unit of work: read-only when the RPC's idempotency is NO_SIDE_EFFECTS, else a write. It commits when `work`
    * returns, a Refusal included, and rolls back when `work` throws. Await nothing in it but queries.

@@ -5,6 +5,7 @@ import { createKeyedHash } from "./digest.ts";
 import { frame, type Part, tag, untag } from "./framing.ts";
 import { checkKeys } from "./key-check.ts";
 import type { RootKey, RootKeys } from "./root-key.ts";
+import { deriveSigningKey, type SigningKey } from "./signing-keys.ts";
 
 /** The place of a sealed value: a blob copied to any other place does not open there. */
 export interface Cell {
@@ -37,6 +38,8 @@ export interface Keyring {
   mac(purpose: string, ...parts: readonly Part[]): Buffer;
   /** Whether a MAC is ours, for these parts. */
   verifies(mac: Uint8Array, purpose: string, ...parts: readonly Part[]): boolean;
+  /** The key pairs for what others verify without our keys: the one that signs first, then those of older root keys. */
+  signingKeys(purpose: string): readonly [SigningKey, ...SigningKey[]];
 }
 
 const VERSION = 1;
@@ -55,6 +58,7 @@ export async function openKeyring(keys: RootKeys, store: Store, clock = () => ne
     new Map([...keys.all.values()].map((key: RootKey) => [key.id, key[name]]));
   const digests = createKeyedHash("digest", secrets("pepper"), keys.primary.id);
   const macs = createKeyedHash("mac", secrets("wrapping"), keys.primary.id);
+  const signing = new Map<string, readonly [SigningKey, ...SigningKey[]]>();
 
   return {
     async seal(plain, cell) {
@@ -73,5 +77,12 @@ export async function openKeyring(keys: RootKeys, store: Store, clock = () => ne
     matches: digests.matches,
     mac: macs.make,
     verifies: macs.matches,
+    signingKeys(purpose) {
+      const others = [...keys.all.values()].filter(({ id }) => id !== keys.primary.id);
+      const derive = ({ wrapping, id }: RootKey) => deriveSigningKey(wrapping, id, purpose);
+      const made = signing.get(purpose) ?? [derive(keys.primary), ...others.map(derive)];
+      signing.set(purpose, made);
+      return made;
+    },
   };
 }

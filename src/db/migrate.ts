@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Database } from "better-sqlite3";
 import type { Client } from "pg";
+import { guards } from "./append-only.ts";
 import type { Engine } from "./dialect.ts";
 import { type Mode, requireMode } from "./installation.ts";
 
@@ -68,6 +69,29 @@ function pending(migrations: Migration[], applied: { name: string; hash: string 
   });
 }
 
+/** Puts up the guards that are missing, or takes down those that are there. */
+function guardSqlite(connection: Database, up: boolean): void {
+  const rows = connection.prepare<[], { name: string }>("SELECT name FROM sqlite_master WHERE type <> 'index'").all();
+  const present = new Set(rows.map(({ name }) => name));
+  for (const { name, table, create } of guards.sqlite) {
+    if (!up && present.has(name)) connection.exec(`DROP TRIGGER ${name}`);
+    if (up && present.has(table) && !present.has(name)) connection.exec(create);
+  }
+}
+
+/** The same on PostgreSQL. */
+async function guardPostgres(client: Client, up: boolean): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT tgname AS name FROM pg_trigger WHERE NOT tgisinternal
+     UNION ALL SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()`,
+  );
+  const present = new Set(rows.map(({ name }) => name));
+  for (const { name, table, create } of guards.postgres) {
+    if (!up && present.has(name)) await client.query(`DROP TRIGGER ${name} ON ${table}`);
+    if (up && present.has(table) && !present.has(name)) await client.query(create);
+  }
+}
+
 type Row = Readonly<Record<string, unknown>>;
 
 /** The tables that are looked at before the first change. */
@@ -93,10 +117,12 @@ export function migrateSqlite(connection: Database, folder: string, acceptance: 
             ? connection.prepare<[], Row>(`SELECT * FROM "${table}"`).all()
             : [];
         accept(acceptance, rowsOf("installation"), rowsOf(acceptance.inspect?.table));
+        if (missing.length > 0) guardSqlite(connection, false);
         for (const { name, hash, statements } of missing) {
           for (const statement of statements) connection.exec(statement);
           connection.prepare("INSERT INTO migrations (name, hash) VALUES (?, ?)").run(name, hash);
         }
+        guardSqlite(connection, true);
         const broken = connection.pragma("foreign_key_check") as unknown[];
         if (broken.length > 0) throw new Error(`Migrating would break ${broken.length} foreign keys`);
       })
@@ -124,10 +150,12 @@ export async function migratePostgres(client: Client, folder: string, acceptance
     };
     const { inspect } = acceptance;
     accept(acceptance, await rowsOf("installation"), inspect ? await rowsOf(inspect.table) : []);
+    if (missing.length > 0) await guardPostgres(client, false);
     for (const { name, hash, statements } of missing) {
       for (const statement of statements) await client.query(statement);
       await client.query("INSERT INTO migrations (name, hash) VALUES ($1, $2)", [name, hash]);
     }
+    await guardPostgres(client, true);
     await client.query("COMMIT");
   } catch (error) {
     await client.query("ROLLBACK");

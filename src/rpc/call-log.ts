@@ -1,10 +1,9 @@
-import { randomUUID } from "node:crypto";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, type ConnectError, type ContextValues } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
-import { callerKey } from "./call.ts";
+import { callerKey, logIdKey, logIdOf } from "./call.ts";
 
 /** What is known of a call when it ends. */
 export interface EndedCall {
@@ -23,7 +22,6 @@ export type LogCall = (call: EndedCall) => void;
 /** Whose names may stand in a log: the ids of users, and of those who act for them, are personal data. */
 const inOwnName = new Set([Principal.ADMIN, Principal.SERVICE]);
 
-const REQUEST_ID = /^[\w.:-]{1,64}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** The reason that the caller was told, where there is one. */
@@ -42,14 +40,13 @@ export function reasonOf({ details }: ConnectError): string | undefined {
 export function createCallLog(log: Logger): LogCall {
   return ({ method, requestHeader, values, startedMs, error }) => {
     const caller = values.get(callerKey);
-    const requestId = requestHeader.get("x-request-id") ?? "";
     log.info(
       {
         rpc: `${method.parent.typeName}/${method.name}`,
         code: error ? Code[error.code] : "OK",
         reason: error && reasonOf(error),
         ms: Math.round((performance.now() - startedMs) * 10) / 10,
-        request: REQUEST_ID.test(requestId) ? requestId : randomUUID(),
+        request: values.get(logIdKey) || logIdOf(requestHeader),
         trace: TRACEPARENT.exec(requestHeader.get("traceparent") ?? "")?.[1],
         tenant: caller?.tenantId,
         principal: caller && Principal[caller.principal],

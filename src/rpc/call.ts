@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
@@ -41,6 +42,17 @@ export const clientKey = createContextKey<ClientOrigin>(
   { description: "client" },
 );
 
+/** Where a call that has begun leaves its id for the log. */
+export const logIdKey = createContextKey("", { description: "log id" });
+
+const REQUEST_ID = /^[\w.:-]{1,64}$/;
+
+/** The id of a call: the client's own (x-request-id) where it looks like one, else a new one. */
+export function logIdOf(header: Pick<Headers, "get">): string {
+  const stated = header.get("x-request-id") ?? "";
+  return REQUEST_ID.test(stated) ? stated : randomUUID();
+}
+
 /** A call for its handler, and what makes it happen once if its request carries an id. */
 export interface Started {
   readonly call: Call;
@@ -52,12 +64,14 @@ export interface Started {
  * no caller and is refused.
  */
 export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Started {
-  const { store, clock, hasFactor, lockProfileOf, guess } = serving;
+  const { store, clock, hasFactor, lockProfileOf, keyring, guess } = serving;
   const caller = context.values.get(callerKey);
   if (!caller) throw new Refusal("INVALID_CREDENTIAL");
   const policy = policyOf(method);
   const rpc = `${method.parent.typeName}/${method.name}`;
   const now = clock();
+  const logId = logIdOf(context.requestHeader);
+  context.values.set(logIdKey, logId);
   const requestId = requestIdOf(request);
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
   const forOthers = caller.principal === Principal.ADMIN || caller.principal === Principal.SERVICE;
@@ -76,6 +90,8 @@ export function startCall(method: DescMethod, request: Message, context: Handler
     guess: () => guess(caller.tenantId, client.ip),
     now,
     rpc,
+    logId,
+    sign: keyring.mac,
     clock,
     lockProfile: () => lockProfileOf(caller.tenantId),
     get signal() {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
+import { auditSubjects } from "../../src/audit/audit-subjects.table.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { policyOf } from "../../src/rpc/policy.ts";
@@ -11,6 +13,7 @@ import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { serviceForTest } from "../support/service.ts";
+import { openStream } from "../support/streams.ts";
 
 type None = Record<never, never>;
 
@@ -24,6 +27,7 @@ const select = {
     return s.db.select().from(t).orderBy(t.entryId);
   }),
   users: statement((s: Building<None>) => s.db.select().from(s.table(users))),
+  subjects: statement((s: Building<None>) => s.db.select().from(s.table(auditSubjects))),
 };
 
 const rows = (store: Store) =>
@@ -31,18 +35,21 @@ const rows = (store: Store) =>
     events: (await tx.run(select.events, {})).map(({ type, failureReason }) => `${type} ${failureReason}`),
     audit: await tx.run(select.audit, {}),
     users: await tx.run(select.users, {}),
+    subjects: await tx.run(select.subjects, {}),
   }));
 
 describe.each(engines)("records on $name", (engine) => {
   test("an enrolment leaves audit entries, an event and a new epoch", async () => {
     const service = await serviceForTest(engine);
     const { deviceId } = await enrolApp(service, "ann");
-    const { audit, events, users } = await rows(service.store);
+    const { audit, events, users, subjects } = await rows(service.store);
     expect(audit.map(({ action, targetId }) => ({ action, targetId }))).toEqual([
       { action: "totp.enrollment_started", targetId: deviceId },
       { action: "totp.enrolled", targetId: deviceId },
     ]);
-    expect(audit[1]).toMatchObject({ tenantId: "dev", userId: "ann", actorType: "USER", actorId: "ann" });
+    // Ann herself, under the pseudonym that hides her once she is forgotten.
+    expect(audit[1]).toMatchObject({ tenantId: "dev", actorType: "USER", actorId: audit[1]?.userId });
+    expect(subjects).toMatchObject([{ userId: "ann", pseudonym: audit[1]?.userId }]);
     expect(audit[1]?.rpc).toBe("mfa.v1.MfaService/FinishTotpEnrollment");
     expect(events).toEqual(["FACTOR_ENROLLED UNSPECIFIED", "PROOF_SUCCEEDED UNSPECIFIED"]);
     expect(users).toMatchObject([{ userId: "ann", mfaEpoch: 1 }]);
@@ -65,11 +72,17 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.disableTotp({ confirmLastFactor: true }, ann);
     await service.mfa.deleteFactor({ factorType: FactorType.TOTP }, ann);
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
-    const root = await service.mint({ ...admin, scope: "mfa.settings.write mfa.lockout.write mfa.reset" });
+    const root = await service.mint({
+      ...admin,
+      scope: "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read",
+    });
     await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
     await service.admin.issueTemporaryPass({ userId: "ann", reason: "lost phone" }, root);
     await service.admin.revokeTemporaryPass({ userId: "ann", reason: "found it" }, root);
+    await service.admin.listConfigAuditLogs({}, root);
+    await service.admin.verifyAuditChain({}, root);
+    await openStream(service.port, AdminMfaService.method.exportAudit, {}, root).rest();
     await enrolApp(service, "bob");
     const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
     await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));

@@ -45,6 +45,8 @@ async function prover(service: ServiceUnderTest) {
       guess: () => () => {},
       now: service.clock.now,
       rpc: "mfa.v1.MfaService/VerifyChallenge",
+      logId: "",
+      sign: keyring.mac,
       lockProfile: async () => "standard",
       unit: (work) => service.store.write(work),
       confirmAccess: async () => {},
