@@ -125,6 +125,18 @@ function contradictions({ issuers, listeners }: Settings): string[] {
   ];
 }
 
+/** Pages of this machine, by the only name that browsers take for a relying party without TLS. */
+function devRelyingParty({ webauthn, listeners }: Pick<Settings, "webauthn" | "listeners">): Settings["webauthn"] {
+  if (webauthn.rpIds.length > 0) return webauthn;
+  const own = listeners.filter(({ kind }) => kind === "gateway").map(({ port }) => `http://localhost:${port}`);
+  const listed = listeners.flatMap((listener) => (listener.kind === "gateway" ? listener.origins : []));
+  return {
+    ...webauthn,
+    rpIds: ["localhost"],
+    origins: webauthn.origins.length > 0 ? webauthn.origins : [...own, ...listed],
+  };
+}
+
 /** The settings but for what depends on the mode. */
 type Complete = Omit<Settings, "delivery"> & Pick<Config, "delivery">;
 
@@ -140,6 +152,7 @@ function devConfig(settings: Complete, env: Env): Config {
     database: settings.database ?? `sqlite:${join(settings.dataDir, "mfa.db")}`,
     keyFile: settings.keyFile ?? join(settings.dataDir, "keys.json"),
     reflection: settings.reflection ?? true,
+    webauthn: devRelyingParty(settings),
   };
 }
 

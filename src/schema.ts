@@ -13,6 +13,7 @@ import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
 import { temporaryPasses } from "./factors/temporary-pass/temporary-pass.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
+import { webauthnCeremonies, webauthnCredentials, webauthnUsers } from "./factors/webauthn/webauthn.table.ts";
 import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
@@ -46,4 +47,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   backupCodes,
   temporaryPasses,
   challenges,
+  webauthnUsers,
+  webauthnCredentials,
+  webauthnCeremonies,
 ];

@@ -15,7 +15,7 @@ import { type Store, StoreUnavailable } from "./db/store.ts";
 import { openProviders } from "./delivery/providers.ts";
 import { type Delivered, startWorker, type Worker } from "./delivery/worker.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
-import { hasFactor } from "./factors/index.ts";
+import { hasFactor, openMetadata } from "./factors/index.ts";
 import { type Listening, openListeners, requireTls } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
 import { createTickets } from "./protection/tickets.ts";
@@ -108,6 +108,9 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const keyring = await openKeyring(await readKeyFile(config.keyFile), opened, clock);
   let worker: Worker | undefined;
   const store = wakingStore(opened, () => worker?.wake());
+  const { totp, webauthn } = config;
+  const metadata = await openMetadata(webauthn, clock());
+  if (metadata && metadata.nextUpdate < clock()) log.warn("the metadata of authenticators is out of date");
   const metrics = createMetrics();
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
@@ -115,7 +118,7 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const { services, tasks, mailRoom, sweep } = createServices({
     ...{ store, keyring, kdf, clock, hasFactor, carried, devMode },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
-    totpIssuer: config.totp.issuer,
+    ...{ totpIssuer: totp.issuer, webauthn, metadata },
   });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);

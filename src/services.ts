@@ -28,10 +28,14 @@ import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.t
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { totpProver } from "./factors/totp/totp.prover.ts";
 import { createTotp } from "./factors/totp/totp.ts";
+import type { Metadata } from "./factors/webauthn/metadata.ts";
+import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
+import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
 import type { Served } from "./rpc/grpc-server.ts";
 import { serve } from "./rpc/service.ts";
+import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 import { createHub } from "./watch/hub.ts";
@@ -46,19 +50,15 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly devMode: boolean;
   /** The name that authenticator apps show for this service, unless a tenant has another. */
   readonly totpIssuer: string;
+  /** The relying parties and origins of tenants that name none. */
+  readonly webauthn: FileSettings["webauthn"];
+  /** What is known of models of authenticators. */
+  readonly metadata: Metadata | undefined;
 }
 
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
 const notBuilt = {
   user: [
-    "startWebAuthnRegistration",
-    "finishWebAuthnRegistration",
-    "startWebAuthnAuthentication",
-    "finishWebAuthnAuthentication",
-    "listWebAuthnCredentials",
-    "getWebAuthnCredential",
-    "updateWebAuthnCredential",
-    "deleteWebAuthnCredential",
     "startPushDeviceEnrollment",
     "finishPushDeviceEnrollment",
     "listPushDevices",
@@ -168,9 +168,9 @@ export interface Features {
 
 /** The whole API on one page: which feature answers which service. */
 export function createServices(app: App): Features {
-  const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: { totpIssuer: app.totpIssuer } });
+  const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: app });
   const settings = createTenantHandlers(tenants);
-  const { keyring, kdf, hasFactor, store, carried, devMode } = app;
+  const { keyring, kdf, hasFactor, store, carried, devMode, metadata } = app;
   const { settingsOf } = tenants;
   const lockProfileOf = async (tenantId: string) =>
     (await settingsOf(tenantId)).lockProfile === LockProfile.PCI ? "pci" : "standard";
@@ -184,6 +184,8 @@ export function createServices(app: App): Features {
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });
+  const webauthn = { keyring, settingsOf, metadata, factors: factorSet, codes: backupCodes.forEnrolment };
+  const passkeys = createWebAuthnHandlers(createWebAuthn(webauthn), pageTokens);
   const otp = createOtp({
     ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
     allowed: (of) => registry.filter((factor) => factor.isEnrollable(of)).map(({ type }) => type),
@@ -217,7 +219,7 @@ export function createServices(app: App): Features {
       service: MfaService,
       implementation: serve(
         MfaService,
-        { ...factors.user, ...totp.user, ...codes.user, ...sent.user, ...challenges.user },
+        { ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user, ...challenges.user },
         notBuilt.user,
         serving,
       ),

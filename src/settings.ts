@@ -229,6 +229,23 @@ export const settingsSchema = v.strictObject({
     }),
     {},
   ),
+  /** Passkeys and security keys, for tenants that set nothing of their own. */
+  webauthn: v.optional(
+    v.strictObject({
+      /** The relying parties, the first by default: "example.com". In dev mode defaults to "localhost". */
+      rpIds: v.optional(
+        v.pipe(v.array(v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/))), v.maxLength(10)),
+        [],
+      ),
+      /** The exact origins of pages that run ceremonies. Default: https and the name of each relying party. */
+      origins: v.optional(v.pipe(v.array(v.pipe(v.string(), v.regex(/^[a-z][a-z-]*:\S+$/))), v.maxLength(20)), []),
+      /** A FIDO MDS3 blob, as downloaded: what attestations of authenticators are verified with. */
+      metadataFile: v.optional(filePath),
+      /** PEM certificates of another publisher's roots in place of FIDO's. */
+      metadataRootsFile: v.optional(filePath),
+    }),
+    {},
+  ),
   totp: v.optional(
     v.strictObject({
       /** The name that authenticator apps show for this service; no ':'. Default "MFA Service". */

@@ -7,9 +7,17 @@ import type { Factor, FactorInstance, FactorSet } from "./factor.ts";
 import { emailFactor, smsFactor } from "./otp/otp.factor.ts";
 import { temporaryPassFactor } from "./temporary-pass/temporary-pass.factor.ts";
 import { totpFactor } from "./totp/totp.factor.ts";
+import { webauthnFactor } from "./webauthn/webauthn.factor.ts";
 
 /** Every factor the service knows, strongest first. */
-export const factors: readonly Factor[] = [totpFactor, smsFactor, emailFactor, backupCodesFactor, temporaryPassFactor];
+export const factors: readonly Factor[] = [
+  webauthnFactor,
+  totpFactor,
+  smsFactor,
+  emailFactor,
+  backupCodesFactor,
+  temporaryPassFactor,
+];
 
 /** Whether the user holds any second factor that counts, from live rows. */
 export async function hasFactor(tx: Tx, owner: Owner): Promise<boolean> {
@@ -47,3 +55,5 @@ export const factorSet: FactorSet = {
     return primaryAmong(await listHeld(tx, owner, now), user?.primaryFactorId)?.factorId;
   },
 };
+
+export { openMetadata } from "./webauthn/metadata.ts";

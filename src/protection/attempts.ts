@@ -2,6 +2,7 @@ import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { type AttemptsRow, attemptRepository, type Count } from "./attempts.repository.ts";
+import type { Counter } from "./attempts.table.ts";
 import { type LockProfile, lockedUntil, markOf, marksOfDay, NEVER } from "./lock-rules.ts";
 
 /** An attempt that was counted and may be judged. */
@@ -59,8 +60,9 @@ export async function confirmLock(tx: Tx, count: Count, now: Date): Promise<void
 
 /**
  * Whether failures have locked the user since something was begun: then it must not be completed, even after the lock
- * has ended. For challenges, ceremonies and codes that were sent.
+ * has ended. For challenges, ceremonies and codes that were sent. `of`: by this counter only.
  */
-export async function wasLockedSince(tx: Tx, owner: Owner, since: Date): Promise<boolean> {
-  return (await attemptRepository(tx).listLockedSince(owner, since)).length > 0;
+export async function wasLockedSince(tx: Tx, owner: Owner, since: Date, of?: Counter): Promise<boolean> {
+  const locked = await attemptRepository(tx).listLockedSince(owner, since);
+  return locked.some(({ counter }) => of === undefined || counter === of);
 }

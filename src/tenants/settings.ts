@@ -22,6 +22,8 @@ export type SettingsOf = (tenantId: string) => Promise<Settings>;
 export interface FileSettings {
   /** The name that authenticator apps show. */
   readonly totpIssuer: string;
+  /** For passkeys: the first relying party is the default. */
+  readonly webauthn: { readonly rpIds: readonly string[]; readonly origins: readonly string[] };
 }
 
 const days = (n: number) => ({ seconds: BigInt(n * 86_400) });
@@ -30,10 +32,12 @@ const days = (n: number) => ({ seconds: BigInt(n * 86_400) });
  * What holds for a tenant that says nothing, as the contract has it. Lists whose emptiness means something are empty
  * here, since an empty one takes what is here.
  */
-export const defaultsOf = ({ totpIssuer }: FileSettings): Settings =>
+export const defaultsOf = ({ totpIssuer, webauthn }: FileSettings): Settings =>
   create(TenantSettingsSchema, {
     totp: { issuer: totpIssuer, algorithm: TotpAlgorithm.SHA1, digits: 6, maxDevices: 5 },
     webauthn: {
+      rpIds: [...webauthn.rpIds],
+      origins: [...webauthn.origins],
       userVerification: WebAuthnRequirement.PREFERRED,
       discoverable: WebAuthnRequirement.PREFERRED,
       attestation: AttestationPolicy.NONE,

@@ -12,6 +12,7 @@ import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
+import { enrolPasskey } from "../support/passkey.ts";
 import { serviceForTest } from "../support/service.ts";
 import { openStream } from "../support/streams.ts";
 
@@ -71,6 +72,11 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.deleteTotpDevice({ deviceId: other }, ann);
     await service.mfa.disableTotp({ confirmLastFactor: true }, ann);
     await service.mfa.deleteFactor({ factorType: FactorType.TOTP }, ann);
+    const { credential } = await enrolPasskey(service, "ann");
+    const rename = { credentialId: credential.credentialId, displayName: "Key ring", version: 1n };
+    await service.mfa.updateWebAuthnCredential(rename, ann);
+    const forget = { credentialId: credential.credentialId, confirmLastFactor: true };
+    await service.mfa.deleteWebAuthnCredential(forget, ann);
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
     const root = await service.mint({
       ...admin,

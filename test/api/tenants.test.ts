@@ -377,7 +377,11 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
   test("a store that is away is answered for by nothing older than a second", async () => {
     const { store } = await openForTest(engine);
     const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
-    const { settingsOf } = createTenantSettings({ store, clock: () => clock.now, file: { totpIssuer: "File" } });
+    const { settingsOf } = createTenantSettings({
+      store,
+      clock: () => clock.now,
+      file: { totpIssuer: "File", webauthn: { rpIds: [], origins: [] } },
+    });
     expect((await settingsOf("dev")).totp.issuer).toBe("File");
     await store.close();
     clock.now = new Date(clock.now.getTime() + 999);
@@ -396,7 +400,8 @@ describe("recent settings", () => {
     const settings = createRecentSettings(
       (tenantId) =>
         new Promise((resolve, reject) => {
-          const answer = (totpIssuer: string) => resolve(defaultsOf({ totpIssuer }));
+          const answer = (totpIssuer: string) =>
+            resolve(defaultsOf({ totpIssuer, webauthn: { rpIds: [], origins: [] } }));
           loads.push({ tenantId, answer, fail: () => reject(new StoreUnavailable()) });
         }),
       () => new Date(clock.now),

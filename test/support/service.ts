@@ -1,12 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { pino } from "pino";
 import { onTestFinished } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { loadConfig } from "../../src/config.ts";
+import type { UpdateTenantSettingsRequestSchema } from "../../gen/mfa/v1/tenant_settings_pb.js";
+import { type Config, loadConfig } from "../../src/config.ts";
 import type { ListenerLimits } from "../../src/core/listener-limits.ts";
 import { createKdfPool, type KdfPool } from "../../src/crypto/kdf-pool.ts";
 import { type Claims, mintDevToken } from "../../src/dev/dev-issuer.ts";
@@ -29,16 +31,21 @@ interface Started {
   /** Push devices that the door is to know. */
   readonly devices?: Devices;
   readonly kdf?: KdfPool;
+  readonly webauthn?: Partial<Config["webauthn"]>;
+  /** When the service's clock begins: certificates that a test makes are good from now on only. */
+  readonly now?: Date;
 }
+
+const NOON = new Date("2026-03-01T12:00:00.000Z");
 
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
 export async function serviceForTest(
   engine: EngineUnderTest,
-  { origins = [], rates, limits, proxies, devices, kdf = createKdfPool() }: Started = {},
+  { origins = [], rates, limits, proxies, devices, kdf = createKdfPool(), webauthn, now = NOON }: Started = {},
 ) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
-  const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
+  const clock = { now };
   const log: string[] = [];
   const config = loadConfig(["--dev"], { MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: database.url });
   const on = {
@@ -58,6 +65,7 @@ export async function serviceForTest(
       rates: { ...UNLIMITED, ...rates },
       limits: { ...config.limits, ...limits },
       listeners: [...listeners],
+      webauthn: { ...config.webauthn, ...webauthn },
     },
     {
       log: pino({ level: "trace" }, { write: (line: string) => void log.push(line) }),
@@ -103,3 +111,14 @@ export async function serviceForTest(
 
 /** A running service under test. */
 export type ServiceUnderTest = Awaited<ReturnType<typeof serviceForTest>>;
+
+/** Changes the settings of the tenant that tests run in. */
+export async function setTenant(
+  service: ServiceUnderTest,
+  groups: MessageInitShape<typeof UpdateTenantSettingsRequestSchema>,
+): Promise<void> {
+  const scope = "mfa.read mfa.settings.write";
+  const admin = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
+  const { settings } = await service.admin.getTenantSettings({}, admin);
+  await service.admin.updateTenantSettings({ ...groups, version: settings?.version ?? 0n }, admin);
+}

@@ -1,0 +1,198 @@
+import { createHash } from "node:crypto";
+import type { WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
+import type { Call } from "../../core/call.ts";
+import type { Owner } from "../../core/caller.ts";
+import { Refusal } from "../../core/refusal.ts";
+import { bearerId, randomSecret } from "../../crypto/random.ts";
+import type { Tx } from "../../db/store.ts";
+import { recordEvent } from "../../events/events.ts";
+import { wasLockedSince } from "../../protection/attempts.ts";
+import type { Proof } from "../../protection/proof.ts";
+import type { Settings } from "../../tenants/settings.ts";
+import { type CeremonyRow, ceremonyRepository } from "./ceremonies.repository.ts";
+import { CEREMONY_MS, requestOptions } from "./ceremony-options.ts";
+import { decoyCredentials, decoyKnown } from "./decoys.ts";
+import { stricter, termsFor } from "./relying-party.ts";
+import { requireIntact } from "./row-mac.ts";
+import { challengeDigestIn, digestOf, type Signed, verifyAuthentication } from "./verification.ts";
+import { type CredentialRow, webauthnRepository } from "./webauthn.repository.ts";
+import type { WebAuthnOptions } from "./webauthn-options.ts";
+
+/** What a proof is to be good for. */
+export interface ProofTerms {
+  readonly rpId: string;
+  /** Cannot ask for less than the tenant does. */
+  readonly userVerification?: WebAuthnRequirement;
+  /** SHA-256 of the session that asks, and that alone may answer. */
+  readonly sessionDigest: Buffer;
+  /** The pending challenge that it proves; empty for a proof of its own. */
+  readonly challengeId: string;
+  /** SHA-256 of the action that the signature is to bind; absent without one. */
+  readonly actionDigest?: Buffer | undefined;
+}
+
+/** An answer as it came. */
+export interface Answer {
+  /** Empty finds the ceremony by the challenge inside the answer. */
+  readonly ceremonyId: string;
+  readonly sessionDigest: Buffer;
+  readonly challengeId: string;
+  /** AuthenticationResponseJSON, unread. */
+  readonly response?: unknown;
+}
+
+/** What a good proof says. */
+export interface Proven {
+  readonly credentialId: string;
+  /** Whether the user was verified, by a credential that could verify them from the beginning. */
+  readonly userVerified: boolean;
+  /** Whether the key cannot be synced to another device. */
+  readonly deviceBound: boolean;
+  /** Whether it stands for both factors: the user was verified, and the tenant takes that for a factor of its own. */
+  readonly alone: boolean;
+  /** The methods that it states (RFC 8176). */
+  readonly amr: readonly string[];
+  /** The digest of the action inside the signature; absent without one. */
+  readonly actionDigest: Buffer | undefined;
+}
+
+interface Loaded {
+  readonly ceremony: CeremonyRow;
+  readonly credentials: readonly CredentialRow[];
+  readonly userHandle: Buffer;
+}
+
+interface Match {
+  readonly credential: CredentialRow;
+  readonly signed: Signed;
+  readonly actionDigest: Buffer | undefined;
+}
+
+const CHALLENGE_BYTES = 32;
+
+/** A challenge; with an action one that is good for nothing else: SHA-256("mfa-act/v1" ‖ nonce ‖ digest). */
+function makeChallenge(actionDigest: Buffer | undefined): string {
+  const nonce = randomSecret(CHALLENGE_BYTES);
+  if (!actionDigest) return nonce.toString("base64url");
+  return createHash("sha256").update("mfa-act/v1").update(nonce).update(actionDigest).digest("base64url");
+}
+
+const rawIdIn = (response: unknown): string =>
+  typeof response === "object" && response !== null && "rawId" in response ? String(response.rawId) : "";
+
+/** Proofs by passkey or security key. */
+export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptions, "keyring" | "settingsOf">) {
+  async function judge({ ceremony, credentials, userHandle }: Loaded, response: unknown, settings: Settings) {
+    const terms = termsFor(settings, { rpId: ceremony.rpId });
+    if (terms instanceof Refusal) return undefined;
+    const named = Buffer.from(rawIdIn(response), "base64url");
+    const credential = credentials.find((row) => row.rpId === ceremony.rpId && row.webauthnId.equals(named));
+    if (credential) requireIntact(keyring, credential);
+    const expected = {
+      ...ceremony,
+      origins: terms.origins,
+      userVerification: stricter(ceremony.userVerification, terms.userVerification),
+    };
+    const signed = await verifyAuthentication(
+      response,
+      expected,
+      credential ? { ...credential, userHandle } : decoyKnown,
+    );
+    if (!credential || !signed) return undefined;
+    return { credential, signed, actionDigest: ceremony.actionDigest ?? undefined };
+  }
+
+  async function spend(tx: Tx, call: Call, owner: Owner, { credential, signed, actionDigest }: Match, alone: boolean) {
+    const { credentialId, backupEligible } = credential;
+    const key = { ...owner, credentialId };
+    const factor = { owner, factorType: "WEBAUTHN", factorId: credentialId } as const;
+    const credentials = webauthnRepository(tx);
+    if (!(await credentials.advance(key, { ...signed, now: call.now }))) {
+      const isThere = await credentials.suspect(key, call.now);
+      if (isThere) await recordEvent(tx, call, { ...factor, type: "CLONE_SUSPECTED" });
+      return undefined;
+    }
+    if (signed.backedUp !== credential.backedUp) await recordEvent(tx, call, { ...factor, type: "FACTOR_UPDATED" });
+    // A key without a PIN, once found, takes the finder's: only who could verify from the beginning counts as verifying.
+    const userVerified = signed.userVerified && credential.userVerified;
+    const amr = [
+      backupEligible ? "swk" : "hwk",
+      ...(userVerified ? ["user"] : []),
+      ...(userVerified && alone ? ["mfa"] : []),
+    ];
+    return {
+      credentialId,
+      userVerified,
+      deviceBound: !backupEligible,
+      alone: userVerified && alone,
+      amr,
+      actionDigest,
+    };
+  }
+
+  return {
+    /** Begins a ceremony. Users without credentials get options of the same shape, which nobody can answer. */
+    async start(call: Call, owner: Owner, wanted: ProofTerms) {
+      const terms = termsFor(await settingsOf(owner.tenantId), wanted);
+      if (terms instanceof Refusal) return terms;
+      const challenge = makeChallenge(wanted.actionDigest);
+      const decoys = decoyCredentials(keyring, owner, terms.rpId);
+      const ceremony: CeremonyRow = {
+        ...owner,
+        ceremonyId: bearerId(),
+        purpose: "authenticate",
+        challengeDigest: digestOf(challenge),
+        sessionDigest: wanted.sessionDigest,
+        challengeId: wanted.challengeId,
+        actionDigest: wanted.actionDigest ?? null,
+        rpId: terms.rpId,
+        userVerification: terms.userVerification,
+        discoverable: "discouraged",
+        attachment: "",
+        displayName: "",
+        userName: "",
+        createTime: call.now,
+        expireTime: new Date(call.now.getTime() + CEREMONY_MS),
+        spendTime: null,
+      };
+      const credentials = await call.unit(async (tx) => {
+        const ceremonies = ceremonyRepository(tx);
+        await ceremonies.deleteExpired(owner, call.now);
+        await ceremonies.insert(ceremony);
+        return webauthnRepository(tx).listAll(owner);
+      });
+      const there = credentials.filter(({ rpId }) => rpId === terms.rpId);
+      return { ceremony, options: requestOptions(terms, challenge, there.length > 0 ? there : decoys) };
+    },
+
+    /**
+     * The proof that an answer is. Loading it spends the ceremony, whatever comes of it: a second use of an answer finds
+     * none. It counts towards a lock of WebAuthn's own.
+     */
+    async proofOf(call: Call, owner: Owner, answer: Answer): Promise<Proof<Loaded, Match, Proven>> {
+      const settings = await settingsOf(owner.tenantId);
+      const { sessionDigest, challengeId, response } = answer;
+      const taking = { ...owner, purpose: "authenticate", sessionDigest, challengeId, now: call.now } as const;
+      const challengeDigest = challengeDigestIn(response);
+      return {
+        factorType: "WEBAUTHN",
+        counter: "webauthn",
+        rejection: { reason: "SIGNATURE_REJECTED", unmatched: "SIGNATURE", unspent: "CLONE" },
+        load: async (tx) => {
+          const ceremonies = ceremonyRepository(tx);
+          const byChallenge = () => challengeDigest && ceremonies.takeByChallenge(taking, challengeDigest);
+          const ceremony = await (answer.ceremonyId ? ceremonies.take(taking, answer.ceremonyId) : byChallenge());
+          if (!ceremony || (await wasLockedSince(tx, owner, ceremony.createTime, "webauthn"))) {
+            return new Refusal("CHALLENGE_EXPIRED");
+          }
+          const credentials = webauthnRepository(tx);
+          const user = await credentials.findUser(owner);
+          const userHandle = user?.userHandle ?? Buffer.alloc(0);
+          return { ceremony, credentials: await credentials.listAll(owner), userHandle };
+        },
+        judge: (loaded) => judge(loaded, response, settings),
+        spend: (tx, match) => spend(tx, call, owner, match, settings.webauthn.passkeyAlone),
+      };
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import { recordChange } from "../../audit/changes.ts";
+import type { Call } from "../../core/call.ts";
+import type { Owner } from "../../core/caller.ts";
+import { Refusal } from "../../core/refusal.ts";
+import type { Position } from "../../db/page.ts";
+import type { Tx } from "../../db/store.ts";
+import { userRepository } from "../../users/users.repository.ts";
+import { type CredentialRow, webauthnRepository } from "./webauthn.repository.ts";
+import type { WebAuthnOptions } from "./webauthn-options.ts";
+
+/** What a page passes to the browser's Signal API (WebAuthn §5.1.10). */
+export interface Signals {
+  readonly rpId: string;
+  readonly webauthnUserId: string;
+  readonly acceptedCredentialIds: string[];
+  readonly userName: string;
+  readonly userDisplayName: string;
+}
+
+/** What password managers are to know of one relying party, or of each where the user has credentials. */
+async function signalsFor(tx: Tx, owner: Owner, rpId?: string): Promise<Signals[]> {
+  const credentials = webauthnRepository(tx);
+  const user = await credentials.findUser(owner);
+  if (!user) return [];
+  const rows = await credentials.listAll(owner);
+  const parties = rpId === undefined ? [...new Set(rows.map((row) => row.rpId))] : [rpId];
+  return parties.map((party) => ({
+    rpId: party,
+    webauthnUserId: user.userHandle.toString("base64url"),
+    acceptedCredentialIds: rows.filter((row) => row.rpId === party).map((row) => row.webauthnId.toString("base64url")),
+    userName: user.userName,
+    userDisplayName: user.userName,
+  }));
+}
+
+/** What users do with credentials that they have. */
+export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">) {
+  const recordRow = (tx: Tx, call: Call, owner: Owner, row: CredentialRow, verb: "updated" | "deleted") =>
+    recordChange(tx, call, {
+      owner,
+      type: verb === "deleted" ? "FACTOR_REMOVED" : "FACTOR_UPDATED",
+      factorType: "WEBAUTHN",
+      action: `webauthn.${verb}`,
+      targetId: row.credentialId,
+    });
+
+  return {
+    /** A page of credentials, and the signals of all. */
+    list: (call: Call, owner: Owner, page: { position: Position; size: number }) =>
+      call.unit(async (tx) => ({
+        ...(await webauthnRepository(tx).list(owner, page)),
+        primary: await factors.primaryOf(tx, owner, call.now),
+        signals: await signalsFor(tx, owner),
+      })),
+
+    find: (call: Call, owner: Owner, credentialId: string) =>
+      call.unit(async (tx) => {
+        const row = await webauthnRepository(tx).find({ ...owner, credentialId });
+        return row ? { row, primary: await factors.primaryOf(tx, owner, call.now) } : new Refusal("NOT_FOUND");
+      }),
+
+    /** Renames a credential, if nobody has since `version`. */
+    rename: (call: Call, owner: Owner, credentialId: string, change: { displayName: string; version: bigint }) =>
+      call.unit(async (tx) => {
+        await userRepository(tx).serialise(owner, call.now);
+        const credentials = webauthnRepository(tx);
+        const key = { ...owner, credentialId };
+        const row = await credentials.find(key);
+        if (!row) return new Refusal("NOT_FOUND");
+        const stale = new Refusal("STALE_VERSION", { metadata: { version: String(row.version) } });
+        if (BigInt(row.version) !== change.version) return stale;
+        if (row.displayName === change.displayName) return new Refusal("EMPTY_UPDATE");
+        const { displayName } = change;
+        const renamed = await credentials.rename(key, { displayName, basedOn: row.version, now: call.now });
+        if (!renamed) return stale;
+        await recordRow(tx, call, owner, renamed, "updated");
+        const [signals] = await signalsFor(tx, owner, row.rpId);
+        return { row: renamed, primary: await factors.primaryOf(tx, owner, call.now), signals };
+      }),
+
+    /** Forgets a credential; what password managers keep of it is for the page to signal. */
+    delete: (call: Call, owner: Owner, credentialId: string, confirmed: boolean) =>
+      call.unit(async (tx) => {
+        await userRepository(tx).serialise(owner, call.now);
+        const row = await webauthnRepository(tx).delete({ ...owner, credentialId });
+        if (!row) return new Refusal("NOT_FOUND");
+        await factors.guardLast(tx, owner, confirmed);
+        await recordRow(tx, call, owner, row, "deleted");
+        const [signals] = await signalsFor(tx, owner, row.rpId);
+        return { signals };
+      }),
+  };
+}
