@@ -24,6 +24,7 @@ import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
 import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
 import { createOtp } from "./factors/otp/otp.ts";
 import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
+import { temporaryPassProver } from "./factors/temporary-pass/temporary-pass.prover.ts";
 import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { totpProver } from "./factors/totp/totp.prover.ts";
@@ -178,7 +179,8 @@ export function createServices(app: App): Features {
   const pageTokens = createPageTokens(keyring);
   const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
   const codes = createBackupCodeHandlers(backupCodes, pageTokens);
-  const passes = createTemporaryPassHandlers(createTemporaryPasses({ keyring, kdf, settingsOf }));
+  const temporaryPasses = createTemporaryPasses({ keyring, kdf, settingsOf });
+  const passes = createTemporaryPassHandlers(temporaryPasses);
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const lockouts = createLockoutHandlers(pageTokens);
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
@@ -199,7 +201,7 @@ export function createServices(app: App): Features {
     isCarried: async ({ tenantId }, channel) =>
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
-  const provers = [totpProver(createTotp(apps)), backupCodeProver(backupCodes)];
+  const provers = [totpProver(createTotp(apps)), backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)];
   const hub = createHub(store, app.clock);
   const challenges = createChallengeHandlers(
     createChallenges({ settingsOf, hub, factors: registry, provers }),

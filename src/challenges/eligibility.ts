@@ -23,8 +23,9 @@ const consumed: ReadonlySet<TypeName> = new Set(["BACKUP_CODE", "TEMPORARY_PASS"
 /** Whether proofs of a kind raise the level to aal2: all but e-mail (NIST SP 800-63B-4 §3.1.3.1). */
 export const raisesLevel = ({ type, counts }: Factor): boolean => counts || consumed.has(type);
 
-/** Whether the tenant has a kind switched on. Passes are given by administrators, and no setting turns them off. */
-const isOn = (factor: Factor, settings: Settings) => factor.type === "TEMPORARY_PASS" || factor.isEnrollable(settings);
+/** Whether the tenant has a kind switched on. Passes are given by administrators and not enrolled: they have a setting. */
+const isOn = (factor: Factor, settings: Settings) =>
+  factor.type === "TEMPORARY_PASS" ? !settings.administration.denyTemporaryPasses : factor.isEnrollable(settings);
 
 const demands: Record<keyof typeof AuthenticationStrength, (factor: Factor) => boolean> = {
   // Also e-mail, if it was asked for by name.

@@ -1,5 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
@@ -12,6 +13,7 @@ import { type Building, statement } from "../../src/db/store.ts";
 import { createTemporaryPasses } from "../../src/factors/temporary-pass/temporary-pass.ts";
 import { prove } from "../../src/protection/proof.ts";
 import { enrolCodes, wrongSecret } from "../support/backup-codes.ts";
+import { backendOf, logIn } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { bytesOf, encodingsOf } from "../support/residue.ts";
@@ -172,7 +174,7 @@ describe.each(engines)("temporary passes on $name", (engine) => {
     const audit = await service.store.read((tx) => tx.run(selectAudit, {}));
     expect(audit).toMatchObject([
       {
-        ...{ action: "temporary_pass.issued", actorType: "ADMIN", actorId: "root", userId: "ann", reason },
+        ...{ action: "temporary_pass.issued", actorType: "ADMIN", actorId: "root", reason },
         ...{ targetId: pass?.passId, after: { expireTime: "2026-03-01T13:00:00.000Z" } },
       },
     ]);
@@ -181,5 +183,46 @@ describe.each(engines)("temporary passes on $name", (engine) => {
     for (const secret of [code, code.slice(4), code.replaceAll("-", "").slice(3)]) {
       for (const encoded of encodingsOf(secret)) expect(kept.includes(encoded)).toBe(false);
     }
+  });
+
+  test("a pass lets a user in who has lost everything, through a challenge, unless the tenant has turned them off", async () => {
+    const service = await serviceForTest(engine);
+    const backend = await backendOf(service);
+    const { code, pass } = await service.admin.issueTemporaryPass({ userId: "ann", reason }, await admin(service));
+    const { challenge } = await service.internal.createUserChallenge(logIn("ann"), backend);
+    expect(challenge?.factors).toMatchObject([{ factorId: pass?.passId, type: FactorType.TEMPORARY_PASS }]);
+    const challengeId = challenge?.challengeId ?? "";
+    const answerWith = (value: string) =>
+      service.internal.verifyUserChallenge(
+        {
+          ...{ userId: "ann", challengeId, client: { ip: "203.0.113.7" } },
+          proof: { kind: { case: "temporaryPass", value } },
+        },
+        backend,
+      );
+    expect((await failure(answerWith(wrongSecret(code)))).reason).toBe("CODE_REJECTED");
+    await service.admin.updateTenantSettings(
+      { administration: { denyTemporaryPasses: true } },
+      await admin(service, "mfa.settings.write"),
+    );
+    expect((await failure(answerWith(code))).reason).toBe("FACTOR_NOT_ALLOWED");
+    await service.admin.updateTenantSettings(
+      { administration: {}, version: 1n },
+      await admin(service, "mfa.settings.write"),
+    );
+    const proven = await answerWith(code);
+    expect(proven.challenge).toMatchObject({
+      state: ChallengeState.PROVEN,
+      provenFactorType: FactorType.TEMPORARY_PASS,
+    });
+    const next = (await service.internal.createUserChallenge(logIn("ann"), backend)).challenge?.challengeId ?? "";
+    const again = service.internal.verifyUserChallenge(
+      {
+        ...{ userId: "ann", challengeId: next, client: { ip: "203.0.113.7" } },
+        proof: { kind: { case: "temporaryPass", value: code } },
+      },
+      backend,
+    );
+    expect((await failure(again)).reason).toBe("CODE_REJECTED");
   });
 });
