@@ -36,18 +36,19 @@ export function grpcCaller(port, path) {
   };
 }
 
-/** Runs `call` for `ms` milliseconds with `inFlight` of them open at once. */
+/** Runs `call` for `ms` milliseconds with `inFlight` of them open at once, or until it answers false: nothing is left. */
 export async function load(call, { inFlight, ms }) {
   const times = [];
   let failed = 0;
   let problem;
   const started = performance.now();
+  let left = true;
   const worker = async () => {
-    while (performance.now() - started < ms) {
+    while (left && performance.now() - started < ms) {
       const begun = performance.now();
       try {
-        await call();
-        times.push(performance.now() - begun);
+        left = (await call()) !== false && left;
+        if (left) times.push(performance.now() - begun);
       } catch (error) {
         failed++;
         problem = error;
