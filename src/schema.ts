@@ -13,7 +13,11 @@ import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
 import { temporaryPasses } from "./factors/temporary-pass/temporary-pass.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
+
 import { webauthnCeremonies, webauthnCredentials, webauthnUsers } from "./factors/webauthn/webauthn.table.ts";
+
+import { ipWhitelist } from "./ip-whitelist/ip-whitelist.table.ts";
+
 import { outboxMessages } from "./outbox/outbox.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
@@ -50,4 +54,5 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   webauthnUsers,
   webauthnCredentials,
   webauthnCeremonies,
+  ipWhitelist,
 ];

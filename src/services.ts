@@ -29,9 +29,13 @@ import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.t
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { totpProver } from "./factors/totp/totp.prover.ts";
 import { createTotp } from "./factors/totp/totp.ts";
+
 import type { Metadata } from "./factors/webauthn/metadata.ts";
 import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
+
+import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
+
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
 import type { Served } from "./rpc/grpc-server.ts";
@@ -111,11 +115,6 @@ const notBuilt = {
     "listEnforcementRules",
     "updateEnforcementRule",
     "deleteEnforcementRule",
-    "createIpWhitelistEntry",
-    "getIpWhitelistEntry",
-    "listIpWhitelistEntries",
-    "updateIpWhitelistEntry",
-    "deleteIpWhitelistEntry",
     "createWebhookEndpoint",
     "getWebhookEndpoint",
     "listWebhookEndpoints",
@@ -182,6 +181,7 @@ export function createServices(app: App): Features {
   const temporaryPasses = createTemporaryPasses({ keyring, kdf, settingsOf });
   const passes = createTemporaryPassHandlers(temporaryPasses);
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
+  const networks = createIpWhitelistHandlers(pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
@@ -238,6 +238,7 @@ export function createServices(app: App): Features {
           ...passes.admin,
           ...codes.admin,
           ...audit.admin,
+          ...networks.admin,
         },
         notBuilt.admin,
         serving,

@@ -53,10 +53,13 @@ function textOfV6(bytes: Uint8Array): string {
   return `${groups.slice(0, longest.at).join(":")}::${groups.slice(longest.at + longest.length).join(":")}`;
 }
 
+/** The canonical text of 4 or 16 bytes. */
+export const textOfIp = (bytes: Uint8Array): string => (bytes.length === 4 ? bytes.join(".") : textOfV6(bytes));
+
 function ofBytes(bytes: Uint8Array): IpAddress {
   const mapped = bytes.length === 16 && V4_MAPPED.every((byte, n) => bytes[n] === byte);
   const own = mapped ? bytes.slice(12) : bytes;
-  return { text: own.length === 4 ? own.join(".") : textOfV6(own), bytes: own };
+  return { text: textOfIp(own), bytes: own };
 }
 
 /**

@@ -51,3 +51,12 @@ export function slice<Row>(
   const last = rows.at(-1);
   return fetched.length > size && last !== undefined ? { rows, next: positionOf(last) } : { rows };
 }
+
+/** The page behind a position, of rows that are all at hand, in the order of their positions. */
+export function pageOf<Row>(all: readonly Row[], position: Position, size: number, positionOf: (row: Row) => Position) {
+  const isBehind = (row: Row) => {
+    const { time, id } = positionOf(row);
+    return time > position.time || (time.getTime() === position.time.getTime() && id > position.id);
+  };
+  return slice(all.filter(isBehind).slice(0, size + 1), size, positionOf);
+}

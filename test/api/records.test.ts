@@ -80,13 +80,17 @@ describe.each(engines)("records on $name", (engine) => {
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
     const root = await service.mint({
       ...admin,
-      scope: "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read",
+      scope: "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.ip.write",
     });
     await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
     await service.admin.issueTemporaryPass({ userId: "ann", reason: "lost phone" }, root);
     await service.admin.revokeTemporaryPass({ userId: "ann", reason: "found it" }, root);
     await service.admin.listConfigAuditLogs({}, root);
+    const { entry } = await service.admin.createIpWhitelistEntry({ cidr: "192.0.2.0/24", label: "office" }, root);
+    const { entryId = "" } = entry ?? {};
+    await service.admin.updateIpWhitelistEntry({ entryId, version: 1n, label: "shop" }, root);
+    await service.admin.deleteIpWhitelistEntry({ entryId }, root);
     await service.admin.verifyAuditChain({}, root);
     await openStream(service.port, AdminMfaService.method.exportAudit, {}, root).rest();
     await enrolApp(service, "bob");

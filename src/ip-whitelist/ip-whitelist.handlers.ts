@@ -1,0 +1,62 @@
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import { Refusal } from "../core/refusal.ts";
+import type { PageTokens } from "../crypto/page-token.ts";
+import { pageOf } from "../db/page.ts";
+import type { Handlers } from "../rpc/service.ts";
+import { type IpWhitelistRow, ipWhitelistRepository } from "./ip-whitelist.repository.ts";
+import { changeEntry, type Listed, listEntries, listNetwork, removeEntry } from "./ip-whitelist.ts";
+
+const toProto = (row: IpWhitelistRow) => ({
+  entryId: row.entryId,
+  cidr: row.cidr,
+  label: row.label,
+  enabled: row.enabled,
+  version: BigInt(row.version),
+  createTime: timestampFromDate(row.createTime),
+  updateTime: timestampFromDate(row.updateTime),
+  ...(row.expireTime && { expireTime: timestampFromDate(row.expireTime) }),
+});
+
+const reply = (listed: Listed | Refusal) =>
+  listed instanceof Refusal ? listed : { entry: toProto(listed.row), warnings: [...listed.warnings] };
+
+/** What administrators do with the networks that their tenant trusts a little more. */
+export function createIpWhitelistHandlers(pageTokens: PageTokens) {
+  const admin = {
+    createIpWhitelistEntry: async ({ cidr, force, label, disabled, expireTime, reason }, call) => {
+      const expires = expireTime ? timestampDate(expireTime) : null;
+      const entry = { label, enabled: !disabled, expireTime: expires, reason };
+      return reply(await listNetwork(call, { cidr, force }, entry));
+    },
+
+    getIpWhitelistEntry: async ({ entryId }, call) => {
+      const key = { tenantId: call.caller.tenantId, entryId };
+      const row = await call.unit((tx) => ipWhitelistRepository(tx).find(key));
+      return row ? { entry: toProto(row) } : new Refusal("NOT_FOUND");
+    },
+
+    listIpWhitelistEntries: async ({ enabled, containsIp, pageSize, pageToken }, call) => {
+      const filter = JSON.stringify([enabled, containsIp]);
+      const position = pageTokens.read(call, pageToken, filter);
+      const found = await listEntries(call, { enabled, containsIp });
+      const at = (row: IpWhitelistRow) => ({ time: row.createTime, id: row.entryId });
+      const { rows, next } = pageOf(found, position, pageSize || 50, at);
+      return { entries: rows.map(toProto), nextPageToken: pageTokens.write(call, next, filter) };
+    },
+
+    updateIpWhitelistEntry: async (request, call) => {
+      const { entryId, cidr, force, label, enabled, clearExpireTime, reason } = request;
+      const given = request.expireTime && timestampDate(request.expireTime);
+      if (given && clearExpireTime) return new Refusal("INVALID_FIELD", { metadata: { field: "clear_expire_time" } });
+      const expireTime = clearExpireTime ? null : given;
+      const network = cidr === undefined ? undefined : { cidr, force };
+      const version = Number(request.version);
+      return reply(await changeEntry(call, { entryId, version, network, label, enabled, expireTime, reason }));
+    },
+
+    deleteIpWhitelistEntry: async ({ entryId, reason }, call) => (await removeEntry(call, entryId, reason)) ?? {},
+  } satisfies Handlers<typeof AdminMfaService>;
+
+  return { admin };
+}
