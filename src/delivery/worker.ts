@@ -69,6 +69,8 @@ export function startWorker(options: WorkerOptions): Worker {
   let looking: Promise<void> | undefined;
   let again = false;
   let purged = clock().getTime();
+  // One process at a time has a SQLite file: what is leased there was leased by one that is dead.
+  let orphaned = store.engine === "sqlite";
 
   const later = (ms: number) => new Date(clock().getTime() + ms);
 
@@ -155,6 +157,8 @@ export function startWorker(options: WorkerOptions): Worker {
   }
 
   async function lookAround(): Promise<void> {
+    if (orphaned) await store.write((tx) => outboxRepository(tx).release(clock()));
+    orphaned = false;
     let more = true;
     while (more && !stopping) {
       again = false;

@@ -71,6 +71,14 @@ const statements = {
       .where(and(isMessage(s), eq(t.state, "queued"), lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime))))
       .returning();
   }),
+  release: statement((s: Building<{ now: Date }>) => {
+    const t = s.table(outboxMessages);
+    return s.db
+      .update(t)
+      .set({ leaseId: null, nextAttemptTime: s.param("now", t.nextAttemptTime) })
+      .where(and(eq(t.state, "queued"), isNotNull(t.leaseId)))
+      .returning({ messageId: t.messageId });
+  }),
   settle: statement((s: Building<Settlement>) => {
     const t = s.table(outboxMessages);
     return s.db
@@ -144,6 +152,8 @@ export const outboxRepository = (tx: Tx) => ({
   listDue: (due: Due) => tx.run(statements.listDue, due),
   /** Begins an attempt: the message, for exactly one of any number of workers; undefined for the others. */
   lease: async (lease: Lease) => (await tx.run(statements.lease, lease))[0],
+  /** Ends every lease at once: for a store that no other process can be working on. */
+  release: (now: Date) => tx.run(statements.release, { now }),
   /** Ends a message. False when the lease was lost meanwhile; then another attempt decides. */
   settle: async (settlement: Settlement) => (await tx.run(statements.settle, settlement)).length === 1,
   /** Puts a message back until later. */

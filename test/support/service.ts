@@ -34,6 +34,8 @@ interface Started {
   readonly webauthn?: Partial<Config["webauthn"]>;
   /** When the service's clock begins: certificates that a test makes are good from now on only. */
   readonly now?: Date;
+  /** Who carries messages, in place of dev mode's inbox. */
+  readonly delivery?: Config["delivery"];
 }
 
 const NOON = new Date("2026-03-01T12:00:00.000Z");
@@ -41,7 +43,17 @@ const NOON = new Date("2026-03-01T12:00:00.000Z");
 /** The whole service on a free port, in this process, over a fresh store, with a clock that the test moves. */
 export async function serviceForTest(
   engine: EngineUnderTest,
-  { origins = [], rates, limits, proxies, devices, kdf = createKdfPool(), webauthn, now = NOON }: Started = {},
+  {
+    origins = [],
+    rates,
+    limits,
+    proxies,
+    devices,
+    kdf = createKdfPool(),
+    webauthn,
+    delivery = {},
+    now = NOON,
+  }: Started = {},
 ) {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-service-"));
   const database = await openForTest(engine);
@@ -62,6 +74,7 @@ export async function serviceForTest(
   const server = await startServer(
     {
       ...config,
+      delivery,
       rates: { ...UNLIMITED, ...rates },
       limits: { ...config.limits, ...limits },
       listeners: [...listeners],

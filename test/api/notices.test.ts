@@ -1,0 +1,103 @@
+import { describe, expect, test, vi } from "vitest";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { failure } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { enrolEmail, enrolPhone, inboxOf, newestCode, phone, switchOn } from "../support/otp.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+/** The notices a user got, oldest first, once there are so many. */
+const noticesOf = (service: ServiceUnderTest, user: string, count: number) =>
+  vi.waitUntil(
+    async () => {
+      const notices = (await inboxOf(service, user)).filter(({ code }) => code === "").reverse();
+      return notices.length >= count && notices.map(({ target, subject, body }) => ({ target, text: subject || body }));
+    },
+    { timeout: 20_000 },
+  );
+
+describe.each(engines)("notices to users on $name", (engine) => {
+  test("every change of factors is told at every address that was proved", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrolPhone(service, "ann");
+    await noticesOf(service, "ann", 1);
+    const strong = await service.user("ann", "aal2");
+    const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, strong);
+    const challengeId = delivery?.challengeId ?? "";
+    await service.mfa.finishEmailEnrollment({ challengeId, code: await newestCode(service, "ann") }, strong);
+    await noticesOf(service, "ann", 3);
+    await enrolApp(service, "ann", "aal2");
+    const notices = await noticesOf(service, "ann", 5);
+    expect(notices.map(({ target }) => target).sort()).toEqual([
+      ...[phone(), phone(), phone(), "ann@example.com", "ann@example.com"],
+    ]);
+    const [, , , ...last] = notices;
+    expect(last.map(({ text }) => text).sort()).toEqual([
+      "MFA Service: added: authenticator app",
+      expect.stringMatching(
+        /^MFA Service: added: authenticator app \(2026-03-01 \d\d:\d\d UTC\)\. If this was not you/,
+      ),
+    ]);
+  });
+
+  test("the old address is told when another takes its place", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    const { token } = await enrolEmail(service, "ann");
+    await noticesOf(service, "ann", 1);
+    const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.org" }, token);
+    const proof = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
+    await service.mfa.finishEmailEnrollment(proof, token);
+    const notices = await noticesOf(service, "ann", 3);
+    expect(
+      notices
+        .slice(1)
+        .map(({ target }) => target)
+        .sort(),
+    ).toEqual(["ann@example.com", "ann@example.org"]);
+  });
+
+  test("an address that is deleted is told of it, and of nothing that comes after", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrolEmail(service, "ann");
+    await noticesOf(service, "ann", 1);
+    const strong = await service.user("ann", "aal2");
+    await service.mfa.deleteFactor({ factorType: FactorType.EMAIL }, strong);
+    expect((await noticesOf(service, "ann", 2)).at(-1)).toEqual({
+      target: "ann@example.com",
+      text: "MFA Service: removed: e-mail address for codes",
+    });
+    service.pass(60_000);
+    await enrolApp(service, "ann");
+    await enrolPhone(service, "ann");
+    const later = await noticesOf(service, "ann", 3);
+    expect(later.slice(2).map(({ target }) => target)).toEqual([phone()]);
+  });
+
+  test("a lock is told", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrolEmail(service, "ann");
+    const app = await enrolApp(service, "ann");
+    const code = await wrongCode(app);
+    for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code }, app.token));
+    const notices = await noticesOf(service, "ann", 3);
+    expect(notices.map(({ text }) => text)).toContain("MFA Service: codes were locked after too many wrong ones");
+  });
+
+  test("a tenant's own notice is sent, and nothing in it but its fields", async () => {
+    const service = await serviceForTest(engine);
+    const text = { subject: "{factor} / {code}", body: "{service} {nothing} {factor}" };
+    const messages = [{ channel: FactorType.EMAIL, name: "factor_added", locale: "en", ...text }];
+    await switchOn(service, { templates: { messages } });
+    await enrolEmail(service, "ann");
+    await noticesOf(service, "ann", 1);
+    const notice = (await inboxOf(service, "ann")).find(({ code }) => code === "");
+    expect(notice).toMatchObject({
+      subject: "e-mail address for codes / ",
+      body: "MFA Service  e-mail address for codes",
+    });
+  });
+});
