@@ -23,6 +23,8 @@ export interface Shared {
   readonly limits: ListenerLimits;
   readonly onLimit: OnLimit;
   readonly metrics: Metrics;
+  /** The public keys of assertions. */
+  readonly keySet: () => Promise<Page>;
   /** Hears once of changed TLS files that cannot be used; the listener keeps its certificate. */
   readonly onUnusableTls: (error: Error, kind: ListenerSettings["kind"]) => void;
 }
@@ -40,8 +42,10 @@ async function listenAs(settings: ListenerSettings, shared: Shared, tls?: TlsMat
   switch (settings.kind) {
     case "grpc":
       return listenGrpc({ ...common, identify: settings.mtls && createIdentify(settings.mtls.identities) });
-    case "gateway":
-      return listenGateway({ ...common, services: only(MfaService.typeName), origins: settings.origins });
+    case "gateway": {
+      const pages = new Map<string, () => Promise<Page>>([["/.well-known/jwks.json", shared.keySet]]);
+      return listenGateway({ ...common, services: only(MfaService.typeName), origins: settings.origins, pages });
+    }
     case "admin": {
       const pages = new Map<string, () => Promise<Page>>([
         ["/livez", async () => ({ status: 200 })],

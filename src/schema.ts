@@ -1,4 +1,6 @@
 import type { Table } from "drizzle-orm";
+import { assertionKeys } from "./assertions/assertion-keys.table.ts";
+import { assertions } from "./assertions/assertions.table.ts";
 import { auditCheckpoints } from "./audit/audit-checkpoints.table.ts";
 import { auditEntries } from "./audit/audit-entries.table.ts";
 import { auditHeads } from "./audit/audit-heads.table.ts";
@@ -55,4 +57,6 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   webauthnCredentials,
   webauthnCeremonies,
   ipWhitelist,
+  assertions,
+  assertionKeys,
 ];

@@ -115,10 +115,11 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
-  const { services, tasks, mailRoom, sweep } = createServices({
+  const { services, tasks, mailRoom, sweep, raise, keySet } = createServices({
     ...{ store, keyring, kdf, clock, hasFactor, carried, devMode },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     ...{ totpIssuer: totp.issuer, webauthn, metadata },
+    assertions: config.assertions,
   });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);
@@ -129,7 +130,7 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
     createTicketAuthentication(store, createTickets(keyring), isEnrolled),
     createDeviceAuthentication(store, devices),
   );
-  const gate = createGate(verify, limits, isEnrolled, clock);
+  const gate = createGate(verify, limits, isEnrolled, { clock, raise });
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
   metrics.gauge("mfa_serving", "1 while health is SERVING: the store answers and nobody stops us.", () =>
@@ -150,6 +151,7 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
     limits: config.limits,
     onLimit: metrics.limit,
     metrics,
+    keySet,
     onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });

@@ -4,10 +4,10 @@ import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
+import type { Algorithm } from "./assertions/assertion-keys.ts";
 import { createAuditHandlers } from "./audit/audit.handlers.ts";
 import { createAuditUpkeep } from "./audit/upkeep.ts";
-import { createChallengeHandlers } from "./challenges/challenges.handlers.ts";
-import { createChallenges } from "./challenges/challenges.ts";
+import { createProofs } from "./challenges/index.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import type { Tx } from "./db/store.ts";
@@ -38,12 +38,13 @@ import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.
 
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
+import type { Raise } from "./rpc/gate.ts";
+import type { Page } from "./rpc/gateway.ts";
 import type { Served } from "./rpc/grpc-server.ts";
 import { serve } from "./rpc/service.ts";
 import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
-import { createHub } from "./watch/hub.ts";
 
 /** What the features need of the process. */
 export interface App extends Omit<Serving, "lockProfileOf"> {
@@ -59,6 +60,7 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly webauthn: FileSettings["webauthn"];
   /** What is known of models of authenticators. */
   readonly metadata: Metadata | undefined;
+  readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
@@ -77,7 +79,6 @@ const notBuilt = {
     "listPendingPushChallenges",
     "approvePushChallenge",
     "denyPushChallenge",
-    "stepUp",
     "trustDevice",
     "checkDeviceTrust",
     "listTrustedDevices",
@@ -129,10 +130,7 @@ const notBuilt = {
   ],
   internal: [
     "evaluateMfa",
-    "redeemChallenge",
     "getUserPushChallenge",
-    "verifyAssertion",
-    "getJwks",
     "checkUserDeviceTrust",
     "revokeUserTrust",
     "importFactors",
@@ -164,6 +162,10 @@ export interface Features {
   readonly tasks: readonly Task[];
   /** Forgets what is past its time, in a unit of its own. */
   sweep(tx: Tx, now: Date): Promise<void>;
+  /** Takes an assertion for the fresh second factor that an RPC asks for. */
+  readonly raise: Raise;
+  /** The public keys of assertions. */
+  readonly keySet: () => Promise<Page>;
 }
 
 /** The whole API on one page: which feature answers which service. */
@@ -202,11 +204,7 @@ export function createServices(app: App): Features {
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
   const provers = [totpProver(createTotp(apps)), backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)];
-  const hub = createHub(store, app.clock);
-  const challenges = createChallengeHandlers(
-    createChallenges({ settingsOf, hub, factors: registry, provers }),
-    settingsOf,
-  );
+  const proofs = createProofs({ ...app, settingsOf, factors: registry, provers });
   const retentionMsOf = async (tenantId: string) => {
     const { auditRetention } = (await settingsOf(tenantId)).administration;
     return auditRetention ? durationMs(auditRetention) : Number.POSITIVE_INFINITY;
@@ -221,7 +219,7 @@ export function createServices(app: App): Features {
       service: MfaService,
       implementation: serve(
         MfaService,
-        { ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user, ...challenges.user },
+        { ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user, ...proofs.user },
         notBuilt.user,
         serving,
       ),
@@ -248,11 +246,12 @@ export function createServices(app: App): Features {
       service: InternalMfaService,
       implementation: serve(
         InternalMfaService,
-        { ...factors.internal, ...totp.internal, ...delivery.internal, ...challenges.internal },
+        { ...factors.internal, ...totp.internal, ...delivery.internal, ...proofs.internal },
         notBuilt.internal,
         serving,
       ),
     },
   ];
-  return { services, tasks, mailRoom, sweep: otp.sweep };
+  const { raise, keySet } = proofs;
+  return { services, tasks, mailRoom, sweep: otp.sweep, raise, keySet };
 }

@@ -229,6 +229,16 @@ export const settingsSchema = v.strictObject({
     }),
     {},
   ),
+  /** The signed statements of what users proved. */
+  assertions: v.optional(
+    v.strictObject({
+      /** Their `iss`: a name of this installation, as its backends know it. Default "mfa-service". */
+      issuer: v.optional(claim, "mfa-service"),
+      /** What keys made from now on sign with; ES256 for verifiers without Ed25519. Default EdDSA. */
+      algorithm: v.optional(v.picklist(["EdDSA", "ES256"]), "EdDSA"),
+    }),
+    {},
+  ),
   /** Passkeys and security keys, for tenants that set nothing of their own. */
   webauthn: v.optional(
     v.strictObject({

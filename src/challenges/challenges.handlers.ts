@@ -53,8 +53,13 @@ export function createChallengeHandlers(challenges: ReturnType<typeof createChal
   };
   const verify = async (call: Call, owner: Owner, { challengeId, proof }: Answering) => {
     if (proof?.kind.case === undefined) return new Refusal("INVALID_FIELD");
-    const proven = await challenges.verify(call, { ...owner, challengeId }, proof.kind);
-    return proven instanceof Refusal ? proven : { challenge: await message(call, proven.standing) };
+    const proven = await challenges.verify(
+      call,
+      { ...owner, challengeId },
+      proof.kind,
+      async (_, standing) => standing,
+    );
+    return proven instanceof Refusal ? proven : { challenge: await message(call, proven) };
   };
   const resend = async (call: Call, owner: Owner, { challengeId, factorType, factorId }: Resending) => {
     const again = await challenges.resend(call, { ...owner, challengeId }, { type: typeName(factorType), factorId });

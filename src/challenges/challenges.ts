@@ -17,7 +17,8 @@ import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./cha
 import type { Offer, TypeName } from "./challenges.table.ts";
 import { eligible, type Registry } from "./eligibility.ts";
 import { provenIn } from "./outcomes.ts";
-import { findStanding, hasEnded, type Standing, type State, standingOf } from "./standing.ts";
+import { ended, notAllowed } from "./refusals.ts";
+import { findStanding, hasEnded, type Standing, standingOf } from "./standing.ts";
 import { sessionDigest, type Terms } from "./terms.ts";
 
 /** What challenges need of the process. */
@@ -43,14 +44,6 @@ export interface Shown {
 const MAX_OPEN = 20;
 /** How long one that ran out can still be read. */
 const KEPT_MS = 60 * 60_000;
-
-/** The refusal of a kind that will not do, with those that would. */
-export const notAllowed = (allowed: readonly { readonly type: TypeName }[]): Refusal =>
-  new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: allowed.map(({ type }) => type).join(",") } });
-
-/** Why a challenge in a state cannot be answered or redeemed. */
-const ended = (state: State): Refusal =>
-  hasEnded(state) ? new Refusal("CHALLENGE_EXPIRED") : new Refusal("WRONG_STATE", { metadata: { state } });
 
 /** Whether a challenge is the caller's: a backend's that it created, a user's of the session of their token. */
 function isCallers({ caller }: Call, { createdBy, sessionDigest: digest }: ChallengeRow): boolean {
@@ -161,13 +154,13 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     };
   };
 
-  /** Proves one of the caller's challenges; `then` adds to the unit that does. */
-  const verify = async (
+  /** Proves one of the caller's challenges; `then` goes on in the unit that does. */
+  const verify = async <T extends object>(
     call: Call,
     key: ChallengeKey,
     answer: Answer,
-    then: (tx: Tx, proven: Standing) => Promise<Standing> = async (_, proven) => proven,
-  ): Promise<{ standing: Standing } | Refusal> => {
+    then: (tx: Tx, proven: Standing) => Promise<T>,
+  ): Promise<T | Refusal> => {
     const { tenantId, userId } = key;
     const owner = { tenantId, userId };
     const { row, state } = await call.unit((tx) => findOwn(tx, call, key));
@@ -187,7 +180,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
         const spent = await proof.spend(tx, match);
         if (!spent || spent instanceof Refusal) return spent;
         const proven = await provenIn(tx, call, current.row, { ...spent, type: prover.type, epoch });
-        return { standing: await then(tx, proven) };
+        return then(tx, proven);
       },
     });
   };

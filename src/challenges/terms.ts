@@ -3,10 +3,11 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { ChallengePurpose, type ChallengeTerms } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
+import { actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Settings } from "../tenants/settings.ts";
-import { actionDigest, needsBinding, renderAction } from "./actions.ts";
+import { needsBinding, renderAction } from "./actions.ts";
 import type { ChallengeRow } from "./challenges.repository.ts";
 import type { TypeName } from "./challenges.table.ts";
 

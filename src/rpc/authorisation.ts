@@ -9,6 +9,10 @@ export type IsEnrolled = (caller: Caller) => Promise<boolean>;
 /** How far an issuer's clock may be ahead of ours. */
 export const SKEW_MS = 30_000;
 
+/** Whether a refusal asks for a fresher or stronger authentication. */
+export const asksForStepUp = (thrown: unknown): thrown is Refusal =>
+  thrown instanceof Refusal && thrown.reason === "INSUFFICIENT_USER_AUTHENTICATION";
+
 /** The refusal that asks for a fresher or stronger authentication (RFC 9470). */
 export function stepUp(acr: "aal1" | "aal2", { maxAgeMs }: Policy): Refusal {
   const age: Record<string, string> = maxAgeMs === undefined ? {} : { max_age: String(maxAgeMs / 1000) };

@@ -3,7 +3,7 @@ import type { ContextValues } from "@connectrpc/connect";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
-import { authorise, type IsEnrolled } from "./authorisation.ts";
+import { asksForStepUp, authorise, type IsEnrolled } from "./authorisation.ts";
 import { callerKey, clientKey } from "./call.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { Credential, Showing, VerifyHeader } from "./credentials.ts";
@@ -30,6 +30,22 @@ export interface Certified {
 /** Lets a call in or throws its refusal. Every transport runs it before it decodes a byte of the body. */
 export type Gate = (arrival: Arrival) => Promise<void>;
 
+/** Takes an assertion for the fresh second factor that an RPC asks for; throws ASSERTION_REJECTED. */
+export type Raise = (
+  caller: Caller,
+  assertion: string,
+  raising: { readonly rpc: string; readonly maxAgeMs: number | undefined; readonly now: Date },
+) => Promise<Caller>;
+
+/** Where an assertion is carried that stands for a fresh second factor. */
+export const ASSERTION_HEADER = "mfa-assertion";
+
+/** What a user can do about a missing second factor: prove one by StepUp for this one RPC. */
+const withHint = (refusal: Refusal, { name }: DescMethod): Refusal =>
+  refusal.metadata.acr_values === "aal2"
+    ? new Refusal(refusal.reason, { metadata: { ...refusal.metadata, challenge_hint: `mfa.rpc ${name}` } })
+    : refusal;
+
 /** A certificate lets the peer in and speaks for it; a token, where there is one, says whom it calls for. */
 async function credentialOf(
   { requestHeader, certified }: Arrival,
@@ -43,7 +59,28 @@ async function credentialOf(
 }
 
 /** Who is it, and may they? The answer to the first stays in the context for the handlers. */
-export function createGate(verify: VerifyHeader, limit: LimitRates, isEnrolled: IsEnrolled, clock: () => Date): Gate {
+export function createGate(
+  verify: VerifyHeader,
+  limit: LimitRates,
+  isEnrolled: IsEnrolled,
+  { clock, raise }: { readonly clock: () => Date; readonly raise: Raise },
+): Gate {
+  /** The caller as they may call: raised by an assertion where their token does not do. */
+  async function allowed({ method, requestHeader }: Arrival, caller: Caller, now: Date): Promise<Caller> {
+    const policy = policyOf(method);
+    try {
+      await authorise(caller, policy, now, isEnrolled);
+      return caller;
+    } catch (refusal) {
+      if (caller.principal !== Principal.USER || !asksForStepUp(refusal)) throw refusal;
+      const assertion = requestHeader.get(ASSERTION_HEADER);
+      if (assertion === null) throw withHint(refusal, method);
+      const raised = await raise(caller, assertion, { rpc: method.name, maxAgeMs: policy.maxAgeMs, now });
+      await authorise(raised, policy, now, isEnrolled);
+      return raised;
+    }
+  }
+
   return async (arrival) => {
     const { method, values, address, requestHeader } = arrival;
     const userAgent = printable(requestHeader.get("user-agent") ?? "");
@@ -57,8 +94,8 @@ export function createGate(verify: VerifyHeader, limit: LimitRates, isEnrolled: 
     // Backends and administrators' consoles make the calls of many.
     if (caller.principal !== Principal.SERVICE && caller.principal !== Principal.ADMIN) limit.charge(address.ip);
     limit.caller(caller);
-    await authorise(caller, policyOf(method), now, isEnrolled);
+    const allowedCaller = await allowed(arrival, caller, now);
     await confirm?.();
-    values.set(callerKey, caller);
+    values.set(callerKey, allowedCaller);
   };
 }

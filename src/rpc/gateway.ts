@@ -9,7 +9,7 @@ import { DEFAULT_LIMITS, type ListenerLimits, MAX_MESSAGE_BYTES, type OnLimit } 
 import type { EndedCall, LogCall } from "./call-log.ts";
 import { createFindClientAddress, type TrustedProxies } from "./client-address.ts";
 import { toConnectError } from "./errors.ts";
-import type { Gate } from "./gate.ts";
+import { ASSERTION_HEADER, type Gate } from "./gate.ts";
 import { bodyKey, holdBody, peerKey, readBody } from "./gateway-body.ts";
 import { limitPeers, timeoutsOf } from "./gateway-peers.ts";
 import type { Listener, Served } from "./grpc-server.ts";
@@ -21,6 +21,8 @@ export interface Page {
   readonly status: number;
   readonly type?: string;
   readonly body?: string;
+  /** How long it may be kept; not at all by default. */
+  readonly maxAgeS?: number;
 }
 
 /** Where the browsers' listener stands and whom it serves. */
@@ -46,7 +48,9 @@ export interface GatewayOptions {
 
 const PREFLIGHT_MAX_AGE_S = 7200;
 
-const ALLOWED_HEADERS = [...cors.allowedHeaders, "authorization", "traceparent", "x-request-id"].join(", ");
+const ALLOWED_HEADERS = [...cors.allowedHeaders, "authorization", ASSERTION_HEADER, "traceparent", "x-request-id"].join(
+  ", ",
+);
 const EXPOSED_HEADERS = cors.exposedHeaders.join(", ");
 
 type Request = Parameters<typeof universalRequestFromNodeRequest>[0];
@@ -122,8 +126,9 @@ function routes({ services, gate, proxies, onUnexpected, logCall }: GatewayOptio
 }
 
 async function show(response: ServerResponse, page: () => Promise<Page>): Promise<void> {
-  const { status, type, body } = await page();
-  response.writeHead(status, { "cache-control": "no-store", ...(type && { "content-type": type }) }).end(body);
+  const { status, type, body, maxAgeS } = await page();
+  const kept = maxAgeS === undefined ? "no-store" : `public, max-age=${maxAgeS}`;
+  response.writeHead(status, { "cache-control": kept, ...(type && { "content-type": type }) }).end(body);
 }
 
 async function handle(handler: UniversalHandler, request: Request, response: Response): Promise<void> {

@@ -55,7 +55,7 @@ async function listeners() {
       verify,
       limitRates(UNLIMITED, () => {}),
       async () => false,
-      () => new Date(),
+      { clock: () => new Date(), raise: async (caller) => caller },
     ),
     host: "127.0.0.1",
     port: 0,

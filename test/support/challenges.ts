@@ -38,3 +38,10 @@ export const answer = (
     { userId, challengeId, proof: totp(code), client: { ip: "203.0.113.7" } },
     token,
   );
+
+/** Redeems a proven challenge of a backend's. */
+export const redeem = (
+  service: ServiceUnderTest,
+  token: string,
+  request: { userId?: string; challengeId: string; sessionId?: string; nonce?: string; action?: object },
+) => service.internal.redeemChallenge({ userId: "ann", client: { ip: "203.0.113.7" }, ...request }, token);

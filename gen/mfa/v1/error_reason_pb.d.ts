@@ -34,7 +34,8 @@ export enum ErrorReason {
 
   /**
    * UNAUTHENTICATED: a fresher or stronger authentication is needed (RFC 9470).
-   * Metadata: acr_values, and max_age in seconds where an age is asked for.
+   * Metadata: acr_values, and max_age in seconds where an age is asked for; where an assertion will
+   * do, challenge_hint: the action's type and the RPC's name, "mfa.rpc DeleteFactor".
    *
    * @generated from enum value: ERROR_REASON_INSUFFICIENT_USER_AUTHENTICATION = 2;
    */

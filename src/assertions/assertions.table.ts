@@ -1,0 +1,19 @@
+import type { Dialect } from "../db/dialect.ts";
+
+/** The assertions that were given out, until they have expired: what they rest on, and whether they were consumed. */
+export const assertions = (d: Dialect) =>
+  d.table(
+    "assertions",
+    {
+      tenantId: d.text("tenant_id").notNull(),
+      userId: d.text("user_id").notNull(),
+      assertionId: d.text("assertion_id").notNull(),
+      /** The user's epoch when it was made: with another one it is good for nothing. */
+      mfaEpoch: d.counter("mfa_epoch").notNull(),
+      /** When the factor was proved: a lock since then ends it. */
+      proveTime: d.instant("prove_time").notNull(),
+      consumeTime: d.instant("consume_time"),
+      expireTime: d.instant("expire_time").notNull(),
+    },
+    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId, t.assertionId] })],
+  );

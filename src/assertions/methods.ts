@@ -1,0 +1,49 @@
+import type { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+
+/** What a proof was, as far as the methods of an assertion go. */
+export interface Method {
+  readonly type: Exclude<keyof typeof FactorType, "UNSPECIFIED">;
+  readonly deviceBound: boolean;
+  readonly userVerified: boolean;
+}
+
+const own = (name: string) => `urn:mfa:amr:${name}`;
+const WEBAUTHN = own("webauthn");
+const USER_VERIFIED = own("user-verified");
+
+const names: Record<Method["type"], (method: Method) => string[]> = {
+  TOTP: () => ["otp"],
+  WEBAUTHN: ({ deviceBound, userVerified }) => [
+    deviceBound ? "hwk" : "swk",
+    "user",
+    WEBAUTHN,
+    ...(userVerified ? [USER_VERIFIED] : []),
+  ],
+  PUSH: () => ["swk", "mca"],
+  SMS: () => ["sms"],
+  EMAIL: () => [own("email")],
+  BACKUP_CODE: () => [own("backup-code")],
+  TEMPORARY_PASS: () => [own("temporary-pass")],
+};
+
+/** The level and the methods that a proof is stated as: RFC 8176's names, and ours as URNs where it has none. */
+export function statedAs(method: Method): { acr: "aal1" | "aal2"; amr: string[] } {
+  const amr = names[method.type](method);
+  // E-mail is no second factor (NIST SP 800-63B-4 §3.1.3.1).
+  return method.type === "EMAIL" ? { acr: "aal1", amr } : { acr: "aal2", amr: [...amr, "mfa"] };
+}
+
+const demands: Record<keyof typeof AuthenticationStrength, (acr: string, amr: readonly string[]) => boolean> = {
+  UNSPECIFIED: () => true,
+  ANY_FACTOR: (acr) => acr === "aal2",
+  UNRESTRICTED: (acr, amr) => acr === "aal2" && !amr.includes("sms"),
+  PHISHING_RESISTANT: (acr, amr) => acr === "aal2" && amr.includes(WEBAUTHN),
+  DEVICE_BOUND: (acr, amr) =>
+    acr === "aal2" && [WEBAUTHN, "hwk", USER_VERIFIED].every((method) => amr.includes(method)),
+};
+
+/** Whether what an assertion states is worth what is asked. */
+export const isWorth = (
+  { acr, amr }: { readonly acr: string; readonly amr: readonly string[] },
+  strength: keyof typeof AuthenticationStrength,
+): boolean => demands[strength](acr, amr);

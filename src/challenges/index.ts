@@ -1,0 +1,56 @@
+import { type Algorithm, createAssertionKeys, KEY_SET_MAX_AGE_MS } from "../assertions/assertion-keys.ts";
+import { createAssertionHandlers } from "../assertions/assertions.handlers.ts";
+import { createAssertions } from "../assertions/assertions.ts";
+import { createRaise } from "../assertions/raise.ts";
+import { checkpointKeys } from "../audit/checkpoint-keys.ts";
+import type { Keyring } from "../crypto/keyring.ts";
+import type { Store } from "../db/store.ts";
+import type { SettingsOf } from "../tenants/settings.ts";
+import { createHub } from "../watch/hub.ts";
+import { createChallengeHandlers } from "./challenges.handlers.ts";
+import { createChallenges } from "./challenges.ts";
+import type { Registry } from "./eligibility.ts";
+import { createRedemptionHandlers } from "./redemption.handlers.ts";
+import { createRedemption } from "./redemption.ts";
+import { createStepUp } from "./step-up.ts";
+
+/** What proofs of any factor need of the process. */
+export interface ProofOptions extends Registry {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+  readonly settingsOf: SettingsOf;
+  readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
+}
+
+/** Everything between a factor's proof and a backend's trust in it: challenges, assertions, step-up. */
+export function createProofs(options: ProofOptions) {
+  const { store, clock, settingsOf, factors, provers } = options;
+  const { issuer, algorithm } = options.assertions;
+  const registry: Registry = { factors, provers };
+  const keys = createAssertionKeys({ store, keyring: options.keyring, clock, algorithm });
+  /** Both kinds of keys that others verify with; an assertion is verified here by its own kind only. */
+  const published = async () => ({ keys: [...(await keys.keySet()).keys, ...checkpointKeys(options.keyring)] });
+  const assertions = createAssertions({ keys, issuer, clock });
+  const challenges = createChallenges({ ...registry, settingsOf, hub: createHub(store, clock) });
+  const redemption = createRedemption({ ...registry, settingsOf, assertions });
+  const stepUp = createStepUp({ ...registry, challenges, redemption, assertions });
+  const handlers = [
+    createChallengeHandlers(challenges, settingsOf),
+    createRedemptionHandlers(redemption, stepUp),
+    createAssertionHandlers(assertions, published),
+  ] as const;
+  const [generic, redeeming, stated] = handlers;
+  return {
+    user: { ...generic.user, ...redeeming.user },
+    internal: { ...generic.internal, ...redeeming.internal, ...stated.internal },
+    raise: createRaise(assertions, store),
+    /** The key set as a page for verifiers. */
+    keySet: async () => ({
+      status: 200,
+      type: "application/jwk-set+json",
+      body: JSON.stringify(await published()),
+      maxAgeS: KEY_SET_MAX_AGE_MS / 1000,
+    }),
+  };
+}

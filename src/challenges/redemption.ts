@@ -1,0 +1,118 @@
+import type { Assertions, Issued, Statement } from "../assertions/assertions.ts";
+import { type ActionContent, actionDigest } from "../client/action-digest.ts";
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Tx } from "../db/store.ts";
+import { recordEvent } from "../events/events.ts";
+import type { Settings, SettingsOf } from "../tenants/settings.ts";
+import { topicOf } from "../users/user-topic.ts";
+import { userRepository } from "../users/users.repository.ts";
+import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
+import type { TypeName } from "./challenges.table.ts";
+import { eligible, isConsumed, type Registry } from "./eligibility.ts";
+import { ended, notAllowed } from "./refusals.ts";
+import { findStanding } from "./standing.ts";
+import { sessionDigest } from "./terms.ts";
+
+/** What the redeeming request says: it must be what the challenge was created for. */
+export interface Redeeming {
+  readonly sessionId: string;
+  readonly nonce: string;
+  readonly action: ActionContent | undefined;
+}
+
+/** What a redeemed challenge was worth. */
+export interface Redeemed {
+  readonly row: ChallengeRow & { readonly provenType: TypeName };
+  readonly issued: Issued;
+  readonly mfaEpoch: number;
+}
+
+/** What redeeming needs of the process. */
+export interface RedemptionOptions extends Registry {
+  readonly settingsOf: SettingsOf;
+  readonly assertions: Assertions;
+}
+
+const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
+
+const wasAskedFor = (row: ChallengeRow, { sessionId, nonce, action }: Redeeming): boolean =>
+  isSame(row.sessionDigest, sessionDigest(sessionId)) &&
+  row.nonce === nonce &&
+  row.actionType === (action?.type ?? "") &&
+  isSame(row.actionDigest, action ? actionDigest(action) : null);
+
+const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number): Statement => ({
+  owner: { tenantId: row.tenantId, userId: row.userId },
+  type,
+  deviceBound: row.facts?.deviceBound ?? false,
+  userVerified: row.facts?.userVerified ?? false,
+  signedAction: row.facts?.signedAction ?? false,
+  audience: row.audience,
+  sessionDigest: row.sessionDigest,
+  nonce: row.nonce,
+  action: row.actionDigest ? { type: row.actionType, digest: row.actionDigest } : undefined,
+  challengeId: row.challengeId,
+  mfaEpoch,
+  proveTime: row.proveTime ?? row.updateTime,
+});
+
+/** Proven to redeemed, once, with everything looked at again that could have changed since the proof. */
+export function createRedemption({ settingsOf, assertions, ...registry }: RedemptionOptions) {
+  /** Whether the factor that proved it is still the user's and still will do. */
+  const requireFactor = async (tx: Tx, call: Call, row: ChallengeRow, settings: Settings): Promise<TypeName> => {
+    const { tenantId, userId, provenType: type, provenFactorId } = row;
+    const kinds = eligible(registry, row, settings);
+    const factor = kinds.find((kind) => kind.type === type);
+    if (!factor || type === "") throw notAllowed(kinds);
+    if (isConsumed(type)) return type;
+    const held = await factor.list(tx, { tenantId, userId }, call.now);
+    const isActive = held.some(({ factorId, state }) => factorId === provenFactorId && state === "ACTIVE");
+    if (!isActive) throw new Refusal("CHALLENGE_EXPIRED");
+    return type;
+  };
+
+  type Note = Awaited<ReturnType<Assertions["ready"]>>;
+
+  /** In a unit: uses a proven challenge up and notes its assertion. Throws its refusals, so that nothing is used up. */
+  const redeemIn = async (
+    tx: Tx,
+    call: Call,
+    key: ChallengeKey,
+    { note, settings }: { note: Note; settings: Settings },
+  ): Promise<Redeemed> => {
+    const owner: Owner = { tenantId: key.tenantId, userId: key.userId };
+    const epoch = await userRepository(tx).serialise(owner, call.now);
+    const standing = await findStanding(tx, key, call.now);
+    if (standing?.state !== "PROVEN") throw ended(standing?.state ?? "EXPIRED");
+    const type = await requireFactor(tx, call, standing.row, settings);
+    const row = await challengeRepository(tx).redeem(key, epoch, call.now);
+    if (!row) throw ended("EXPIRED");
+    await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", factorType: type, factorId: row.provenFactorId });
+    tx.announce(topicOf(owner));
+    const issued = await note(tx, statementOf(row, type, epoch), call.now);
+    return { row: { ...row, provenType: type }, issued, mfaEpoch: epoch };
+  };
+
+  return {
+    redeemIn,
+
+    /** What redeeming needs from outside of units. */
+    async ready(tenantId: string) {
+      return { note: await assertions.ready(), settings: await settingsOf(tenantId) };
+    },
+
+    /** For the backend that created the challenge, or that its assertion is for. */
+    async redeem(call: Call, key: ChallengeKey, asked: Redeeming): Promise<{ redeemed: Redeemed; settings: Settings }> {
+      const ready = await this.ready(key.tenantId);
+      return call.unit(async (tx) => {
+        const row = await challengeRepository(tx).find(key);
+        const isFor = row && [row.createdBy, row.audience].includes(call.caller.subject);
+        if (!isFor) throw new Refusal("NOT_FOUND");
+        if (!wasAskedFor(row, asked)) throw new Refusal("ASSERTION_REJECTED");
+        return { redeemed: await redeemIn(tx, call, key, ready), settings: ready.settings };
+      });
+    },
+  };
+}

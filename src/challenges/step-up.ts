@@ -1,0 +1,90 @@
+import type { Assertions, Issued } from "../assertions/assertions.ts";
+import { type ActionContent, actionDigest } from "../client/action-digest.ts";
+import type { Call } from "../core/call.ts";
+import { ownerOf } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
+import type { Answer, Proven } from "../factors/factor.ts";
+import { prove } from "../protection/proof.ts";
+import { userRepository } from "../users/users.repository.ts";
+import { needsBinding, renderAction } from "./actions.ts";
+import type { createChallenges } from "./challenges.ts";
+import { eligible, type Registry } from "./eligibility.ts";
+import type { createRedemption } from "./redemption.ts";
+import { notAllowed } from "./refusals.ts";
+import { sessionDigest } from "./terms.ts";
+
+/** What a user confirms, and for whom. */
+export interface SteppingUp {
+  readonly audience: string;
+  readonly nonce: string;
+  readonly action: ActionContent | undefined;
+}
+
+/** What step-up needs of the process. */
+export interface StepUpOptions extends Registry {
+  readonly challenges: ReturnType<typeof createChallenges>;
+  readonly redemption: ReturnType<typeof createRedemption>;
+  readonly assertions: Assertions;
+}
+
+/** A proof and its assertion in one call, with a challenge or without. */
+export function createStepUp({ challenges, redemption, assertions, ...registry }: StepUpOptions) {
+  return {
+    /** Answers a challenge and redeems it in the same unit; its terms count. */
+    async answer(call: Call, challengeId: string, answer: Answer): Promise<Issued | Refusal> {
+      const key = { ...ownerOf(call.caller), challengeId };
+      const ready = await redemption.ready(key.tenantId);
+      return challenges.verify(
+        call,
+        key,
+        answer,
+        async (tx) => (await redemption.redeemIn(tx, call, key, ready)).issued,
+      );
+    },
+
+    /** Proves a factor now, for one audience, session and action. */
+    async prove(call: Call, answer: Answer, { audience, nonce, action }: SteppingUp): Promise<Issued | Refusal> {
+      const owner = ownerOf(call.caller);
+      const { settings, note } = await redemption.ready(owner.tenantId);
+      if (audience === "") return new Refusal("INVALID_FIELD", { metadata: { field: "audience" } });
+      const requiresBinding = action !== undefined && needsBinding(action, settings);
+      const kinds = eligible(registry, { allowedTypes: [], strength: "UNSPECIFIED", requiresBinding }, settings);
+      const prover = registry.provers.find(({ answers }) => answers === answer.case);
+      if (!prover || !kinds.some(({ type }) => type === prover.type)) return notAllowed(kinds);
+      const digest = action ? actionDigest(action) : null;
+      const session = sessionDigest(call.caller.sessionId);
+      const proof = await prover.proofOf(call, owner, answer.value as never, {
+        challengeId: "",
+        purpose: "STEP_UP",
+        session: session?.toString("base64url") ?? "",
+        actionDigest: digest,
+        renderedAction: action ? renderAction(action, settings) : "",
+        userVerification: false,
+        hideUnenrolled: false,
+      });
+      if (proof instanceof Refusal) return proof;
+      const stated = (proven: Proven, mfaEpoch: number) => ({
+        ...{ owner, audience, nonce, mfaEpoch, challengeId: "" },
+        type: prover.type,
+        deviceBound: proven.deviceBound ?? false,
+        userVerified: proven.userVerified ?? false,
+        signedAction: proven.signedAction ?? false,
+        sessionDigest: session,
+        action: action && digest ? { type: action.type, digest } : undefined,
+        proveTime: call.now,
+      });
+      return prove(call, owner, {
+        ...proof,
+        spend: async (tx, match) => {
+          await userRepository(tx).serialise(owner, call.now);
+          const spent = await proof.spend(tx, match);
+          if (!spent || spent instanceof Refusal) return spent;
+          // Policy asks for the signature of what was shown, and this one does not cover it.
+          if (requiresBinding && !spent.signedAction) throw notAllowed(kinds);
+          const user = await userRepository(tx).find(owner);
+          return note(tx, stated(spent, user?.mfaEpoch ?? 0), call.now);
+        },
+      });
+    },
+  };
+}

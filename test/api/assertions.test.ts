@@ -1,0 +1,233 @@
+import { createHash } from "node:crypto";
+import { status } from "@grpc/grpc-js";
+import { describe, expect, test } from "vitest";
+import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
+import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { AssertionRejected, createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
+import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
+import { failure, tally } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
+const action = { type: "transfer.create", parameters: { amount: "10", to: "Bob" } };
+
+/** Ann's challenge of the shop, proven. */
+async function proven(service: ServiceUnderTest, terms: object = {}) {
+  const app = await enrolApp(service, "ann");
+  const backend = await backendOf(service);
+  const challengeId = await createFor(service, "ann", backend, terms);
+  await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
+  return { app, backend, challengeId };
+}
+
+/** A backend's verifier, with the keys of the gateway. */
+const verifierOf = (service: ServiceUnderTest, audience = "shop") => {
+  const used = new Set<string>();
+  return createAssertionVerifier({
+    ...{ issuer: "mfa-service", audience, clock: () => service.clock.now },
+    key: remoteKeys(`http://127.0.0.1:${service.gatewayPort}/.well-known/jwks.json`, fetch, () => service.clock.now),
+    once: async (id) => used.size < used.add(id).size,
+  });
+};
+const forAnn = { tenantId: "dev", userId: "ann", sessionId: "" };
+
+describe.each(engines)("assertions on $name", (engine) => {
+  test("a proven challenge is redeemed once, for an assertion that the backend verifies by itself", async () => {
+    const service = await serviceForTest(engine);
+    const { app, backend, challengeId } = await proven(service, { sessionId: "s", nonce: "n" });
+    service.pass(1000);
+    const request = { challengeId, sessionId: "s", nonce: "n" };
+    const reply = await redeem(service, backend, request);
+    expect(reply).toMatchObject({
+      factorType: FactorType.TOTP,
+      factorId: app.deviceId,
+      restrictedSession: false,
+      mfaEpoch: 1n,
+      assertion: { acr: "aal2", amr: ["otp", "mfa"], actionBinding: ActionBinding.NONE },
+    });
+    const token = reply.assertion?.token ?? "";
+    const verify = verifierOf(service);
+    const seconds = Math.floor(service.clock.now.getTime() / 1000);
+    const claims = await verify(token, { ...forAnn, sessionId: "s", nonce: "n" });
+    expect(claims).toEqual({
+      ...{ iss: "mfa-service", aud: "shop", sub: "ann", tid: "dev", acr: "aal2", amr: ["otp", "mfa"], nonce: "n" },
+      sid: createHash("sha256").update("s").digest("base64url"),
+      ...{ iat: seconds, nbf: seconds, exp: seconds + 120, auth_time: seconds - 1 },
+      ...{ jti: expect.stringMatching(/^[\w-]{22}$/), pol: 0, cid: challengeId },
+    });
+    await expect(verify(token, { ...forAnn, sessionId: "s", nonce: "n" })).rejects.toBeInstanceOf(AssertionRejected);
+    expect((await failure(redeem(service, backend, request))).reason).toBe("CHALLENGE_EXPIRED");
+    const after = await service.internal.getUserChallenge({ userId: "ann", challengeId }, backend);
+    expect(after.challenge?.state).toBe(ChallengeState.REDEEMED);
+  });
+
+  test("a challenge that is not proven, not the backend's, or not for this request is not redeemed", async () => {
+    const service = await serviceForTest(engine);
+    const { backend, challengeId } = await proven(service, { sessionId: "s", nonce: "n", action });
+    const request = { challengeId, sessionId: "s", nonce: "n", action };
+    const pending = await createFor(service, "ann", backend);
+    expect(await failure(redeem(service, backend, { challengeId: pending }))).toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      reason: "WRONG_STATE",
+      metadata: { state: "PENDING" },
+    });
+    for (const token of [await backendOf(service, "bank"), await backendOf(service, "shop", "other")]) {
+      expect((await failure(redeem(service, token, request))).reason).toBe("NOT_FOUND");
+    }
+    expect((await failure(redeem(service, backend, { ...request, userId: "bob" }))).reason).toBe("NOT_FOUND");
+    const { action: _, ...withoutAction } = request;
+    for (const other of [
+      { ...request, sessionId: "t" },
+      { ...request, sessionId: "" },
+      { ...request, nonce: "" },
+      withoutAction,
+      { ...request, action: { ...action, type: "transfer.cancel" } },
+      { ...request, action: { ...action, parameters: { ...action.parameters, amount: "1000" } } },
+    ]) {
+      const refused = await failure(redeem(service, backend, other));
+      expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ASSERTION_REJECTED" });
+    }
+    const { assertion } = await redeem(service, backend, request);
+    expect(assertion?.actionBinding).toBe(ActionBinding.SERVER);
+    const verify = verifierOf(service);
+    const expected = { ...forAnn, sessionId: "s", nonce: "n" };
+    const altered = { ...action, parameters: { ...action.parameters, to: "Eve" } };
+    await expect(verify(assertion?.token ?? "", { ...expected, action: altered })).rejects.toThrow("another action");
+    await expect(verify(assertion?.token ?? "", { ...expected, action })).resolves.toMatchObject({ bnd: "server" });
+  });
+
+  test.each([
+    [
+      "a lock",
+      async (service: ServiceUnderTest, code: string, backend: string) => {
+        for (let n = 0; n < 5; n++)
+          await failure(service.internal.verifyUserTotpCode({ userId: "ann", code }, backend));
+      },
+    ],
+    [
+      "a change of factors",
+      async (service: ServiceUnderTest) => {
+        await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+      },
+    ],
+    ["the end of its time", async (service: ServiceUnderTest) => service.pass(5 * MINUTE)],
+    [
+      "a cancellation",
+      async (service: ServiceUnderTest, _: string, backend: string, challengeId: string) => {
+        await service.internal.cancelUserChallenge({ userId: "ann", challengeId }, backend);
+      },
+    ],
+  ])("between proof and redemption %s ends it", async (_, happen) => {
+    const service = await serviceForTest(engine);
+    const { app, backend, challengeId } = await proven(service);
+    service.pass(1000);
+    await happen(service, await wrongCode(app), backend, challengeId);
+    expect((await failure(redeem(service, backend, { challengeId }))).reason).toBe("CHALLENGE_EXPIRED");
+  });
+
+  test("of 100 concurrent redemptions one succeeds", { repeats: rounds - 1 }, async () => {
+    const service = await serviceForTest(engine);
+    const { backend, challengeId } = await proven(service);
+    const counts = await tally(Array.from({ length: 100 }, () => redeem(service, backend, { challengeId })));
+    expect(counts).toEqual({ OK: 1, CHALLENGE_EXPIRED: 99 });
+  });
+
+  test("the service itself verifies, and of 100 concurrent consumptions one succeeds", {
+    repeats: rounds - 1,
+  }, async () => {
+    const service = await serviceForTest(engine);
+    const { backend, challengeId } = await proven(service);
+    const { assertion } = await redeem(service, backend, { challengeId });
+    const request = { userId: "ann", token: assertion?.token ?? "" };
+    const { claims } = await service.internal.verifyAssertion(request, backend);
+    expect(claims).toMatchObject({ audience: "shop", userId: "ann", tenantId: "dev", acr: "aal2", challengeId });
+    const consume = () => service.internal.verifyAssertion({ ...request, consume: true }, backend);
+    expect(await tally(Array.from({ length: 100 }, consume))).toEqual({ OK: 1, ASSERTION_REJECTED: 99 });
+    expect((await failure(service.internal.verifyAssertion(request, backend))).reason).toBe("ASSERTION_REJECTED");
+  });
+
+  test("the service refuses what another is for, what is worth too little, and what events have ended", async () => {
+    const service = await serviceForTest(engine);
+    const { app, backend, challengeId } = await proven(service);
+    const { assertion } = await redeem(service, backend, { challengeId });
+    const request = { userId: "ann", token: assertion?.token ?? "" };
+    const bank = await backendOf(service, "bank");
+    for (const [asked, token] of [
+      [request, bank],
+      [request, await backendOf(service, "shop", "other")],
+      [{ ...request, userId: "bob" }, backend],
+      [{ ...request, sessionId: "s" }, backend],
+      [{ ...request, nonce: "n" }, backend],
+      [{ ...request, action }, backend],
+      [{ ...request, token: app.token }, backend],
+      [{ ...request, strength: AuthenticationStrength.PHISHING_RESISTANT }, backend],
+      [{ ...request, actionBinding: ActionBinding.AUTHENTICATOR }, backend],
+    ] as const) {
+      const refused = await failure(service.internal.verifyAssertion(asked, token));
+      expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ASSERTION_REJECTED", metadata: {} });
+    }
+    await service.internal.verifyAssertion({ ...request, strength: AuthenticationStrength.UNRESTRICTED }, backend);
+    await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+    expect((await failure(service.internal.verifyAssertion(request, backend))).reason).toBe("ASSERTION_REJECTED");
+  });
+
+  test("an access token is no assertion and an assertion no access token", async () => {
+    const service = await serviceForTest(engine);
+    const { backend, challengeId } = await proven(service);
+    const { assertion } = await redeem(service, backend, { challengeId });
+    const refused = await failure(service.mfa.getMfaStatus({}, assertion?.token));
+    expect(refused).toMatchObject({ code: status.UNAUTHENTICATED, reason: "INVALID_CREDENTIAL" });
+    await expect(verifierOf(service)(backend, forAnn)).rejects.toThrow("another type");
+  });
+
+  test("keys change with overlap: published before they sign, and until nothing of theirs is good", async () => {
+    const service = await serviceForTest(engine);
+    const { app, backend } = await proven(service);
+    const keySet = async () => {
+      const { jwks, maxAge } = await service.internal.getJwks({}, await backendOf(service));
+      expect(maxAge?.seconds).toBe(600n);
+      const published = (jwks?.keys ?? []) as { kid: string; [name: string]: string }[];
+      // The audit trail's own keys stand beside them.
+      return published.filter(({ kid }) => !kid.includes("audit"));
+    };
+    const kidOf = async () => {
+      const token = await backendOf(service);
+      const challengeId = await createFor(service, "ann", token);
+      await answer(service, token, { userId: "ann", challengeId, code: await app.code() });
+      const { assertion } = await redeem(service, token, { challengeId });
+      return JSON.parse(Buffer.from(assertion?.token.split(".")[0] ?? "", "base64url").toString()).kid;
+    };
+    expect(backend).toBeTruthy();
+    const [first] = await keySet();
+    service.pass(90 * DAY - DAY);
+    const [, second, ...more] = await keySet();
+    expect(more).toEqual([]);
+    expect(await kidOf()).toBe(first?.kid);
+    service.pass(DAY - 1000);
+    expect(await kidOf()).toBe(first?.kid);
+    service.pass(MINUTE);
+    expect(await kidOf()).toBe(second?.kid);
+    expect(await keySet()).toHaveLength(2);
+    service.pass(10 * MINUTE);
+    expect((await keySet()).map(({ kid }) => kid)).toEqual([second?.kid]);
+    for (const key of [first, second])
+      expect(Object.keys(key ?? {}).sort()).toEqual(["alg", "crv", "kid", "kty", "use", "x"]);
+  });
+
+  test("the key set is at the gateway for ten minutes, without private halves", async () => {
+    const service = await serviceForTest(engine);
+    const response = await fetch(`http://127.0.0.1:${service.gatewayPort}/.well-known/jwks.json`);
+    expect(response.headers.get("cache-control")).toBe("public, max-age=600");
+    expect(response.headers.get("content-type")).toBe("application/jwk-set+json");
+    const text = await response.text();
+    const { keys } = JSON.parse(text) as { keys: object[] };
+    expect(keys).toHaveLength(2); // assertions, and the audit trail's checkpoints
+    for (const key of keys) expect(Object.keys(key).sort()).toEqual(["alg", "crv", "kid", "kty", "use", "x"]);
+    expect(text).not.toContain('"d"');
+  });
+});
