@@ -42,7 +42,10 @@ const house: readonly Room[] = [
   ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
   { name: "console", uses: ["core"] },
   { name: "schema.ts", uses: [...floor, "factors/*", "assertions", "challenges", ...features] },
-  { name: "services.ts", uses: [...floor, "rpc", "factors", "factors/*", "challenges", ...features, "schema.ts"] },
+  {
+    name: "services.ts",
+    uses: [...floor, "rpc", "factors", "factors/*", "assertions", "challenges", ...features, "schema.ts"],
+  },
   { name: "settings.ts", uses: ["core"] },
   { name: "config.ts", uses: ["core", "db", "crypto", "settings.ts"], types: ["rpc"] },
   { name: "dev", uses: ["core", "crypto", "config.ts"], types: ["rpc", "db"] },
