@@ -10,6 +10,7 @@ import { dataKeys } from "./crypto/data-keys.table.ts";
 import { keyChecks } from "./crypto/key-checks.table.ts";
 import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
+import { eventStreams } from "./events/event-streams.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
@@ -43,6 +44,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   auditHeads,
   auditEntries,
   auditCheckpoints,
+  eventStreams,
   events,
   outboxMessages,
   totpDevices,

@@ -15,6 +15,8 @@ import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
 import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
+import { createEventHandlers } from "./events/events.handlers.ts";
+import { forgetEvents, placeAllEvents } from "./events/placing.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
 import { backupCodeProver } from "./factors/backup-codes/backup-codes.prover.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
@@ -45,6 +47,7 @@ import { serve } from "./rpc/service.ts";
 import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
+import { createHub } from "./watch/hub.ts";
 
 /** What the features need of the process. */
 export interface App extends Omit<Serving, "lockProfileOf"> {
@@ -134,8 +137,6 @@ const notBuilt = {
     "checkUserDeviceTrust",
     "revokeUserTrust",
     "importFactors",
-    "listEvents",
-    "watchEvents",
     "eraseUser",
     "listScheduledTasks",
   ],
@@ -154,6 +155,8 @@ export interface Task {
 }
 
 const HOUR_MS = 3600 * 1000;
+/** How long an event waits for its place at most, unless somebody asks for it. */
+const PLACING_MS = 500;
 
 /** What the API and the delivery of messages have in common, and what is to be cleaned up now and then. */
 export interface Features {
@@ -204,13 +207,22 @@ export function createServices(app: App): Features {
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
   const provers = [totpProver(createTotp(apps)), backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)];
-  const proofs = createProofs({ ...app, settingsOf, factors: registry, provers });
+  const hub = createHub(store, app.clock);
+  const proofs = createProofs({ ...app, hub, settingsOf, factors: registry, provers });
+  const happened = createEventHandlers({ store, hub, pageTokens });
   const retentionMsOf = async (tenantId: string) => {
     const { auditRetention } = (await settingsOf(tenantId)).administration;
     return auditRetention ? durationMs(auditRetention) : Number.POSITIVE_INFINITY;
   };
   const trail = createAuditUpkeep({ store: app.store, keyring, clock: app.clock, retentionMsOf });
+  const eventRetentionMsOf = async (tenantId: string) => {
+    const { eventRetention } = (await settingsOf(tenantId)).administration;
+    return eventRetention ? durationMs(eventRetention) : Number.POSITIVE_INFINITY;
+  };
+  const forget = () => forgetEvents(store, { now: app.clock(), retentionMsOf: eventRetentionMsOf });
   const tasks: Task[] = [
+    { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
+    { name: "events-retention", periodMs: HOUR_MS, run: forget },
     { name: "audit-checkpoints", periodMs: HOUR_MS, run: trail.checkpoint },
     { name: "audit-retention", periodMs: HOUR_MS, run: trail.forget },
   ];
@@ -246,7 +258,7 @@ export function createServices(app: App): Features {
       service: InternalMfaService,
       implementation: serve(
         InternalMfaService,
-        { ...factors.internal, ...totp.internal, ...delivery.internal, ...proofs.internal },
+        { ...factors.internal, ...totp.internal, ...delivery.internal, ...proofs.internal, ...happened.internal },
         notBuilt.internal,
         serving,
       ),

@@ -23,7 +23,7 @@ const house: readonly Room[] = [
   { name: "crypto", uses: ["core", "db"] },
   { name: "users", uses: ground },
   { name: "outbox", uses: ground },
-  { name: "events", uses: [...ground, "outbox"], types: ["rpc"] },
+  { name: "events", uses: [...ground, "outbox"], types: ["rpc", "watch"] },
   { name: "audit", uses: [...ground, "users", "events"], types: ["rpc"] },
   { name: "tenants", uses: records, types: ["rpc"] },
   { name: "protection", uses: records, types: ["rpc"] },

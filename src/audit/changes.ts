@@ -53,8 +53,7 @@ export async function recordAudit(tx: Tx, call: Call, act: Act): Promise<void> {
  * user before its first statement: units that take the user's row at different moments can wait for each other.
  */
 export async function recordChange(tx: Tx, call: Call, change: Happening & Act): Promise<void> {
-  await recordUpdate(tx, call, change);
-  await userRepository(tx).bumpEpoch(change.owner, call.now);
+  await recordUpdate(tx, call, { ...change, mfaEpoch: await userRepository(tx).bumpEpoch(change.owner, call.now) });
 }
 
 /** As `recordChange`, for what changes nothing about what a user can prove, such as a name: the epoch stays. */

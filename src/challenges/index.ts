@@ -6,7 +6,7 @@ import { checkpointKeys } from "../audit/checkpoint-keys.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
-import { createHub } from "../watch/hub.ts";
+import type { Hub } from "../watch/hub.ts";
 import { createChallengeHandlers } from "./challenges.handlers.ts";
 import { createChallenges } from "./challenges.ts";
 import type { Registry } from "./eligibility.ts";
@@ -19,20 +19,22 @@ export interface ProofOptions extends Registry {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
+  /** Where streams wait for changes. */
+  readonly hub: Hub;
   readonly settingsOf: SettingsOf;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
 /** Everything between a factor's proof and a backend's trust in it: challenges, assertions, step-up. */
 export function createProofs(options: ProofOptions) {
-  const { store, clock, settingsOf, factors, provers } = options;
+  const { store, clock, hub, settingsOf, factors, provers } = options;
   const { issuer, algorithm } = options.assertions;
   const registry: Registry = { factors, provers };
   const keys = createAssertionKeys({ store, keyring: options.keyring, clock, algorithm });
   /** Both kinds of keys that others verify with; an assertion is verified here by its own kind only. */
   const published = async () => ({ keys: [...(await keys.keySet()).keys, ...checkpointKeys(options.keyring)] });
   const assertions = createAssertions({ keys, issuer, clock });
-  const challenges = createChallenges({ ...registry, settingsOf, hub: createHub(store, clock) });
+  const challenges = createChallenges({ ...registry, settingsOf, hub });
   const redemption = createRedemption({ ...registry, settingsOf, assertions });
   const stepUp = createStepUp({ ...registry, challenges, redemption, assertions });
   const handlers = [

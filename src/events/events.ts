@@ -1,3 +1,4 @@
+import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
@@ -13,16 +14,25 @@ export interface Happening {
   readonly factorId?: string;
   /** Only events tell why a proof was refused; replies never do. */
   readonly failureReason?: EventRow["failureReason"];
+  /** The user's epoch after it, where it changed. */
+  readonly mfaEpoch?: number;
 }
 
 /**
  * Writes an event in the unit of its cause, so that neither exists without the other, and the notice to the user where
- * users are told of such events.
+ * users are told of such events. Its place in the tenant's stream it is given after the commit.
  */
 export async function recordEvent(tx: Tx, call: Call, happening: Happening): Promise<void> {
   const { owner, type, factorType = "UNSPECIFIED", factorId = "", failureReason = "UNSPECIFIED" } = happening;
-  const { rpc, now } = call;
-  const row = { ...owner, eventId: newId(), type, factorType, factorId, failureReason, rpc, createTime: now };
+  const { rpc, now, caller, client } = call;
+  const { ip, userAgent, application } = client;
+  const row = {
+    ...owner,
+    ...{ eventId: newId(), position: null, type, factorType, factorId, failureReason, rpc, createTime: now },
+    ...{ ip, userAgent, application, mfaEpoch: happening.mfaEpoch ?? 0 },
+    actorType: Principal[caller.principal],
+    actorId: caller.subject === owner.userId ? "" : caller.subject,
+  };
   await eventRepository(tx).insert(row);
   await enqueueNotice(tx, call, row);
 }

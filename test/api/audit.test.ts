@@ -9,10 +9,9 @@ import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { openStore } from "../../src/db/open.ts";
 import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
+import { drain, failure, streamer, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
-import { openStream } from "../support/streams.ts";
 
 const DAY = 24 * 3600 * 1000;
 const SCOPE = "mfa.audit.read mfa.settings.write";
@@ -288,12 +287,9 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     await enrolApp(service, "ann");
     await service.change(70);
     const exported = async (request: object) => {
-      const parts = await openStream(
-        service.port,
-        AdminMfaService.method.exportAudit,
-        request,
-        await service.token(),
-      ).rest();
+      const parts = await drain(
+        streamer(service.port)(AdminMfaService.method.exportAudit, request, await service.token()),
+      );
       for (const { jsonLines } of parts) expect(jsonLines.length).toBeLessThanOrEqual(32 * 1024);
       const lines = parts.flatMap(({ jsonLines }) => Buffer.from(jsonLines).toString().trimEnd().split("\n"));
       return { parts, entries: lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
@@ -367,7 +363,7 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     for (const rpc of [listConfigAuditLogs, verifyAuditChain, listAuditCheckpoints]) {
       expect((await failure(rpc({}, token))).reason).toBe("ACCESS_DENIED");
     }
-    const stream = openStream(service.port, AdminMfaService.method.exportAudit, {}, token);
+    const stream = streamer(service.port)(AdminMfaService.method.exportAudit, {}, token);
     expect((await failure(stream.next())).reason).toBe("ACCESS_DENIED");
   });
 });

@@ -9,12 +9,11 @@ import { policyOf } from "../../src/rpc/policy.ts";
 import { builtMethods } from "../../src/services.ts";
 import { users } from "../../src/users/users.table.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
+import { drain, failure, streamer } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
 import { serviceForTest } from "../support/service.ts";
-import { openStream } from "../support/streams.ts";
 
 type None = Record<never, never>;
 
@@ -92,7 +91,7 @@ describe.each(engines)("records on $name", (engine) => {
     await service.admin.updateIpWhitelistEntry({ entryId, version: 1n, label: "shop" }, root);
     await service.admin.deleteIpWhitelistEntry({ entryId }, root);
     await service.admin.verifyAuditChain({}, root);
-    await openStream(service.port, AdminMfaService.method.exportAudit, {}, root).rest();
+    await drain(streamer(service.port)(AdminMfaService.method.exportAudit, {}, root));
     await enrolApp(service, "bob");
     const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
     await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));

@@ -112,6 +112,13 @@ export function streamer(port: number) {
   };
 }
 
+/** Whatever a stream brings until it ends. */
+export async function drain<T>(stream: OpenStream<T>): Promise<T[]> {
+  const found: T[] = [];
+  for (let message = await stream.next(); message !== undefined; message = await stream.next()) found.push(message);
+  return found;
+}
+
 /** Sends bytes as they are, and answers how the call failed, or undefined where it did not. */
 export function rawCaller(port: number, using = credentials.createInsecure()) {
   // Our certificates are for localhost.

@@ -121,7 +121,7 @@ export declare type Event = Message<"mfa.v1.Event"> & {
   actorId: string;
 
   /**
-   * The user's epoch after it.
+   * The user's epoch after it; 0 where it did not change.
    *
    * @generated from field: int64 mfa_epoch = 15;
    */
