@@ -59,4 +59,17 @@ await build({
   sourcesContent: false,
   logLevel: "warning",
 });
+
+// For browsers: the pages of the console with all that they need, and the client for pages of others, whose own packages
+// it shares.
+const pages = join(root, "src/console/page");
+for (const name of ["index.html", "console.css"]) cpSync(join(pages, name), join(dist, "console", name));
+const forBrowsers = { bundle: true, platform: "browser", format: "esm", target: "es2022", logLevel: "warning" };
+await build({ ...forBrowsers, entryPoints: [join(pages, "console.ts")], outdir: join(dist, "console"), minify: true });
+await build({
+  ...forBrowsers,
+  entryPoints: [join(root, "src/client/browser.ts")],
+  outdir: dist,
+  external: ["@connectrpc/*", "@bufbuild/*"],
+});
 if (!sources.length) process.stdout.write("Nothing to bundle yet: src/main.ts is missing.\n");

@@ -39,7 +39,7 @@ function isGeneratedUpToDate() {
 const steps = [
   ["generated code", isGeneratedUpToDate],
   ["biome", () => run("biome", "check", "--error-on-warnings", ".")],
-  ["types", () => run("tsc", "-p", ".")],
+  ["types", () => run("tsc", "-p", ".") && run("tsc", "-p", "tsconfig.browser.json")],
   ["buf lint", () => run("buf", "lint")],
   ["buf format", () => run("buf", "format", "proto", "--diff", "--exit-code")],
   ["architecture", () => run("vitest", "run", "test/architecture.test.ts")],

@@ -22,6 +22,7 @@ export interface Config extends Readonly<Omit<Settings, "delivery">> {
   readonly database: string;
   readonly keyFile: string;
   readonly reflection: boolean;
+  readonly passkeyPages: boolean;
 }
 
 /** The start cannot go on; each line says what is missing or wrong, and what mends it. */
@@ -152,6 +153,7 @@ function devConfig(settings: Complete, env: Env): Config {
     database: settings.database ?? `sqlite:${join(settings.dataDir, "mfa.db")}`,
     keyFile: settings.keyFile ?? join(settings.dataDir, "keys.json"),
     reflection: settings.reflection ?? true,
+    passkeyPages: settings.passkeyPages ?? true,
     webauthn: devRelyingParty(settings),
   };
 }
@@ -181,7 +183,14 @@ function productionConfig(settings: Complete): Config {
   if (missing.length > 0 || !database || !keyFile) {
     throw new ConfigError([...missing, "To try the service without any of this, run `npm start` (dev mode)."]);
   }
-  return { ...settings, mode: "production", database, keyFile, reflection: settings.reflection ?? false };
+  return {
+    ...settings,
+    mode: "production",
+    database,
+    keyFile,
+    reflection: settings.reflection ?? false,
+    passkeyPages: settings.passkeyPages ?? false,
+  };
 }
 
 /**

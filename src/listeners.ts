@@ -5,7 +5,7 @@ import type { ListenerLimits, OnLimit } from "./core/listener-limits.ts";
 import type { LogCall } from "./rpc/call-log.ts";
 import { createIdentify } from "./rpc/certificate-identity.ts";
 import type { Gate } from "./rpc/gate.ts";
-import { listenGateway, type Page } from "./rpc/gateway.ts";
+import { listenGateway, type Page, type Pages } from "./rpc/gateway.ts";
 import { type Listener, listenGrpc, type Served } from "./rpc/grpc-server.ts";
 import type { HealthState } from "./rpc/health.ts";
 import type { Metrics } from "./rpc/metrics.ts";
@@ -18,6 +18,8 @@ export interface Shared {
   readonly gate: Gate;
   readonly health: HealthState;
   readonly reflection: boolean;
+  /** What browsers get beside the RPCs. */
+  readonly pages: Pages;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall: LogCall;
   readonly limits: ListenerLimits;
@@ -43,7 +45,7 @@ async function listenAs(settings: ListenerSettings, shared: Shared, tls?: TlsMat
     case "grpc":
       return listenGrpc({ ...common, identify: settings.mtls && createIdentify(settings.mtls.identities) });
     case "gateway": {
-      const pages = new Map<string, () => Promise<Page>>([["/.well-known/jwks.json", shared.keySet]]);
+      const pages = new Map([...shared.pages, ["/.well-known/jwks.json", shared.keySet] as const]);
       return listenGateway({ ...common, services: only(MfaService.typeName), origins: settings.origins, pages });
     }
     case "admin": {

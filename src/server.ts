@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
+import { consolePages } from "./console/console-files.ts";
 import { type Caller, ownerOf } from "./core/caller.ts";
 import { repeat } from "./core/repeat.ts";
 import { createKdfPool, type KdfPool } from "./crypto/kdf-pool.ts";
@@ -93,6 +94,12 @@ const deliveryLog = (log: Logger) => ({
 /** The keys as they are before the first start of dev mode has made any. */
 const noKeys: Pick<RootKeys, "all"> = { all: new Map() };
 
+/** Which origins share the passkeys of the relying party that is asked. */
+const wellKnown = (relatedOrigins: (host: string) => Promise<string | undefined>) => async (host: string) => {
+  const body = await relatedOrigins(host);
+  return body === undefined ? { status: 404 } : { status: 200, type: "application/json", body };
+};
+
 /** Reads every file that a start needs, so that a start without one of them changes nothing. */
 async function readFiles(config: Config) {
   const issuers = await openIssuers(config);
@@ -115,7 +122,7 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
-  const { services, tasks, mailRoom, sweep, raise, keySet } = createServices({
+  const { services, tasks, mailRoom, sweep, relatedOrigins, raise, keySet } = createServices({
     ...{ store, keyring, kdf, clock, hasFactor, carried, devMode },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     ...{ totpIssuer: totp.issuer, webauthn, metadata },
@@ -143,6 +150,10 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
     gate,
     health,
     reflection: config.reflection,
+    pages: new Map([
+      ...(config.passkeyPages ? consolePages() : []),
+      ["/.well-known/webauthn", wellKnown(relatedOrigins)] as const,
+    ]),
     onUnexpected: reporter(log, watch),
     logCall: (call: EndedCall) => {
       writeLine(call);

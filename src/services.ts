@@ -33,6 +33,7 @@ import { totpProver } from "./factors/totp/totp.prover.ts";
 import { createTotp } from "./factors/totp/totp.ts";
 
 import type { Metadata } from "./factors/webauthn/metadata.ts";
+import { createRelatedOrigins } from "./factors/webauthn/related-origins.ts";
 import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 
@@ -163,6 +164,8 @@ export interface Features {
   readonly services: readonly Served[];
   readonly mailRoom: MailRoom;
   readonly tasks: readonly Task[];
+  /** The file of related origins for a host; undefined where it is nobody's relying party. */
+  readonly relatedOrigins: (host: string) => Promise<string | undefined>;
   /** Forgets what is past its time, in a unit of its own. */
   sweep(tx: Tx, now: Date): Promise<void>;
   /** Takes an assertion for the fresh second factor that an RPC asks for. */
@@ -265,5 +268,6 @@ export function createServices(app: App): Features {
     },
   ];
   const { raise, keySet } = proofs;
-  return { services, tasks, mailRoom, sweep: otp.sweep, raise, keySet };
+  const relatedOrigins = createRelatedOrigins(tenants.listAll, app.clock);
+  return { services, tasks, mailRoom, relatedOrigins, sweep: otp.sweep, raise, keySet };
 }

@@ -239,6 +239,8 @@ export const settingsSchema = v.strictObject({
     }),
     {},
   ),
+  /** Whether the gateway serves the pages for trying passkeys, at /console/. Default: in dev mode only. */
+  passkeyPages: v.optional(v.boolean()),
   /** Passkeys and security keys, for tenants that set nothing of their own. */
   webauthn: v.optional(
     v.strictObject({

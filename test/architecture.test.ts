@@ -40,7 +40,7 @@ const house: readonly Room[] = [
     types: ["rpc"],
   },
   ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
-  { name: "console", uses: ["core"] },
+  { name: "console", uses: ["core", "client"], types: ["rpc"] },
   { name: "schema.ts", uses: [...floor, "factors/*", "assertions", "challenges", ...features] },
   {
     name: "services.ts",

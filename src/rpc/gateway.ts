@@ -20,10 +20,15 @@ import { validation } from "./validation.ts";
 export interface Page {
   readonly status: number;
   readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   /** How long it may be kept; not at all by default. */
   readonly maxAgeS?: number;
 }
+
+/** Plain pages by path. Each is told the host that was asked for. */
+export type Pages = ReadonlyMap<string, Shown>;
+type Shown = (host: string) => Promise<Page>;
 
 /** Where the browsers' listener stands and whom it serves. */
 export interface GatewayOptions {
@@ -40,7 +45,7 @@ export interface GatewayOptions {
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall?: LogCall;
   /** What a GET of a path that is no RPC shows: /livez. */
-  readonly pages?: ReadonlyMap<string, () => Promise<Page>>;
+  readonly pages?: Pages;
   /** What differs from `DEFAULT_LIMITS`. */
   readonly limits?: Partial<ListenerLimits>;
   readonly onLimit?: OnLimit;
@@ -125,10 +130,13 @@ function routes({ services, gate, proxies, onUnexpected, logCall }: GatewayOptio
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 }
 
-async function show(response: ServerResponse, page: () => Promise<Page>): Promise<void> {
-  const { status, type, body, maxAgeS } = await page();
+async function show(request: IncomingMessage, response: ServerResponse, page: Shown): Promise<void> {
+  const { status, type, headers, body, maxAgeS } = await page(
+    request.headers.host ?? String(request.headers[":authority"]),
+  );
   const kept = maxAgeS === undefined ? "no-store" : `public, max-age=${maxAgeS}`;
-  response.writeHead(status, { "cache-control": kept, ...(type && { "content-type": type }) }).end(body);
+  const about = { "cache-control": kept, "x-content-type-options": "nosniff", ...headers };
+  response.writeHead(status, { ...about, ...(type && { "content-type": type }) }).end(body);
 }
 
 async function handle(handler: UniversalHandler, request: Request, response: Response): Promise<void> {
@@ -157,7 +165,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
     peers.arrived(request, response, handler !== undefined && handler.method.methodKind !== "unary");
     if (!allowOrigin(request, response, options.origins)) return;
     const page = request.method === "GET" ? options.pages?.get(path) : undefined;
-    if (page) return void show(response, page).catch(() => response.destroy());
+    if (page) return void show(request, response, page).catch(() => response.destroy());
     if (!handler) return void response.writeHead(uResponseNotFound.status).end();
     if (request.method !== "POST") return void response.writeHead(405, { allow: "POST, OPTIONS" }).end();
     handle(handler, request, response).catch((thrown) => {

@@ -14,6 +14,7 @@ const isTenant = (s: Building<Key>) => {
 
 const statements = {
   find: statement((s: Building<Key>) => s.db.select().from(s.table(tenantSettings)).where(isTenant(s))),
+  listAll: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(tenantSettings))),
   insert: statement((s: Building<TenantSettingsRow>) => {
     const t = s.table(tenantSettings);
     return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ version: t.version });
@@ -35,6 +36,8 @@ const statements = {
 /** The settings of tenants. */
 export const tenantSettingsRepository = (tx: Tx) => ({
   find: async (tenantId: string) => (await tx.run(statements.find, { tenantId }))[0],
+  /** Those of every tenant that has set anything. */
+  listAll: () => tx.run(statements.listAll, {}),
   /** Puts the row in the place of version `basedOn`, 0 for none: true for exactly one of any number of callers. */
   advance: async (row: TenantSettingsRow, basedOn: number) => {
     const put = basedOn === 0 ? tx.run(statements.insert, row) : tx.run(statements.update, { ...row, basedOn });

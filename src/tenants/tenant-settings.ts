@@ -62,6 +62,12 @@ export function createTenantSettings({ store, clock, file }: TenantSettingsOptio
     /** For features, outside of units: a miss is a unit of its own. */
     settingsOf: recent.settingsOf,
 
+    /** The file's, and those of every tenant that has set anything: for what is asked without naming a tenant. */
+    listAll: async (): Promise<Settings[]> => {
+      const rows = await store.read((tx) => tenantSettingsRepository(tx).listAll());
+      return [defaults, ...rows.map((row) => inForce(row, defaults))];
+    },
+
     /** For administrators, who base changes on it: read anew. */
     find: (call: Call): Promise<Settings> => call.unit((tx) => read(tx, call.caller.tenantId)),
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import unpacker from "@sparticuz/chromium";
@@ -37,12 +37,19 @@ async function launchShipped(folder: string): Promise<Browser> {
   // It unpacks below the temporary folder, and its libraries only where it believes itself to be on Lambda.
   const env = { TMPDIR: folder, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs24.x" };
   const executablePath = await withEnv(env, () => unpacker.executablePath());
+  // Its own list of fonts names folders that are not ours, and without any font a text field ends the browser.
+  const fonts = join(folder, "fonts");
+  const directories = [fonts, "/usr/share/fonts"].map((directory) => `<dir>${directory}</dir>`).join("");
+  await writeFile(
+    join(fonts, "fonts.conf"),
+    `<fontconfig>${directories}<cachedir>${join(folder, "fonts-cache")}</cachedir></fontconfig>`,
+  );
   const LD_LIBRARY_PATH = [join(folder, "al2023", "lib"), process.env.LD_LIBRARY_PATH ?? ""].filter(Boolean).join(":");
   return chromium.launch({
     executablePath,
     args: flags,
     timeout: LAUNCH_MS,
-    env: { ...process.env, LD_LIBRARY_PATH, FONTCONFIG_PATH: join(folder, "fonts") },
+    env: { ...process.env, LD_LIBRARY_PATH, FONTCONFIG_PATH: fonts },
   });
 }
 
