@@ -24,6 +24,7 @@ import { createFactorHandlers } from "./factors/factors.handlers.ts";
 import { factorSet, factors as registry } from "./factors/index.ts";
 import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
 import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
+import { emailProver, smsProver } from "./factors/otp/otp.prover.ts";
 import { createOtp } from "./factors/otp/otp.ts";
 import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
 import { temporaryPassProver } from "./factors/temporary-pass/temporary-pass.prover.ts";
@@ -209,7 +210,11 @@ export function createServices(app: App): Features {
     isCarried: async ({ tenantId }, channel) =>
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
-  const provers = [totpProver(createTotp(apps)), backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)];
+  const provers = [
+    totpProver(createTotp(apps)),
+    ...[smsProver(otp), emailProver(otp)],
+    ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
+  ];
   const hub = createHub(store, app.clock);
   const proofs = createProofs({ ...app, hub, settingsOf, factors: registry, provers });
   const happened = createEventHandlers({ store, hub, pageTokens });

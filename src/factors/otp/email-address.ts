@@ -4,6 +4,8 @@ import type { Destination } from "./destination.ts";
 /** The local part as RFC 5322 has it without quotes: nothing in it means anything to a mail program. */
 const LOCAL = /^[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*$/;
 const DOMAIN = /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$/;
+/** What ends a host in a URL, or is decoded there: `domainToASCII` would quietly drop what follows. */
+const NO_HOST = /[/\\?#:%[\]]/;
 const LONGEST_LOCAL = 64;
 const LONGEST = 254;
 
@@ -15,7 +17,8 @@ const LONGEST = 254;
 export function readEmailAddress(text: string, domains: readonly string[]): Destination | undefined {
   const at = text.lastIndexOf("@");
   const local = text.slice(0, Math.max(at, 0));
-  const domain = domainToASCII(text.slice(at + 1));
+  const typedDomain = text.slice(at + 1);
+  const domain = NO_HOST.test(typedDomain) ? "" : domainToASCII(typedDomain);
   const address = `${local}@${domain}`;
   if (!LOCAL.test(local) || local.length > LONGEST_LOCAL || address.length > LONGEST) return undefined;
   if (!DOMAIN.test(domain)) return undefined;

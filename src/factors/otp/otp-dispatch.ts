@@ -46,6 +46,14 @@ interface Bound {
   readonly code: string;
 }
 
+/** What a challenge begins with. */
+interface Beginning {
+  readonly channel: OtpChannel;
+  readonly purpose: OtpPurpose;
+  readonly address: OtpAddressRow;
+  readonly prepared: Prepared;
+}
+
 type Session = { readonly owner: Owner; readonly sessionId: string };
 
 const PURPOSE = "otp-code/v1";
@@ -116,6 +124,25 @@ export function createDispatch({ keyring }: OtpOptions) {
     return limits.draw(tx, call, owner, { sending: { channel, purpose, address }, settings });
   };
 
+  const write = async (
+    tx: Tx,
+    call: Call,
+    session: Session,
+    { channel, purpose, address, prepared, challengeId }: Beginning & { readonly challengeId: string },
+  ): Promise<OtpChallengeRow> => {
+    const { factorId } = address;
+    const challenge: OtpChallengeRow = {
+      ...session.owner,
+      ...{ challengeId, channel: channel.name, factorId, purpose, sessionId: session.sessionId },
+      ...freshFor(call, session, { challenge: { challengeId, purpose }, prepared, channel }),
+      createTime: call.now,
+      spendTime: null,
+    };
+    await otpChallengeRepository(tx).insert(challenge);
+    await mail(tx, call, { owner: session.owner, channel, factorId, prepared });
+    return challenge;
+  };
+
   return {
     limits,
     partsOf,
@@ -136,13 +163,8 @@ export function createDispatch({ keyring }: OtpOptions) {
       tx: Tx,
       call: Call,
       session: Session,
-      {
-        channel,
-        purpose,
-        address,
-        prepared,
-      }: { channel: OtpChannel; purpose: OtpPurpose; address: OtpAddressRow; prepared: Prepared },
-    ) {
+      { channel, purpose, address, prepared }: Beginning,
+    ): Promise<OtpChallengeRow | Refusal> {
       const { owner, sessionId } = session;
       const challenges = otpChallengeRepository(tx);
       const open = await challenges.listOpen({ ...owner, channel: channel.name }, call.now);
@@ -152,17 +174,26 @@ export function createDispatch({ keyring }: OtpOptions) {
         await withdraw(tx, call, older);
         await challenges.delete({ ...owner, challengeId: older.challengeId });
       }
-      const challengeId = bearerId();
-      const challenge: OtpChallengeRow = {
-        ...owner,
-        ...{ challengeId, channel: channel.name, factorId: address.factorId, purpose, sessionId },
-        ...freshFor(call, session, { challenge: { challengeId, purpose }, prepared, channel }),
-        createTime: call.now,
-        spendTime: null,
-      };
-      await challenges.insert(challenge);
-      await mail(tx, call, { owner, channel, factorId: address.factorId, prepared });
-      return challenge;
+      return write(tx, call, session, { channel, purpose, address, prepared, challengeId: bearerId() });
+    },
+
+    /** As `begin`, under the id of another's challenge; what was sent for that before is dead, and nothing else. */
+    async adopt(
+      tx: Tx,
+      call: Call,
+      session: Session,
+      { challengeId, ...beginning }: Beginning & { readonly challengeId: string },
+    ): Promise<OtpChallengeRow | Refusal> {
+      const { owner } = session;
+      const { channel, purpose, address, prepared } = beginning;
+      const challenges = otpChallengeRepository(tx);
+      const open = await challenges.listOpen({ ...owner, channel: channel.name }, call.now);
+      const refusal = await admit(tx, call, owner, { channel, purpose, address, settings: prepared.settings, open });
+      if (refusal) return refusal;
+      const older = await challenges.find({ ...owner, challengeId });
+      if (older) await withdraw(tx, call, older);
+      await challenges.delete({ ...owner, challengeId });
+      return write(tx, call, session, { ...beginning, challengeId });
     },
 
     /** Sends another code for a challenge; the older one is dead from here on. Failures stay counted. */

@@ -1,7 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { FactorState } from "../../../gen/mfa/v1/factor_pb.js";
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
-import { DeliveryState, OtpPurpose } from "../../../gen/mfa/v1/otp_pb.js";
+import { OtpPurpose } from "../../../gen/mfa/v1/otp_pb.js";
 import type { Call } from "../../core/call.ts";
 import { ownerOf } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
@@ -10,7 +10,7 @@ import type { FactorSet } from "../factor.ts";
 import { type OtpChannel, otpChannels } from "./channels.ts";
 import type { createOtp } from "./otp.ts";
 import type { OtpAddressRow } from "./otp-addresses.repository.ts";
-import type { OtpChallengeRow } from "./otp-challenges.repository.ts";
+import { toDelivery } from "./otp-messages.ts";
 
 const states = {
   pending: FactorState.PENDING,
@@ -27,21 +27,6 @@ const purposes = {
 } as const;
 
 const { sms, email } = otpChannels;
-
-const toDelivery = ({
-  challenge,
-  address,
-}: {
-  challenge: OtpChallengeRow;
-  address: Pick<OtpAddressRow, "masked">;
-}) => ({
-  challengeId: challenge.challengeId,
-  maskedTarget: address.masked,
-  codeLength: otpChannels[challenge.channel].digits,
-  deliveryState: DeliveryState.QUEUED,
-  expireTime: timestampFromDate(challenge.expireTime),
-  resendAfterTime: timestampFromDate(challenge.resendAfterTime),
-});
 
 const holderOf = ({ caller }: Call) => ({ owner: ownerOf(caller), sessionId: caller.sessionId });
 

@@ -4,6 +4,7 @@ import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Tx } from "../../db/store.ts";
+import { outboxRepository } from "../../outbox/outbox.repository.ts";
 import { wasLockedSince } from "../../protection/attempts.ts";
 import { budgetRepository } from "../../protection/budgets.repository.ts";
 import { enrol } from "../../protection/enrolment.ts";
@@ -239,6 +240,40 @@ export function createOtp(options: OtpOptions) {
         const challenge = await dispatch.begin(tx, call, holder, { channel, purpose, address, prepared });
         return challenge instanceof Refusal ? challenge : { address, challenge };
       });
+    },
+
+    /**
+     * Sends a code for another's challenge, which has an id already: what is to be done outside of units now, the rest
+     * in the unit of the function answered. An empty `factorId` takes whatever is in force.
+     */
+    async sendFor(
+      call: Call,
+      holder: Holder,
+      {
+        channel,
+        factorId,
+        ...terms
+      }: { channel: OtpChannel; factorId: string; challengeId: string; purpose: OtpPurpose },
+    ) {
+      const { owner } = holder;
+      const settings = await settingsFor(owner, channel);
+      if (settings instanceof Refusal) return settings;
+      const prepared = await dispatch.prepare(owner, { channel, locale: "", settings });
+      return async (tx: Tx) => {
+        await userRepository(tx).serialise(owner, call.now);
+        const [address] = await otpAddressRepository(tx).listActive({ ...owner, channel: channel.name });
+        if (!address || ![address.factorId, ""].includes(factorId)) return new Refusal("NOT_ENROLLED");
+        const challenge = await dispatch.adopt(tx, call, holder, { channel, address, prepared, ...terms });
+        return challenge instanceof Refusal ? challenge : { address, challenge };
+      };
+    },
+
+    /** The newest code of a challenge, and how far its message got; undefined when none was sent. */
+    async findSent(tx: Tx, owner: Owner, challengeId: string) {
+      const challenge = await otpChallengeRepository(tx).find({ ...owner, challengeId });
+      const address = challenge && (await otpAddressRepository(tx).find({ ...owner, factorId: challenge.factorId }));
+      if (!challenge || !address) return undefined;
+      return { challenge, address, message: await outboxRepository(tx).find(owner, challenge.messageId) };
     },
 
     /** Spends a code that was sent for a log-in or a step-up. */
