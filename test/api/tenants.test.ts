@@ -145,6 +145,9 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
       create(TenantSettingsSchema, {
         totp: { issuer: "MFA Service", algorithm: TotpAlgorithm.SHA1, digits: 6, maxDevices: 5 },
         webauthn: {
+          // Dev mode's own page.
+          rpIds: ["localhost"],
+          origins: ["http://localhost:11006"],
           userVerification: WebAuthnRequirement.PREFERRED,
           discoverable: WebAuthnRequirement.PREFERRED,
           attestation: AttestationPolicy.NONE,

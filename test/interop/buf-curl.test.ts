@@ -134,7 +134,6 @@ describe("calls", () => {
     ["MfaService/VerifyTotpCode", { code: "123456" }, user("aal1"), status.FAILED_PRECONDITION, "NOT_ENROLLED"],
     ["MfaService/GetTotpDevice", device, user("aal1"), status.NOT_FOUND, "NOT_FOUND"],
     ["AdminMfaService/ListLockouts", {}, user("aal2"), status.PERMISSION_DENIED, "ACCESS_DENIED"],
-    ["MfaService/GetMfaStatus", {}, user("aal1"), status.UNIMPLEMENTED, "NOT_BUILT"],
   ])("%s of %j ends in its status and reason", async (rpc, request, token, code, reason) => {
     const credential = token ? { token: await token() } : {};
     const { exit, reply, error } = await call(`mfa.v1.${rpc}`, request, credential);
