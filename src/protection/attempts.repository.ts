@@ -132,6 +132,29 @@ const statements = {
       .where(isCount(s))
       .returning({ counter: t.counter });
   }),
+  unlock: statement((s: Building<Count & { failures: number; lockExpireTime: Date }>) => {
+    const t = s.table(attempts);
+    return s.db
+      .update(t)
+      .set({ failures: s.param("failures", t.failures), locks: sql`${t.locks} - 1`, lockExpireTime: null })
+      .where(and(isCount(s), eq(t.lockExpireTime, s.param("lockExpireTime", t.lockExpireTime))))
+      .returning({ counter: t.counter });
+  }),
+  refund: statement((s: Building<Count & { mark: string }>) => {
+    const t = s.table(attempts);
+    // Another attempt may have locked or succeeded since, which begins at none.
+    const lessOne = (column: typeof t.failures | typeof t.consecutiveFailures) =>
+      sql`case when ${column} > 0 then ${column} - 1 else 0 end`;
+    return s.db
+      .update(t)
+      .set({
+        failures: lessOne(t.failures),
+        consecutiveFailures: lessOne(t.consecutiveFailures),
+        recent: sql`replace(${t.recent}, ${s.param("mark", t.recent)}, '')`,
+      })
+      .where(isCount(s))
+      .returning({ counter: t.counter });
+  }),
   clear: statement((s: Building<Count>) => {
     const t = s.table(attempts);
     return s.db
@@ -172,6 +195,11 @@ export const attemptRepository = (tx: Tx) => ({
     if ((await tx.run(statements.deleteOnly, { ...count, mark })).length > 0) return;
     await tx.run(statements.takeBack, { ...count, mark });
   },
+  /** Ends the very lock that ends at `lockExpireTime`, and goes on with the count that led to it. */
+  unlock: (count: Count, failures: number, lockExpireTime: Date) =>
+    tx.run(statements.unlock, { ...count, failures, lockExpireTime }),
+  /** Takes back one attempt and nothing else. */
+  refund: (count: Count, mark: string) => tx.run(statements.refund, { ...count, mark }),
   /** Forgets all failures and ends the lock. */
   clear: (count: Count) => tx.run(statements.clear, count),
 });

@@ -7,10 +7,12 @@ import { type LockProfile, lockedUntil, markOf, marksOfDay, NEVER } from "./lock
 
 /** An attempt that was counted and may be judged. */
 export interface Reservation {
-  /** Which attempt, for `settle`. */
+  /** Which attempt, for `settle` and `refund`. */
   readonly mark: string;
-  /** It was the last one: the user is locked by now. */
-  readonly locking: boolean;
+  /** The failures since the last success or lock, this one among them. */
+  readonly failures: number;
+  /** It was the last one: the user is locked until then. */
+  readonly lockExpireTime: Date | undefined;
 }
 
 /**
@@ -45,12 +47,19 @@ export async function reserve(tx: Tx, count: Count, profile: LockProfile, now: D
   if (recent !== counted.recent) await attempts.keepRecent(count, recent);
   const lockExpireTime = lockedUntil({ ...counted, recent }, profile, now);
   if (lockExpireTime) await attempts.lock(count, lockExpireTime);
-  return { mark, locking: lockExpireTime !== undefined };
+  return { mark, failures: counted.failures, lockExpireTime };
 }
 
 /** Takes back the reservation and the failures in a row before it: the attempt was right. */
 export async function settle(tx: Tx, count: Count, { mark }: Reservation): Promise<void> {
   await attemptRepository(tx).settle(count, mark);
+}
+
+/** Takes back the reservation alone: nothing was wrong and nothing was proved, so the failures before it stand. */
+export async function refund(tx: Tx, count: Count, { mark, failures, lockExpireTime }: Reservation): Promise<void> {
+  const attempts = attemptRepository(tx);
+  if (lockExpireTime) await attempts.unlock(count, failures, lockExpireTime);
+  await attempts.refund(count, mark);
 }
 
 /** The attempt that locked was wrong: what was open for the user until `now` dies. */

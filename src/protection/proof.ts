@@ -5,7 +5,7 @@ import type { Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
 import { topicOf } from "../users/user-topic.ts";
 import type { Counter } from "./attempts.table.ts";
-import { confirmLock, reserve, settle } from "./attempts.ts";
+import { confirmLock, refund, reserve, settle } from "./attempts.ts";
 
 /** What the caller hears of a no, and what the event keeps of it. */
 export interface Rejection {
@@ -96,7 +96,7 @@ async function travel<Loaded, Match, Result extends object>(
   const fail = async (failure: Pick<Happening, "type" | "failureReason">): Promise<Refusal> => {
     await call.unit(async (tx) => {
       await recordEvent(tx, call, { owner, factorType, ...failure });
-      if (!reserved.locking) return;
+      if (!reserved.lockExpireTime) return;
       await confirmLock(tx, count, call.now);
       tx.announce(topicOf(owner));
       await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
@@ -108,8 +108,11 @@ async function travel<Loaded, Match, Result extends object>(
   const result = await call.unit(async (tx) => {
     const spent = await spend(tx, match);
     if (!spent) return undefined;
+    if (spent instanceof Refusal) {
+      await refund(tx, count, reserved);
+      return spent;
+    }
     await settle(tx, count, reserved);
-    if (spent instanceof Refusal) return spent;
     await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType });
     return spent;
   });

@@ -265,6 +265,29 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     await service.mfa.verifyTotpCode({ code: await app() }, token);
   });
 
+  test("to learn what the app does takes back no failure and no lock", async () => {
+    const service = await serviceForTest(engine);
+    const token = await service.user("ann");
+    const { provisioning } = await service.mfa.startTotpEnrollment({ algorithm: TotpAlgorithm.SHA256 }, token);
+    const app = appOf(service, provisioning?.secret ?? "");
+    const [wrong, code] = [await wrongCode({ code: app }), await app()];
+    const answers: string[] = [];
+    // The fifth is judged under a lock of its own making, which its refusal lifts; the sixth locks for good.
+    for (const tried of [wrong, wrong, code, wrong, wrong, code, wrong, code]) {
+      answers.push((await failure(service.mfa.finishTotpEnrollment({ code: tried }, token))).reason);
+    }
+    const [no, differs] = ["CODE_REJECTED", "APP_PARAMETERS_DIFFER"];
+    expect(answers).toEqual([no, no, differs, no, no, differs, no, "LOCKED"]);
+    service.pass(MINUTE);
+    // The second lock, as after five failures in a row: five minutes, not one.
+    const again = await wrongCode({ code: app });
+    for (let n = 0; n < 5; n++) await failure(service.mfa.finishTotpEnrollment({ code: again }, token));
+    expect(await failure(service.mfa.finishTotpEnrollment({ code: again }, token))).toMatchObject({
+      reason: "LOCKED",
+      retryAfterMs: 5 * MINUTE,
+    });
+  });
+
   test("who accepts what the app does still has to show a right code", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
