@@ -229,6 +229,23 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     expect(await failure(foreign)).toMatchObject({ reason: "NOT_FOUND" });
   });
 
+  test("of pairs that share a code one is accepted, and none that shares it with a log-in", async () => {
+    const service = await serviceForTest(engine);
+    const resync = service.mfa.resyncTotpDevice;
+    const oneOf = async (uses: Promise<unknown>[]) => expect((await tally(uses)).OK).toBe(1);
+    for (let n = 0; n < 5; n++) {
+      const { deviceId, code, token } = await enrolApp(service, `user-${n}`);
+      service.pass(5 * MINUTE);
+      const [a, b, c] = [await code(-60_000), await code(-30_000), await code()];
+      const [first, second] = [
+        { deviceId, firstCode: a, secondCode: b },
+        { deviceId, firstCode: b, secondCode: c },
+      ];
+      if (n % 2 === 0) await oneOf([resync(first, token), resync(second, token)]);
+      else await oneOf([service.mfa.verifyTotpCode({ code: b }, token), resync(second, token)]);
+    }
+  });
+
   test("guesses at a pair count towards the lock", async () => {
     const service = await serviceForTest(engine);
     const app = await enrolApp(service, "ann");

@@ -52,7 +52,8 @@ export async function resync(call: Call, key: Owner & { deviceId: string }, pair
     },
     spend: async (tx, { match, before }) => {
       await userRepository(tx).serialise(owner, call.now);
-      const device = await totpRepository(tx).advance({ ...owner, ...match }, call.now);
+      const oldest = match.step - 1; // both codes are spent, or neither
+      const device = await totpRepository(tx).advance({ ...owner, ...match, oldest }, call.now);
       if (!device) return undefined;
       const change = { owner, factorType: "TOTP", targetId: deviceId } as const;
       await recordUpdate(tx, call, { ...change, type: "FACTOR_UPDATED", action: "totp.resynchronised" });

@@ -100,18 +100,17 @@ const statements = {
       .from(t)
       .where(and(isOwner(s), or(eq(t.state, "active"), eq(t.state, "disabled"))));
   }),
-  advance: statement((s: Building<Spending>) => {
+  advance: statement((s: Building<Spending & { oldest: number }>) => {
     const t = s.table(totpDevices);
-    const step = s.param("step", t.lastStep);
     return s.db
       .update(t)
       .set({
-        lastStep: step,
+        lastStep: s.param("step", t.lastStep),
         driftSteps: s.param("driftSteps", t.driftSteps),
         driftHint: s.param("driftHint", t.driftHint),
         lastUseTime: s.param("now", t.lastUseTime),
       })
-      .where(and(isDevice(s), eq(t.state, "active"), lt(t.lastStep, step)))
+      .where(and(isDevice(s), eq(t.state, "active"), lt(t.lastStep, s.param("oldest", t.lastStep))))
       .returning();
   }),
   activate: statement((s: Building<Spending & CodeParameters>) => {
@@ -190,8 +189,12 @@ export const totpRepository = (tx: Tx) => ({
   },
   /** How many devices count towards the cap: those that are or could be in use. */
   countUsable: async (owner: Owner) => (await tx.run(statements.listUsable, owner)).length,
-  /** Spends a step of an active device, for exactly one of any number of callers, and never an older step. */
-  advance: async (key: Key & Match, now: Date) => (await tx.run(statements.advance, { ...key, now }))[0],
+  /**
+   * Spends the steps of an active device from `oldest` to `step`, for exactly one of any number of callers, and none
+   * that is spent. Just the one step unless `oldest` is given.
+   */
+  advance: async (key: Key & Match & { oldest?: number }, now: Date) =>
+    (await tx.run(statements.advance, { oldest: key.step, ...key, now }))[0],
   /** Makes a pending device active, as its app really works, and spends the step that proved it. */
   activate: async (key: Key & Match & CodeParameters, now: Date) =>
     (await tx.run(statements.activate, { ...key, now }))[0],
