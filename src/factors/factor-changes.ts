@@ -1,5 +1,5 @@
 import type { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { recordChange, recordUpdate } from "../audit/changes.ts";
+import { recordAudit, recordChange, recordUpdate } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
@@ -36,7 +36,9 @@ export async function forgetKind(call: Call, owner: Owner, factor: Factor, confi
     if (lost) await factorSet.guardLast(tx, owner, confirmed);
     const change = { owner, factorType: factor.type, targetId: "" } as const;
     const after = { factorType: factor.type, deleted: count };
-    await recordChange(tx, call, { ...change, type: "FACTOR_REMOVED", action: "factor.deleted", after });
+    // Where there was none, nothing about the user has changed.
+    const record = count > 0 ? recordChange : recordAudit;
+    await record(tx, call, { ...change, type: "FACTOR_REMOVED", action: "factor.deleted", after });
     return count;
   });
 }

@@ -1,9 +1,11 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { TotpAlgorithm, TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
 import { appOf, enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { everyRow } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
@@ -158,6 +160,53 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
       reason: "LIMIT_REACHED",
       metadata: { limit: "50" },
     });
+  });
+
+  test("a repeat changes nothing and is audited all the same", async () => {
+    const service = await serviceForTest(engine);
+    const { deviceId } = await enrolApp(service, "ann");
+    const token = await aal2(service);
+    const epoch = async () => (await service.mfa.getMfaStatus({}, token)).status?.mfaEpoch;
+    const scope = "mfa.audit.read";
+    const auditor = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
+    const entries = async () => {
+      const list = await service.admin.listConfigAuditLogs({ filter: { userId: "ann" } }, auditor);
+      return list.entries.map(({ rpc }) => rpc.split("/")[1]);
+    };
+    const first = { deviceId, confirmLastFactor: true };
+    const again = { deviceId };
+    const confirmed = { confirmLastFactor: true };
+    const backend = await service.backend("mfa.factors.write");
+    await service.mfa.disableTotpDevice(first, token);
+    const [before, known] = [await epoch(), (await entries()).length];
+    await service.mfa.disableTotpDevice(again, token);
+    await service.mfa.disableTotp({}, token);
+    await service.internal.disableUserTotp({ userId: "ann", reason: "stolen" }, backend);
+    expect(await epoch()).toBe(before);
+    expect((await entries()).slice(0, -known)).toEqual(["DisableUserTotp", "DisableTotp", "DisableTotpDevice"]);
+
+    await service.mfa.deleteFactor({ factorType: FactorType.TOTP, ...confirmed }, token);
+    const forgotten = await epoch();
+    expect(forgotten).toBe((before ?? 0n) + 1n);
+    await service.mfa.deleteFactor({ factorType: FactorType.TOTP, ...confirmed }, token);
+    expect(await epoch()).toBe(forgotten);
+    expect((await entries()).slice(0, 2)).toEqual(["DeleteFactor", "DeleteFactor"]);
+  });
+
+  test("to give up an enrolment, or to forget a revoked device, takes nothing from the user", async () => {
+    const service = await serviceForTest(engine);
+    const phone = await enrolApp(service, "ann", "aal1", "phone");
+    await enrolApp(service, "ann", "aal2", "tablet");
+    const token = await aal2(service);
+    await service.mfa.revokeTotpDevice({ deviceId: phone.deviceId }, token);
+    const { device } = await service.mfa.startTotpEnrollment({}, token);
+    const told = async () => (await everyRow(service.store)).events;
+    const epoch = async () => (await service.mfa.getMfaStatus({}, token)).status?.mfaEpoch;
+    const before = [await epoch(), await told()];
+    await service.mfa.deleteTotpDevice({ deviceId: device?.deviceId ?? "" }, token);
+    await service.mfa.deleteTotpDevice({ deviceId: phone.deviceId }, token);
+    expect([await epoch(), await told()]).toEqual(before);
+    expect(await states(service)).toEqual({ tablet: TotpDeviceState.ACTIVE });
   });
 
   test("a clock that drifts is followed, code by code, and a slow typist is not taken for one", async () => {

@@ -1,4 +1,4 @@
-import { recordChange, recordUpdate } from "../../audit/changes.ts";
+import { recordAudit, recordChange, recordUpdate } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
@@ -57,7 +57,7 @@ export function createTotpDevices(set: FactorSet) {
     call: Call,
     { tenantId, userId, deviceId }: Key,
     { event, action }: Pick<Turn, "event" | "action">,
-    { reason, actor }: Partial<Stated> = {},
+    { reason, actor, write = recordChange }: Stated & { write?: typeof recordChange | typeof recordAudit },
   ) => {
     const change = {
       owner: { tenantId, userId },
@@ -66,7 +66,7 @@ export function createTotpDevices(set: FactorSet) {
       action,
       targetId: deviceId,
     } as const;
-    await recordChange(tx, call, { ...change, ...(reason && { reason }), ...(actor && { after: { actor } }) });
+    await write(tx, call, { ...change, ...(reason && { reason }), ...(actor && { after: { actor } }) });
   };
 
   return {
@@ -100,7 +100,9 @@ export function createTotpDevices(set: FactorSet) {
         if (!device) {
           const found = await devices.find(key, call.now);
           if (!found) return new Refusal("NOT_FOUND");
-          return found.state === turn.to ? found : new Refusal("WRONG_STATE");
+          if (found.state !== turn.to) return new Refusal("WRONG_STATE");
+          await record(tx, call, key, turn, { ...stated, write: recordAudit });
+          return found;
         }
         if (name !== "enable") await set.guardLast(tx, key, stated.confirmed);
         await record(tx, call, key, turn, stated);
@@ -115,7 +117,9 @@ export function createTotpDevices(set: FactorSet) {
         const device = await totpRepository(tx).delete(key, call.now);
         if (!device) return new Refusal("NOT_FOUND");
         if (device.state === "active") await set.guardLast(tx, key, stated.confirmed);
-        await record(tx, call, key, { event: "FACTOR_REMOVED", action: "totp.deleted" }, stated);
+        // One that was pending or revoked was no factor: the user can prove what they could before.
+        const write = device.state === "pending" || device.state === "revoked" ? recordAudit : recordChange;
+        await record(tx, call, key, { event: "FACTOR_REMOVED", action: "totp.deleted" }, { ...stated, write });
         return undefined;
       });
     },
@@ -131,6 +135,7 @@ export function createTotpDevices(set: FactorSet) {
           await record(tx, call, { ...owner, deviceId }, turns.disable, stated);
         }
         if (active.length > 0) await set.guardLast(tx, owner, stated.confirmed);
+        else await record(tx, call, { ...owner, deviceId: "" }, turns.disable, { ...stated, write: recordAudit });
         return active.length;
       });
     },
