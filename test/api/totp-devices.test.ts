@@ -209,6 +209,18 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     expect(await states(service)).toEqual({ tablet: TotpDeviceState.ACTIVE });
   });
 
+  test("who replaces their first choice has chosen what takes its place", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann", "aal1", "tablet");
+    const old = await enrolApp(service, "ann", "aal2", "phone");
+    const token = await aal2(service);
+    await service.mfa.setPrimaryFactor({ factorId: old.deviceId }, token);
+    const { provisioning } = await service.mfa.replaceTotpDevice({ deviceId: old.deviceId }, token);
+    const code = await showCode(provisioning?.secret ?? "", service.clock.now);
+    const { device } = await service.mfa.finishTotpEnrollment({ code }, token);
+    expect(device).toMatchObject({ displayName: "phone", primary: true });
+  });
+
   test("a clock that drifts is followed, code by code, and a slow typist is not taken for one", async () => {
     const service = await serviceForTest(engine);
     const app = await enrolApp(service, "ann");

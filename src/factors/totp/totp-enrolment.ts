@@ -82,10 +82,17 @@ export function createTotpEnrolment({
     return undefined;
   };
 
-  /** Ends the device that the new one replaces, if it is still there. */
-  const retire = async (tx: Tx, call: Call, owner: Owner, deviceId: string) => {
+  /** Ends the device that the new one replaces, if it is still there; where it was the first choice, the new one is. */
+  const retire = async (
+    tx: Tx,
+    call: Call,
+    owner: Owner,
+    { deviceId, successor }: { deviceId: string; successor: string },
+  ) => {
     const old = deviceId && (await totpRepository(tx).revoke({ ...owner, deviceId }, call.now));
     if (!old) return "";
+    const users = userRepository(tx);
+    if ((await users.find(owner))?.primaryFactorId === deviceId) await users.choose(owner, successor);
     const change = { owner, factorType: "TOTP", targetId: deviceId } as const;
     await recordChange(tx, call, { ...change, type: "FACTOR_REMOVED", action: "totp.replaced" });
     return deviceId;
@@ -163,7 +170,10 @@ export function createTotpEnrolment({
             idOf: (enrolled) => enrolled.deviceId,
           });
           if (!device) return undefined;
-          const replacedDeviceId = await retire(tx, call, owner, pending.replacesDeviceId);
+          const replacedDeviceId = await retire(tx, call, owner, {
+            deviceId: pending.replacesDeviceId,
+            successor: device.deviceId,
+          });
           return { device, replacedDeviceId, codes: await issue?.(tx, call) };
         },
       });
