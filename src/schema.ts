@@ -10,6 +10,7 @@ import { dataKeys } from "./crypto/data-keys.table.ts";
 import { keyChecks } from "./crypto/key-checks.table.ts";
 import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
+import { syncedBlobs, syncedDevices } from "./device-sync/synced-devices.table.ts";
 import { eventStreams } from "./events/event-streams.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
@@ -27,6 +28,7 @@ import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
+import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
 import { users } from "./users/users.table.ts";
 
 /** Every table, one line each: for migrations, erase and export. A table that is not here does not exist. */
@@ -61,4 +63,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   ipWhitelist,
   assertions,
   assertionKeys,
+  trustedDevices,
+  syncedDevices,
+  syncedBlobs,
 ];

@@ -15,6 +15,7 @@ import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
 import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
+import { createDeviceSyncHandlers } from "./device-sync/device-sync.handlers.ts";
 import { createEventHandlers } from "./events/events.handlers.ts";
 import { forgetEvents, placeAllEvents } from "./events/placing.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
@@ -84,17 +85,6 @@ const notBuilt = {
     "listPendingPushChallenges",
     "approvePushChallenge",
     "denyPushChallenge",
-    "trustDevice",
-    "checkDeviceTrust",
-    "listTrustedDevices",
-    "getTrustedDevice",
-    "revokeTrustedDevice",
-    "revokeAllTrustedDevices",
-    "cleanUpTrustedDevices",
-    "syncDevice",
-    "listSyncedDevices",
-    "getSyncedDevice",
-    "deleteSyncedDevice",
   ],
   admin: [
     "listUserPushChallenges",
@@ -133,15 +123,7 @@ const notBuilt = {
     "pauseScheduledTask",
     "resumeScheduledTask",
   ],
-  internal: [
-    "evaluateMfa",
-    "getUserPushChallenge",
-    "checkUserDeviceTrust",
-    "revokeUserTrust",
-    "importFactors",
-    "eraseUser",
-    "listScheduledTasks",
-  ],
+  internal: ["getUserPushChallenge", "importFactors", "eraseUser", "listScheduledTasks"],
 } as const;
 
 /** The RPCs that a feature answers. */
@@ -216,8 +198,9 @@ export function createServices(app: App): Features {
     ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
   ];
   const hub = createHub(store, app.clock);
-  const proofs = createProofs({ ...app, hub, settingsOf, factors: registry, provers });
+  const proofs = createProofs({ ...app, hub, settingsOf, pageTokens, factors: registry, provers });
   const happened = createEventHandlers({ store, hub, pageTokens });
+  const sync = createDeviceSyncHandlers(pageTokens);
   const retentionMsOf = async (tenantId: string) => {
     const { auditRetention } = (await settingsOf(tenantId)).administration;
     return auditRetention ? durationMs(auditRetention) : Number.POSITIVE_INFINITY;
@@ -239,7 +222,7 @@ export function createServices(app: App): Features {
       service: MfaService,
       implementation: serve(
         MfaService,
-        { ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user, ...proofs.user },
+        { ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user, ...proofs.user, ...sync.user },
         notBuilt.user,
         serving,
       ),

@@ -33,15 +33,16 @@ const house: readonly Room[] = [
   { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
   { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*"], types: ["rpc"] },
   { name: "client", uses: [] },
+  { name: "trusted-devices", uses: floor, types: ["rpc"] },
   { name: "assertions", uses: [...floor, "client"], types: ["rpc"] },
   {
     name: "challenges",
-    uses: [...floor, "client", "assertions", "factors", "factors/factor.ts"],
+    uses: [...floor, "client", "trusted-devices", "assertions", "factors", "factors/factor.ts"],
     types: ["rpc"],
   },
   ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
   { name: "console", uses: ["core", "client"], types: ["rpc"] },
-  { name: "schema.ts", uses: [...floor, "factors/*", "assertions", "challenges", ...features] },
+  { name: "schema.ts", uses: [...floor, "factors/*", "trusted-devices", "assertions", "challenges", ...features] },
   {
     name: "services.ts",
     uses: [...floor, "rpc", "factors", "factors/*", "assertions", "challenges", ...features, "schema.ts"],

@@ -103,6 +103,14 @@ const statements = {
       .where(and(isThis(s), eq(t.state, "proven"), isInTime(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch))))
       .returning();
   }),
+  cancelAll: statement((s: Building<Owner & { now: Date }>) => {
+    const t = s.table(challenges);
+    return s.db
+      .update(t)
+      .set({ state: "cancelled", updateTime: s.param("now", t.updateTime) })
+      .where(and(isOwners(s), inArray(t.state, ["pending", "proven"]), isInTime(s)))
+      .returning({ challengeId: t.challengeId });
+  }),
   cancel: end(["pending", "proven"], "cancelled"),
   deny: end(["pending"], "denied"),
 };
@@ -123,6 +131,8 @@ export const challengeRepository = (tx: Tx) => ({
   /** Proven to redeemed: a row for exactly one of any number of callers. */
   redeem: async (key: ChallengeKey, epoch: number, now: Date) =>
     (await tx.run(statements.redeem, { ...key, epoch, now }))[0],
+  /** Ends all that could still be proved or redeemed. */
+  cancelAll: (owner: Owner, now: Date) => tx.run(statements.cancelAll, { ...owner, now }),
   cancel: async (key: ChallengeKey, now: Date) => (await tx.run(statements.cancel, { ...key, now })).length === 1,
   deny: async (key: ChallengeKey, now: Date) => (await tx.run(statements.deny, { ...key, now })).length === 1,
 });

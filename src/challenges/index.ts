@@ -4,12 +4,18 @@ import { createAssertions } from "../assertions/assertions.ts";
 import { createRaise } from "../assertions/raise.ts";
 import { checkpointKeys } from "../audit/checkpoint-keys.ts";
 import type { Keyring } from "../crypto/keyring.ts";
+import type { PageTokens } from "../crypto/page-token.ts";
 import type { Store } from "../db/store.ts";
+import { createTickets } from "../protection/tickets.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
+import { createTrustedDeviceHandlers } from "../trusted-devices/trusted-devices.handlers.ts";
+import { createTrustedDevices } from "../trusted-devices/trusted-devices.ts";
 import type { Hub } from "../watch/hub.ts";
 import { createChallengeHandlers } from "./challenges.handlers.ts";
 import { createChallenges } from "./challenges.ts";
 import type { Registry } from "./eligibility.ts";
+import { createEvaluation } from "./evaluation.ts";
+import { createLogInHandlers } from "./log-in.handlers.ts";
 import { createRedemptionHandlers } from "./redemption.handlers.ts";
 import { createRedemption } from "./redemption.ts";
 import { createStepUp } from "./step-up.ts";
@@ -22,6 +28,7 @@ export interface ProofOptions extends Registry {
   /** Where streams wait for changes. */
   readonly hub: Hub;
   readonly settingsOf: SettingsOf;
+  readonly pageTokens: PageTokens;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
@@ -35,17 +42,25 @@ export function createProofs(options: ProofOptions) {
   const published = async () => ({ keys: [...(await keys.keySet()).keys, ...checkpointKeys(options.keyring)] });
   const assertions = createAssertions({ keys, issuer, clock });
   const challenges = createChallenges({ ...registry, settingsOf, hub });
-  const redemption = createRedemption({ ...registry, settingsOf, assertions });
+  const trustedDevices = createTrustedDevices(options.keyring);
+  const tickets = createTickets(options.keyring);
+  const evaluation = createEvaluation({ ...registry, settingsOf, tickets, trustedDevices });
+  const redemption = createRedemption({ ...registry, settingsOf, assertions, trustedDevices });
   const stepUp = createStepUp({ ...registry, challenges, redemption, assertions });
   const handlers = [
     createChallengeHandlers(challenges, settingsOf),
     createRedemptionHandlers(redemption, stepUp),
     createAssertionHandlers(assertions, published),
+    createTrustedDeviceHandlers(trustedDevices, { settingsOf, pageTokens: options.pageTokens }),
+    createLogInHandlers(evaluation, trustedDevices),
   ] as const;
-  const [generic, redeeming, stated] = handlers;
+  const [generic, redeeming, stated, clients, logIn] = handlers;
   return {
-    user: { ...generic.user, ...redeeming.user },
-    internal: { ...generic.internal, ...redeeming.internal, ...stated.internal },
+    user: { ...generic.user, ...redeeming.user, ...clients.user },
+    internal: {
+      ...{ ...generic.internal, ...redeeming.internal, ...stated.internal },
+      ...{ ...clients.internal, ...logIn.internal },
+    },
     raise: createRaise(assertions, store),
     /** The key set as a page for verifiers. */
     keySet: async () => ({

@@ -1,12 +1,20 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { TrustRequest } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { assertionMessage } from "../assertions/assertion-messages.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Handlers } from "../rpc/service.ts";
+import { trustedDeviceMessage } from "../trusted-devices/trusted-device-messages.ts";
 import type { createRedemption } from "./redemption.ts";
 import type { createStepUp } from "./step-up.ts";
+
+const trusting = ({ displayName, clientId }: TrustRequest) => ({
+  ...{ displayName, application: clientId },
+  lifetimeMs: undefined,
+  trustToken: "",
+});
 
 /** Where proofs become assertions: for backends by redeeming, for users' pages by step-up. */
 export function createRedemptionHandlers(
@@ -25,9 +33,10 @@ export function createRedemptionHandlers(
   } satisfies Handlers<typeof MfaService>;
 
   const internal = {
-    redeemChallenge: async ({ userId, challengeId, sessionId, nonce, action }, call) => {
+    redeemChallenge: async ({ userId, challengeId, sessionId, nonce, action, trust }, call) => {
       const key = { tenantId: call.caller.tenantId, userId, challengeId };
-      const { redeemed, settings } = await redemption.redeem(call, key, { sessionId, nonce, action });
+      const asked = { sessionId, nonce, action, trust: trust && trusting(trust) };
+      const { redeemed, settings, trusted } = await redemption.redeem(call, key, asked);
       const { row, issued, mfaEpoch } = redeemed;
       return {
         assertion: assertionMessage(issued),
@@ -35,6 +44,7 @@ export function createRedemptionHandlers(
         factorId: row.provenFactorId,
         restrictedSession: row.provenType === "BACKUP_CODE" && settings.backupCodes.restrictSession,
         verifyTime: timestampFromDate(row.proveTime ?? row.updateTime),
+        ...(trusted && { trustedDevice: trustedDeviceMessage(trusted.row, true), trustToken: trusted.trustToken }),
         mfaEpoch: BigInt(mfaEpoch),
       };
     },

@@ -6,6 +6,7 @@ import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import type { Settings, SettingsOf } from "../tenants/settings.ts";
+import type { Trusted, TrustedDevices, Trusting } from "../trusted-devices/trusted-devices.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
@@ -33,6 +34,7 @@ export interface Redeemed {
 export interface RedemptionOptions extends Registry {
   readonly settingsOf: SettingsOf;
   readonly assertions: Assertions;
+  readonly trustedDevices: TrustedDevices;
 }
 
 const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
@@ -59,7 +61,7 @@ const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number): State
 });
 
 /** Proven to redeemed, once, with everything looked at again that could have changed since the proof. */
-export function createRedemption({ settingsOf, assertions, ...registry }: RedemptionOptions) {
+export function createRedemption({ settingsOf, assertions, trustedDevices, ...registry }: RedemptionOptions) {
   /** Whether the factor that proved it is still the user's and still will do. */
   const requireFactor = async (tx: Tx, call: Call, row: ChallengeRow, settings: Settings): Promise<TypeName> => {
     const { tenantId, userId, provenType: type, provenFactorId } = row;
@@ -103,15 +105,25 @@ export function createRedemption({ settingsOf, assertions, ...registry }: Redemp
       return { note: await assertions.ready(), settings: await settingsOf(tenantId) };
     },
 
-    /** For the backend that created the challenge, or that its assertion is for. */
-    async redeem(call: Call, key: ChallengeKey, asked: Redeeming): Promise<{ redeemed: Redeemed; settings: Settings }> {
+    /** For the backend that created the challenge, or that its assertion is for. May trust the client along with it. */
+    async redeem(
+      call: Call,
+      key: ChallengeKey,
+      { trust, ...asked }: Redeeming & { readonly trust: Trusting | undefined },
+    ): Promise<{ redeemed: Redeemed; settings: Settings; trusted: Trusted | undefined }> {
       const ready = await this.ready(key.tenantId);
       return call.unit(async (tx) => {
         const row = await challengeRepository(tx).find(key);
         const isFor = row && [row.createdBy, row.audience].includes(call.caller.subject);
         if (!isFor) throw new Refusal("NOT_FOUND");
         if (!wasAskedFor(row, asked)) throw new Refusal("ASSERTION_REJECTED");
-        return { redeemed: await redeemIn(tx, call, key, ready), settings: ready.settings };
+        const { settings } = ready;
+        const redeemed = await redeemIn(tx, call, key, ready);
+        // Only what proved aal2 and is still there earns trust. Where policy forbids it or the cap is reached, the log-in goes on without.
+        const isWorthIt = trust && redeemed.issued.claims.acr === "aal2" && !isConsumed(redeemed.row.provenType);
+        const owner = { tenantId: key.tenantId, userId: key.userId };
+        const trusted = isWorthIt ? await trustedDevices.trustIn(tx, call, owner, trust, settings) : undefined;
+        return { redeemed, settings, trusted: trusted instanceof Refusal ? undefined : trusted };
       });
     },
   };

@@ -10,6 +10,7 @@ import { builtMethods } from "../../src/services.ts";
 import { users } from "../../src/users/users.table.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { drain, failure, streamer } from "../support/client.ts";
+import { trustAndSync } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
@@ -102,6 +103,7 @@ describe.each(engines)("records on $name", (engine) => {
     await enrolEmail(service, "kim");
     await service.mfa.disableEmail({}, await service.user("kim", "aal2"));
     await service.mfa.enableEmail({}, await service.user("kim", "aal2"));
+    await trustAndSync(service, "tom");
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));

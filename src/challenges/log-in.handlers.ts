@@ -1,0 +1,67 @@
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
+import { MfaDecision, RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
+import { recordChange } from "../audit/changes.ts";
+import { Refusal } from "../core/refusal.ts";
+import { toLockStatus } from "../factors/factor-messages.ts";
+import type { Handlers } from "../rpc/service.ts";
+import { deviceTrustMessage } from "../trusted-devices/trusted-device-messages.ts";
+import type { TrustedDevices } from "../trusted-devices/trusted-devices.ts";
+import { userRepository } from "../users/users.repository.ts";
+import { factorsOf } from "./challenge-message.ts";
+import { challengeRepository } from "./challenges.repository.ts";
+import type { createEvaluation, Evaluation } from "./evaluation.ts";
+
+const evaluationMessage = (found: Evaluation) => ({
+  decisionId: found.decisionId,
+  decision: MfaDecision[found.decision],
+  level: RiskLevel.LOW, // until there is a risk engine
+  strength: AuthenticationStrength[found.strength],
+  factors: factorsOf(found.offers),
+  enrollableTypes: found.enrollable.map(({ type }) => FactorType[type]),
+  ...(found.ticket && {
+    ticket: found.ticket.ticket,
+    ticketExpireTime: timestampFromDate(found.ticket.expireTime),
+  }),
+  ...(found.trust && { deviceTrust: deviceTrustMessage(found.trust) }),
+  lock: toLockStatus(found.lockouts),
+  mfaEpoch: BigInt(found.mfaEpoch),
+});
+
+/** What a backend asks around a log-in: what it needs, and that nothing before it counts any more. */
+export function createLogInHandlers(evaluation: ReturnType<typeof createEvaluation>, trustedDevices: TrustedDevices) {
+  const internal = {
+    evaluateMfa: async ({ userId, trustToken, strength, firstFactorTime }, call) => {
+      const found = await evaluation.evaluate(
+        call,
+        { tenantId: call.caller.tenantId, userId },
+        {
+          trustToken,
+          strength: AuthenticationStrength[strength] as keyof typeof AuthenticationStrength,
+          firstFactorTime: firstFactorTime && timestampDate(firstFactorTime),
+        },
+      );
+      return found instanceof Refusal ? found : evaluationMessage(found);
+    },
+
+    revokeUserTrust: async ({ userId, reason }, call) => {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      return call.unit(async (tx) => {
+        await userRepository(tx).serialise(owner, call.now);
+        const cancelled = await challengeRepository(tx).cancelAll(owner, call.now);
+        const revokedTrustedDeviceCount = await trustedDevices.revokeAllIn(tx, call, owner);
+        const act = { owner, action: "user.trust_revoked", targetId: userId, reason } as const;
+        await recordChange(tx, call, { ...act, type: "DEVICE_TRUST_REVOKED" });
+        const user = await userRepository(tx).find(owner);
+        return {
+          revokedTrustedDeviceCount,
+          cancelledChallengeCount: cancelled.length,
+          mfaEpoch: BigInt(user?.mfaEpoch ?? 0),
+        };
+      });
+    },
+  } satisfies Handlers<typeof InternalMfaService>;
+
+  return { internal };
+}

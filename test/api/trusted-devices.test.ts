@@ -1,0 +1,190 @@
+import { status } from "@grpc/grpc-js";
+import { describe, expect, test } from "vitest";
+import { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
+import { MfaDecision } from "../../gen/mfa/v1/risk_pb.js";
+import { type Building, statement } from "../../src/db/store.ts";
+import { trustedDevices } from "../../src/trusted-devices/trusted-devices.table.ts";
+import { enrolApp } from "../support/authenticator.ts";
+import { answer, backendOf, createFor } from "../support/challenges.ts";
+import { failure } from "../support/client.ts";
+import { allowTrust } from "../support/clients.ts";
+import { engines } from "../support/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+const DAY = 24 * 60 * 60_000;
+const client = { ip: "203.0.113.7" };
+const all = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(trustedDevices)));
+
+/** A service whose tenant lets users trust clients, and ann with an app. */
+async function trusting(engine: (typeof engines)[number], settings: object = {}) {
+  const service = await serviceForTest(engine);
+  await allowTrust(service, settings);
+  const app = await enrolApp(service, "ann");
+  const trust = async (request: object = {}) =>
+    (await service.mfa.trustDevice(request, await service.user("ann", "aal2"))).trustToken;
+  const check = async (trustToken: string, more: object = {}, userId = "ann") => {
+    const request = { userId, trustToken, client: { ...client, ...more } };
+    const { deviceTrust } = await service.internal.checkUserDeviceTrust(request, await backendOf(service));
+    return deviceTrust;
+  };
+  return { service, app, trust, check };
+}
+const revokers = (service: ServiceUnderTest) => service.backend("mfa.factors.write");
+
+describe.each(engines)("trusted devices on $name", (engine) => {
+  test("a client is trusted right after a second factor, its secret changes with each use, and ends with theft", async () => {
+    const { service, trust, check } = await trusting(engine);
+    const first = await trust();
+    const used = await check(first);
+    expect(used).toMatchObject({ trusted: true, device: { displayName: "Trusted device", current: true } });
+    const second = used?.trustToken ?? "";
+    expect(second).not.toBe(first);
+    // Requests that crossed, within ten seconds.
+    service.pass(10_000);
+    expect(await check(first)).toMatchObject({ trusted: true, trustToken: "" });
+    service.pass(1);
+    const nothing = { trusted: false, trustToken: "" };
+    const stolen = await check(first);
+    expect(stolen).toMatchObject(nothing);
+    expect(stolen?.device).toBeUndefined();
+    expect(await check(second)).toMatchObject(nothing);
+  });
+
+  test("unknown, foreign, expired, ended and malformed secrets answer alike", async () => {
+    const { service, trust, check } = await trusting(engine);
+    const token = await trust();
+    const unknown = await check(`${"A".repeat(22)}.${"B".repeat(43)}`);
+    await enrolApp(service, "bob");
+    expect(await check(token, {}, "bob")).toEqual(unknown);
+    expect(await check(token, {}, "nobody")).toEqual(unknown);
+    expect(await check("junk")).toEqual(unknown);
+    const [row] = await service.store.read((tx) => tx.run(all, {}));
+    const copied = `${row?.seriesDigest.toString("base64url").slice(0, 22)}.${row?.secretDigest.toString("base64url").slice(0, 43)}`;
+    expect(await check(copied)).toEqual(unknown);
+    service.pass(30 * DAY - 60_000);
+    const late = await check(token);
+    expect(late?.trusted).toBe(true);
+    service.pass(60_000);
+    expect(await check(late?.trustToken ?? "")).toEqual(unknown);
+  });
+
+  test("of many uses of one secret at once all are trusted and one gets the next", async () => {
+    const { trust, check } = await trusting(engine);
+    const token = await trust();
+    const uses = await Promise.all(Array.from({ length: 30 }, () => check(token)));
+    expect(uses.filter((use) => use?.trusted)).toHaveLength(30);
+    const next = uses.flatMap((use) => use?.trustToken || []);
+    expect(next).toHaveLength(1);
+    expect((await check(next[0] ?? ""))?.trusted).toBe(true);
+  });
+
+  test("trust is for one application where that was asked for", async () => {
+    const { trust, check } = await trusting(engine);
+    const token = await trust({ application: "shop" });
+    expect((await check(token, { application: "bank" }))?.trusted).toBe(false);
+    expect((await check(token, { application: "shop" }))?.trusted).toBe(true);
+  });
+
+  test.each([
+    [
+      "a change of factors",
+      async (service: ServiceUnderTest) =>
+        void (await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"))),
+    ],
+    [
+      "a changed password",
+      async (service: ServiceUnderTest) => {
+        const reply = await service.internal.revokeUserTrust(
+          { userId: "ann", reason: "password changed" },
+          await revokers(service),
+        );
+        expect(reply).toMatchObject({ revokedTrustedDeviceCount: 1, mfaEpoch: 2n });
+      },
+    ],
+    [
+      "revoking all",
+      async (service: ServiceUnderTest) => {
+        const reply = await service.mfa.revokeAllTrustedDevices({}, await service.user("ann", "aal2"));
+        expect(reply.revokedCount).toBe(1);
+      },
+    ],
+    [
+      "revoking it",
+      async (service: ServiceUnderTest) => {
+        const token = await service.user("ann", "aal2");
+        const [device] = (await service.mfa.listTrustedDevices({}, token)).devices;
+        await service.mfa.revokeTrustedDevice({ trustedDeviceId: device?.trustedDeviceId ?? "" }, token);
+      },
+    ],
+  ])("%s ends the trust", async (_, end) => {
+    const { service, trust, check } = await trusting(engine);
+    const token = await trust();
+    await end(service);
+    expect((await check(token))?.trusted).toBe(false);
+    expect((await service.mfa.listTrustedDevices({}, await service.user("ann", "aal2"))).devices).toEqual([]);
+  });
+
+  test("trusting needs a fresh second factor and a tenant that allows it, and stops at the cap", async () => {
+    const { service, app, trust } = await trusting(engine, { maxDevices: 2 });
+    const weak = await failure(service.mfa.trustDevice({}, app.token));
+    expect(weak).toMatchObject({ code: status.UNAUTHENTICATED, reason: "INSUFFICIENT_USER_AUTHENTICATION" });
+    const first = await trust();
+    await trust();
+    const full = await failure(service.mfa.trustDevice({}, await service.user("ann", "aal2")));
+    expect(full).toMatchObject({ reason: "LIMIT_REACHED", metadata: { limit: "2" } });
+    const replaced = await trust({ trustToken: first, displayName: "Laptop" });
+    const { devices } = await service.mfa.listTrustedDevices(
+      { trustToken: replaced },
+      await service.user("ann", "aal2"),
+    );
+    expect(devices.map(({ displayName, current }) => [displayName, current])).toEqual(
+      expect.arrayContaining([
+        ["Laptop", true],
+        ["Trusted device", false],
+      ]),
+    );
+    const other = await serviceForTest(engine);
+    await enrolApp(other, "ann");
+    const off = await failure(other.mfa.trustDevice({}, await other.user("ann", "aal2")));
+    expect(off).toMatchObject({ reason: "POLICY_FORBIDS", metadata: { policy: "trusted_devices.enabled" } });
+  });
+
+  test("cleaning up removes the caller's own expired devices and nobody else's", async () => {
+    const { service, trust, check } = await trusting(engine);
+    await enrolApp(service, "bob");
+    await service.mfa.trustDevice({}, await service.user("bob", "aal2"));
+    await trust({ lifetime: { seconds: 3600n } });
+    const kept = await trust();
+    service.pass(3600_000);
+    const count = await service.mfa.cleanUpTrustedDevices({}, await service.user("ann", "aal2"));
+    expect(count.removedCount).toBe(1);
+    expect((await check(kept))?.trusted).toBe(true);
+    expect(await service.store.read((tx) => tx.run(all, {}))).toHaveLength(2);
+  });
+
+  test("redeeming a challenge may trust the client, which then stands in for a proof and never for its worth", async () => {
+    const { service, app } = await trusting(engine);
+    const backend = await backendOf(service);
+    const challengeId = await createFor(service, "ann", backend);
+    await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
+    const request = { userId: "ann", challengeId, client, trust: { displayName: "Laptop", clientId: "" } };
+    const { trustToken, trustedDevice } = await service.internal.redeemChallenge(request, backend);
+    expect(trustedDevice?.displayName).toBe("Laptop");
+    const logIn = { userId: "ann", client, trustToken };
+    const allowed = await service.internal.evaluateMfa(logIn, backend);
+    expect(allowed).toMatchObject({ decision: MfaDecision.ALLOW, deviceTrust: { trusted: true } });
+    const next = allowed.deviceTrust?.trustToken ?? "";
+    const asked = { ...logIn, trustToken: next, strength: AuthenticationStrength.ANY_FACTOR };
+    expect((await service.internal.evaluateMfa(asked, backend)).decision).toBe(MfaDecision.CHALLENGE);
+    const without = await service.internal.evaluateMfa({ userId: "ann", client }, backend);
+    expect(without).toMatchObject({ decision: MfaDecision.CHALLENGE, factors: [{ factorId: app.deviceId }] });
+  });
+
+  test("no secret is in the store or the log", async () => {
+    const { service, trust, check } = await trusting(engine);
+    const token = await trust();
+    const next = (await check(token))?.trustToken ?? "";
+    const kept = JSON.stringify([service.log, await service.store.read((tx) => tx.run(all, {}))]);
+    for (const part of [...token.split("."), ...next.split(".")]) expect(kept).not.toContain(part);
+  });
+});
