@@ -393,6 +393,25 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     });
   });
 
+  test("an enrolment that began under a higher cap is not completed beyond the lower one, a replacement is", async () => {
+    const service = await serviceForTest(engine);
+    const { deviceId } = await enrolApp(service, "ann");
+    const token = await aal2(service);
+    const finish = async (secret = "") =>
+      service.mfa.finishTotpEnrollment({ code: await showCode(secret, service.clock.now) }, token);
+    const added = await service.mfa.startTotpEnrollment({}, token);
+    const scope = "mfa.settings.write";
+    const admin = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
+    await service.admin.updateTenantSettings({ totp: { maxDevices: 1 } }, admin);
+    service.pass(1000);
+    expect(await failure(finish(added.provisioning?.secret))).toMatchObject({
+      reason: "LIMIT_REACHED",
+      metadata: { limit: "1" },
+    });
+    const replacing = await service.mfa.replaceTotpDevice({ deviceId }, token);
+    expect(await finish(replacing.provisioning?.secret)).toMatchObject({ replacedDeviceId: deviceId });
+  });
+
   test("administrators and backends see a user's devices, and of an unknown user none", async () => {
     const service = await serviceForTest(engine);
     const { deviceId } = await enrolApp(service, "ann");

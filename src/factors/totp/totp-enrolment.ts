@@ -142,6 +142,7 @@ export function createTotpEnrolment({
     /** Makes the pending device active if the code proves it, and ends the one that it replaces, in one unit. */
     async finish(call: Call, owner: Owner, first: FirstCode) {
       const { deviceId, code, acceptAppParameters } = first;
+      const { maxDevices } = (await settingsOf(owner.tenantId)).totp;
       return prove(call, owner, {
         factorType: "TOTP",
         counter: "typed-code",
@@ -162,6 +163,9 @@ export function createTotpEnrolment({
             const metadata = { algorithm, digits: String(digits), period: String(periodSeconds) };
             return new Refusal("APP_PARAMETERS_DIFFER", { metadata });
           }
+          // There was room when it began; the tenant may allow fewer since. Nothing else can have taken the place.
+          const adds = pending.replacesDeviceId === "";
+          if (adds && (await totpRepository(tx).countUsable(owner)) >= maxDevices) return limit(maxDevices);
           const device = await enrol(tx, call, owner, {
             factorType: "TOTP",
             action: "totp.enrolled",
