@@ -37,6 +37,7 @@ import { createTotp } from "./factors/totp/totp.ts";
 import type { Metadata } from "./factors/webauthn/metadata.ts";
 import { createRelatedOrigins } from "./factors/webauthn/related-origins.ts";
 import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
+import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
@@ -177,8 +178,8 @@ export function createServices(app: App): Features {
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });
-  const webauthn = { keyring, settingsOf, metadata, factors: factorSet, codes: backupCodes.forEnrolment };
-  const passkeys = createWebAuthnHandlers(createWebAuthn(webauthn), pageTokens);
+  const named = { keyring, settingsOf, metadata, factors: factorSet, codes: backupCodes.forEnrolment };
+  const webauthn = createWebAuthn(named);
   const otp = createOtp({
     ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
     allowed: (of) => registry.filter((factor) => factor.isEnrollable(of)).map(({ type }) => type),
@@ -193,12 +194,14 @@ export function createServices(app: App): Features {
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
   };
   const provers = [
-    totpProver(createTotp(apps)),
+    ...[webauthnProver(webauthn), totpProver(createTotp(apps))],
     ...[smsProver(otp), emailProver(otp)],
     ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
   ];
   const hub = createHub(store, app.clock);
   const proofs = createProofs({ ...app, hub, settingsOf, pageTokens, factors: registry, provers });
+  const { describeAction } = proofs;
+  const passkeys = createWebAuthnHandlers({ webauthn, pageTokens, challenges: proofs.user, describeAction });
   const happened = createEventHandlers({ store, hub, pageTokens });
   const sync = createDeviceSyncHandlers(pageTokens);
   const retentionMsOf = async (tenantId: string) => {

@@ -92,15 +92,15 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     return standing;
   };
 
-  /** The kinds whose attempts are not stopped at present. */
+  /** The kinds whose attempts are not stopped at present, and the refusal for who has no other. */
   const unlocked = async (tx: Tx, owner: Owner, kinds: readonly { type: TypeName }[], now: Date) => {
-    const lockouts = await lockoutsOf(tx, owner, now);
+    const counters = new Set(kinds.map(({ type }) => proverOf(type)?.counter));
+    const lockouts = (await lockoutsOf(tx, owner, now)).filter(({ counter }) => counters.has(counter));
     const isOpen = ({ type }: { type: TypeName }) =>
       !lockouts.some(({ counter }) => counter === proverOf(type)?.counter);
-    const open = kinds.filter(isOpen);
-    if (open.length > 0 || kinds.length === 0) return open;
     const [first] = lockouts.toSorted((a, b) => Number(a.unlockTime ?? Infinity) - Number(b.unlockTime ?? Infinity));
-    return new Refusal("LOCKED", first?.unlockTime && { retryAfterMs: first.unlockTime.getTime() - now.getTime() });
+    const wait = first?.unlockTime && { retryAfterMs: first.unlockTime.getTime() - now.getTime() };
+    return { open: kinds.filter(isOpen), locked: first && new Refusal("LOCKED", wait) };
   };
 
   const findOffers = async (
@@ -111,12 +111,14 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
   ) => {
     const kinds = eligible(registry, row, settings);
     if (kinds.length === 0) return notAllowed([]);
-    const open = await unlocked(tx, owner, kinds, call.now);
-    if (open instanceof Refusal) return open;
+    const { open, locked } = await unlocked(tx, owner, kinds, call.now);
+    if (open.length === 0 && locked) return locked;
     const user = await userRepository(tx).find(owner);
     const held = await listHeld(tx, owner, call.now);
     const fitting = row.strength === "DEVICE_BOUND" ? held.filter(({ deviceBound }) => deviceBound) : held;
     const offers = offersOf(fitting, open, primaryAmong(held, user?.primaryFactorId)?.factorId);
+    // Passkeys stay usable while codes are locked, by who has one; whoever has none is told to wait, known or not.
+    if (offers.length === 0 && locked) return locked;
     if (offers.length === 0 && call.caller.principal !== Principal.SERVICE) {
       return held.some(({ state }) => state === "ACTIVE") ? notAllowed(kinds) : new Refusal("NOT_ENROLLED");
     }
@@ -143,10 +145,12 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     if (type === undefined) return undefined;
     const kinds = eligible(registry, row, settings);
     if (!kinds.some((factor) => factor.type === type)) return notAllowed(kinds);
-    const begun = await proverOf(type)?.prepare?.(call, owner, { ...askedOf(call, row), factorId });
+    const prover = proverOf(type);
+    const begun = await prover?.prepare?.(call, owner, { ...askedOf(call, row), factorId });
     if (begun instanceof Refusal) return begun;
     return async (tx: Tx, offers: readonly Offer[]): Promise<Prepared | Refusal> => {
       // Before a challenge that cannot be proved nothing is prepared, and nobody learns that from an error.
+      if (offers.length === 0 && begun && prover?.hidesAbsence) return begun(tx);
       if (offers.length === 0) return { factorId: "", preparation: { case: undefined } };
       const offered = offers.filter((offer) => offer.type === type && [offer.factorId, ""].includes(factorId));
       if (offered.length === 0) return notAllowed(offers);

@@ -3,6 +3,7 @@ import { createAssertionHandlers } from "../assertions/assertions.handlers.ts";
 import { createAssertions } from "../assertions/assertions.ts";
 import { createRaise } from "../assertions/raise.ts";
 import { checkpointKeys } from "../audit/checkpoint-keys.ts";
+import { type ActionContent, actionDigest } from "../client/action-digest.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import type { Store } from "../db/store.ts";
@@ -11,6 +12,7 @@ import type { SettingsOf } from "../tenants/settings.ts";
 import { createTrustedDeviceHandlers } from "../trusted-devices/trusted-devices.handlers.ts";
 import { createTrustedDevices } from "../trusted-devices/trusted-devices.ts";
 import type { Hub } from "../watch/hub.ts";
+import { renderAction } from "./actions.ts";
 import { createChallengeHandlers } from "./challenges.handlers.ts";
 import { createChallenges } from "./challenges.ts";
 import type { Registry } from "./eligibility.ts";
@@ -61,6 +63,11 @@ export function createProofs(options: ProofOptions) {
       ...{ ...generic.internal, ...redeeming.internal, ...stated.internal },
       ...{ ...clients.internal, ...logIn.internal },
     },
+    /** An action as its user is to read it, and the digest that a signature binds. */
+    describeAction: async (tenantId: string, action: ActionContent) => ({
+      digest: actionDigest(action),
+      rendered: renderAction(action, await settingsOf(tenantId)),
+    }),
     raise: createRaise(assertions, store),
     /** The key set as a page for verifiers. */
     keySet: async () => ({

@@ -119,6 +119,8 @@ export interface Prover<Case extends Answer["case"]> {
   readonly counter: Counter;
   /** Whether its signature covers the digest of the action. */
   readonly signsAction: boolean;
+  /** Whether preparing answers alike for users who have nothing of the kind. */
+  readonly hidesAbsence?: boolean;
   /** The proof that an answer is, for `prove`. Its spending serialises the user first, or touches one row only. */
   proofOf(
     call: Call,

@@ -13,6 +13,7 @@ import { toFactor, toStatus } from "./factor-messages.ts";
 import { pageOf } from "./factor-pages.ts";
 import { factors, primaryAmong } from "./index.ts";
 import { statusOf } from "./status.ts";
+import { forgottenSignals } from "./webauthn/credentials.ts";
 
 /** What is asked about factors of any kind, by users, administrators and backends. */
 export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: SettingsOf; pageTokens: PageTokens }) {
@@ -59,8 +60,9 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
       const factor = factors.find(({ type }) => FactorType[type] === factorType);
       if (!factor) return new Refusal("NOT_BUILT");
       const owner = ownerOf(call.caller);
+      const webauthnSignals = factor.type === "WEBAUTHN" ? await call.unit((tx) => forgottenSignals(tx, owner)) : [];
       const deletedCount = await forgetKind(call, owner, factor, confirmLastFactor);
-      return { deletedCount, status: toStatus(await status(call, owner)) };
+      return { deletedCount, status: toStatus(await status(call, owner)), webauthnSignals };
     },
   } satisfies Handlers<typeof MfaService>;
 

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { AttestationPolicy } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { WebAuthnAttachment, WebAuthnRequirement, WebAuthnTransport } from "../../gen/mfa/v1/webauthn_pb.js";
 import { failure } from "../support/client.ts";
@@ -152,6 +153,17 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
     const gone = await service.mfa.deleteWebAuthnCredential({ ...last, confirmLastFactor: true }, token);
     expect(gone.signals).toMatchObject({ rpId: "localhost", acceptedCredentialIds: [] });
     expect((await service.mfa.listWebAuthnCredentials({}, token)).credentials).toEqual([]);
+  });
+
+  test("forgetting the kind tells password managers of every relying party", async () => {
+    const service = await serviceForTest(engine);
+    const { token, passkey } = await enrolPasskey(service, "ann");
+    await enrolPasskey(service, "ann");
+    const forget = { factorType: FactorType.WEBAUTHN, confirmLastFactor: true };
+    const { deletedCount, webauthnSignals } = await service.mfa.deleteFactor(forget, token);
+    expect(deletedCount).toBe(2);
+    expect(webauthnSignals).toMatchObject([{ rpId: "localhost", acceptedCredentialIds: [], userName: "ann" }]);
+    expect((await failure(logIn(service, "ann", passkey))).reason).toBe("SIGNATURE_REJECTED");
   });
 
   test("a list comes in pages, each with the signals of all", async () => {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
@@ -29,6 +30,14 @@ export interface ProofTerms {
   readonly challengeId: string;
   /** SHA-256 of the action that the signature is to bind; absent without one. */
   readonly actionDigest?: Buffer | undefined;
+  /** The only credential to ask for; empty asks for any. */
+  readonly credentialId?: string;
+}
+
+/** A ceremony that waits for its answer. */
+export interface Begun {
+  readonly ceremony: CeremonyRow;
+  readonly options: JsonObject;
 }
 
 /** An answer as it came. */
@@ -37,6 +46,8 @@ export interface Answer {
   readonly ceremonyId: string;
   readonly sessionDigest: Buffer;
   readonly challengeId: string;
+  /** What is being approved: a signature that binds another action is none. Absent takes any. */
+  readonly actionDigest?: Buffer | null;
   /** AuthenticationResponseJSON, unread. */
   readonly response?: unknown;
 }
@@ -131,15 +142,17 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
   }
 
   return {
-    /** Begins a ceremony. Users without credentials get options of the same shape, which nobody can answer. */
-    async start(call: Call, owner: Owner, wanted: ProofTerms) {
+    /**
+     * Begins a ceremony, what is left of it in the unit of its caller. Users without credentials get options of the same
+     * shape, which nobody can answer. Of one challenge only the last ceremony stands.
+     */
+    async begin(call: Call, owner: Owner, wanted: ProofTerms): Promise<((tx: Tx) => Promise<Begun>) | Refusal> {
       const terms = termsFor(await settingsOf(owner.tenantId), wanted);
       if (terms instanceof Refusal) return terms;
       const challenge = makeChallenge(wanted.actionDigest);
-      const decoys = decoyCredentials(keyring, owner, terms.rpId);
       const ceremony: CeremonyRow = {
         ...owner,
-        ceremonyId: bearerId(),
+        ceremonyId: wanted.challengeId || bearerId(),
         purpose: "authenticate",
         challengeDigest: digestOf(challenge),
         sessionDigest: wanted.sessionDigest,
@@ -155,15 +168,22 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
         expireTime: new Date(call.now.getTime() + CEREMONY_MS),
         spendTime: null,
       };
-      const credentials = await call.unit(async (tx) => {
+      const isWanted = ({ rpId, credentialId }: CredentialRow) =>
+        rpId === terms.rpId && (!wanted.credentialId || credentialId === wanted.credentialId);
+      return async (tx) => {
         const ceremonies = ceremonyRepository(tx);
         await ceremonies.deleteExpired(owner, call.now);
+        if (wanted.challengeId) await ceremonies.delete(owner, ceremony.ceremonyId);
         await ceremonies.insert(ceremony);
-        return webauthnRepository(tx).listAll(owner);
-      });
-      const there = credentials.filter(({ rpId }) => rpId === terms.rpId);
-      return { ceremony, options: requestOptions(terms, challenge, there.length > 0 ? there : decoys) };
+        const there = (await webauthnRepository(tx).listAll(owner)).filter(isWanted);
+        const named = there.length > 0 ? there : decoyCredentials(keyring, owner, terms.rpId);
+        return { ceremony, options: requestOptions(terms, challenge, named) };
+      };
     },
+
+    /** Whether a ceremony is for a pending challenge, whose id it shares: then the challenge is answered. */
+    isForChallenge: (call: Call, owner: Owner, ceremonyId: string): Promise<boolean> =>
+      call.unit(async (tx) => (await ceremonyRepository(tx).find(owner, ceremonyId))?.challengeId === ceremonyId),
 
     /**
      * The proof that an answer is. Loading it spends the ceremony, whatever comes of it: a second use of an answer finds
@@ -171,7 +191,7 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
      */
     async proofOf(call: Call, owner: Owner, answer: Answer): Promise<Proof<Loaded, Match, Proven>> {
       const settings = await settingsOf(owner.tenantId);
-      const { sessionDigest, challengeId, response } = answer;
+      const { sessionDigest, challengeId, response, actionDigest } = answer;
       const taking = { ...owner, purpose: "authenticate", sessionDigest, challengeId, now: call.now } as const;
       const challengeDigest = challengeDigestIn(response);
       return {
@@ -190,7 +210,11 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
           const userHandle = user?.userHandle ?? Buffer.alloc(0);
           return { ceremony, credentials: await credentials.listAll(owner), userHandle };
         },
-        judge: (loaded) => judge(loaded, response, settings),
+        judge: async (loaded) => {
+          const signed = loaded.ceremony.actionDigest;
+          const isOther = signed && actionDigest !== undefined && !(actionDigest && signed.equals(actionDigest));
+          return isOther ? undefined : judge(loaded, response, settings);
+        },
         spend: (tx, match) => spend(tx, call, owner, match, settings.webauthn.passkeyAlone),
       };
     },

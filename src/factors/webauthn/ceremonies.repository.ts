@@ -9,6 +9,8 @@ export type CeremonyRow = ReturnType<typeof webauthnCeremonies>["$inferSelect"];
 /** What an answer must agree with before it is looked at. */
 export type Taking = Owner & { purpose: Purpose; sessionDigest: Buffer; challengeId: string; now: Date };
 
+type Key = Owner & { ceremonyId: string };
+
 const isOpen = (s: Building<Taking>) => {
   const t = s.table(webauthnCeremonies);
   return and(
@@ -19,6 +21,15 @@ const isOpen = (s: Building<Taking>) => {
     eq(t.challengeId, s.param("challengeId", t.challengeId)),
     isNull(t.spendTime),
     gt(t.expireTime, s.param("now", t.expireTime)),
+  );
+};
+
+const isCeremony = (s: Building<Key>) => {
+  const t = s.table(webauthnCeremonies);
+  return and(
+    eq(t.tenantId, s.param("tenantId", t.tenantId)),
+    eq(t.userId, s.param("userId", t.userId)),
+    eq(t.ceremonyId, s.param("ceremonyId", t.ceremonyId)),
   );
 };
 
@@ -41,6 +52,11 @@ const statements = {
       .delete(t)
       .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId))))
       .returning({ ceremonyId: t.ceremonyId });
+  }),
+  find: statement((s: Building<Key>) => s.db.select().from(s.table(webauthnCeremonies)).where(isCeremony(s))),
+  delete: statement((s: Building<Key>) => {
+    const t = s.table(webauthnCeremonies);
+    return s.db.delete(t).where(isCeremony(s)).returning({ ceremonyId: t.ceremonyId });
   }),
   take: statement((s: Building<Taking & { ceremonyId: string }>) => {
     const t = s.table(webauthnCeremonies);
@@ -66,6 +82,8 @@ export const ceremonyRepository = (tx: Tx) => ({
   /** Forgets what nobody can end any more, so that no user's rows pile up. */
   deleteExpired: (owner: Owner, now: Date) => tx.run(statements.deleteExpired, { ...owner, now }),
   deleteAll: (owner: Owner) => tx.run(statements.deleteAll, owner),
+  find: async (owner: Owner, ceremonyId: string) => (await tx.run(statements.find, { ...owner, ceremonyId }))[0],
+  delete: (owner: Owner, ceremonyId: string) => tx.run(statements.delete, { ...owner, ceremonyId }),
   /** Takes an open ceremony for one answer: the row for exactly one of any number of callers. */
   take: async (taking: Taking, ceremonyId: string) => (await tx.run(statements.take, { ...taking, ceremonyId }))[0],
   /** The same, by the challenge that the answer holds. */

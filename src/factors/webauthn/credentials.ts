@@ -5,6 +5,7 @@ import { Refusal } from "../../core/refusal.ts";
 import type { Position } from "../../db/page.ts";
 import type { Tx } from "../../db/store.ts";
 import { userRepository } from "../../users/users.repository.ts";
+import { bytesOf, readAuthentication, saysVerified } from "./responses.ts";
 import { type CredentialRow, webauthnRepository } from "./webauthn.repository.ts";
 import type { WebAuthnOptions } from "./webauthn-options.ts";
 
@@ -33,6 +34,10 @@ async function signalsFor(tx: Tx, owner: Owner, rpId?: string): Promise<Signals[
   }));
 }
 
+/** What password managers are told when all of a user's credentials are forgotten: to be read before. */
+export const forgottenSignals = async (tx: Tx, owner: Owner): Promise<Signals[]> =>
+  (await signalsFor(tx, owner)).map((signals) => ({ ...signals, acceptedCredentialIds: [] }));
+
 /** What users do with credentials that they have. */
 export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">) {
   const recordRow = (tx: Tx, call: Call, owner: Owner, row: CredentialRow, verb: "updated" | "deleted") =>
@@ -57,6 +62,18 @@ export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">)
       call.unit(async (tx) => {
         const row = await webauthnRepository(tx).find({ ...owner, credentialId });
         return row ? { row, primary: await factors.primaryOf(tx, owner, call.now) } : new Refusal("NOT_FOUND");
+      }),
+
+    /** The credential of an answer that was good, and whether it verified the user. */
+    findUsed: (call: Call, owner: Owner, response: unknown) =>
+      call.unit(async (tx) => {
+        const used = readAuthentication(response);
+        const id = bytesOf(used?.rawId ?? "A");
+        const row = (await webauthnRepository(tx).listAll(owner)).find(({ webauthnId }) => webauthnId.equals(id));
+        return {
+          credentialId: row?.credentialId ?? "",
+          userVerified: !!row?.userVerified && !!used && saysVerified(used),
+        };
       }),
 
     /** Renames a credential, if nobody has since `version`. */

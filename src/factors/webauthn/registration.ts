@@ -34,8 +34,9 @@ export interface NewCredential {
 const USER_HANDLE_BYTES = 64;
 const CHALLENGE_BYTES = 32;
 
-/** The session that a ceremony belongs to, by digest. */
-export const sessionDigestOf = ({ caller }: Call): Buffer => createHash("sha256").update(caller.sessionId).digest();
+/** The session that a ceremony belongs to, by digest, as challenges have it; empty without one. */
+export const sessionDigestOf = ({ caller: { sessionId } }: Call): Buffer =>
+  sessionId === "" ? Buffer.alloc(0) : createHash("sha256").update(sessionId, "utf8").digest();
 
 const limitReached = (limit: number) => new Refusal("LIMIT_REACHED", { metadata: { limit: String(limit) } });
 

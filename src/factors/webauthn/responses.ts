@@ -76,3 +76,7 @@ export const readClientData = (clientDataJSON: string) =>
 
 /** The bytes of a text that `base64url` has let through. */
 export const bytesOf = (text: string): Buffer => v.parse(bytes, text);
+
+/** The flag UV of an answer (WebAuthn §6.1). */
+export const saysVerified = ({ response: { authenticatorData } }: Authentication): boolean =>
+  ((bytesOf(authenticatorData)[32] ?? 0) & 0x04) !== 0;

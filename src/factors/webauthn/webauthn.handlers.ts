@@ -1,12 +1,22 @@
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Action } from "../../../gen/mfa/v1/action_pb.js";
+import {
+  ResendChallengeRequestSchema,
+  ResendChallengeResponseSchema,
+  VerifyChallengeRequestSchema,
+} from "../../../gen/mfa/v1/challenge_pb.js";
+import { FactorType } from "../../../gen/mfa/v1/factor_pb.js";
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
 import { WebAuthnAttachment, WebAuthnTransport } from "../../../gen/mfa/v1/webauthn_pb.js";
+import type { Call } from "../../core/call.ts";
 import { ownerOf } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { PageTokens } from "../../crypto/page-token.ts";
 import { prove } from "../../protection/proof.ts";
 import type { Handlers } from "../../rpc/service.ts";
 import { modelName } from "./authenticator-models.ts";
+import { CEREMONY_MS } from "./ceremony-options.ts";
 import { sessionDigestOf } from "./registration.ts";
 import type { CredentialRow } from "./webauthn.repository.ts";
 import type { WebAuthn } from "./webauthn.ts";
@@ -47,9 +57,39 @@ const toProto = (row: CredentialRow, primary: string | undefined) => ({
   version: BigInt(row.version),
 });
 
+/** What these handlers need beside the domain. */
+export interface WebAuthnHandlerOptions {
+  readonly webauthn: WebAuthn;
+  readonly pageTokens: PageTokens;
+  /** How a challenge is prepared and answered: a proof may be for one. */
+  readonly challenges: Pick<Required<Handlers<typeof MfaService>>, "resendChallenge" | "verifyChallenge">;
+  /** An action's digest, and its text. */
+  readonly describeAction: (tenantId: string, action: Action) => Promise<{ digest: Buffer; rendered: string }>;
+}
+
 /** What users do with passkeys and security keys. */
-export function createWebAuthnHandlers(webauthn: WebAuthn, pageTokens: PageTokens) {
+export function createWebAuthnHandlers(options: WebAuthnHandlerOptions) {
+  const { webauthn, pageTokens, challenges, describeAction } = options;
   const { registration, authentication, credentials } = webauthn;
+
+  /** A ceremony for a pending challenge, whose id it shares: the challenge says who, for what and how. */
+  const startForChallenge = async (challengeId: string, call: Call) => {
+    const request = create(ResendChallengeRequestSchema, { challengeId, factorType: FactorType.WEBAUTHN });
+    const again = await challenges.resendChallenge(request, call);
+    if (again instanceof Refusal) return again;
+    const { preparation, challenge } = create(ResendChallengeResponseSchema, again);
+    const options = preparation?.kind.case === "webauthnOptions" ? preparation.kind.value : {};
+    const expireTime = timestampFromMs(call.now.getTime() + CEREMONY_MS);
+    return { ceremonyId: challengeId, options, renderedAction: challenge?.renderedAction ?? "", expireTime };
+  };
+  const finishForChallenge = async (challengeId: string, response: JsonObject, call: Call) => {
+    const proof = { kind: { case: "webauthn", value: response } } as const;
+    const proven = await challenges.verifyChallenge(create(VerifyChallengeRequestSchema, { challengeId, proof }), call);
+    if (proven instanceof Refusal) return proven;
+    const used = await credentials.findUsed(call, ownerOf(call.caller), response);
+    const { challenge } = proven;
+    return { ...used, ...(challenge && { challenge }), verifyTime: timestampFromDate(call.now) };
+  };
 
   const user = {
     startWebAuthnRegistration: async (request, call) => {
@@ -68,16 +108,22 @@ export function createWebAuthnHandlers(webauthn: WebAuthn, pageTokens: PageToken
     },
 
     startWebAuthnAuthentication: async (request, call) => {
-      if (request.challengeId || request.action) return new Refusal("NOT_BUILT");
-      const terms = { ...request, sessionDigest: sessionDigestOf(call) };
-      const started = await authentication.start(call, ownerOf(call.caller), { ...terms, actionDigest: undefined });
-      if (started instanceof Refusal) return started;
-      const { ceremony, options } = started;
-      return { ceremonyId: ceremony.ceremonyId, options, expireTime: timestampFromDate(ceremony.expireTime) };
+      if (request.challengeId) return startForChallenge(request.challengeId, call);
+      const action = request.action && (await describeAction(call.caller.tenantId, request.action));
+      const terms = { ...request, sessionDigest: sessionDigestOf(call), actionDigest: action?.digest };
+      const begun = await authentication.begin(call, ownerOf(call.caller), terms);
+      if (begun instanceof Refusal) return begun;
+      const { ceremony, options } = await call.unit(begun);
+      const { ceremonyId, expireTime } = ceremony;
+      const renderedAction = action?.rendered ?? "";
+      return { ceremonyId, options, renderedAction, expireTime: timestampFromDate(expireTime) };
     },
 
-    finishWebAuthnAuthentication: async ({ ceremonyId, response }, call) => {
+    finishWebAuthnAuthentication: async ({ ceremonyId, response = {} }, call) => {
       const owner = ownerOf(call.caller);
+      if (await authentication.isForChallenge(call, owner, ceremonyId)) {
+        return finishForChallenge(ceremonyId, response, call);
+      }
       const answer = { ceremonyId, response, sessionDigest: sessionDigestOf(call), challengeId: "" };
       const proven = await prove(call, owner, await authentication.proofOf(call, owner, answer));
       if (proven instanceof Refusal) return proven;

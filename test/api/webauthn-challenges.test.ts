@@ -1,0 +1,116 @@
+import { describe, expect, test } from "vitest";
+import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
+import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { backendOf } from "../support/challenges.ts";
+import { failure } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { enrolPasskey, makePasskey } from "../support/passkey.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+const client = { ip: "203.0.113.7" };
+const action = { type: "transfer.create", parameters: { amount: "10.00 EUR", to: "bob" } };
+
+const optionsOf = ({
+  preparation,
+}: {
+  preparation?: { kind: { case?: string | undefined; value?: unknown } } | undefined;
+}) => (preparation?.kind.case === "webauthnOptions" ? (preparation.kind.value as never) : undefined);
+
+async function ask(service: ServiceUnderTest, userId: string, terms = {}) {
+  const shop = await backendOf(service);
+  const created = await service.internal.createUserChallenge(
+    {
+      ...{ userId, client, prepareFactorType: FactorType.WEBAUTHN },
+      terms: { purpose: ChallengePurpose.LOG_IN, sessionId: "s-1", nonce: "n-1", ...terms },
+    },
+    shop,
+  );
+  return { shop, created, challengeId: created.challenge?.challengeId ?? "" };
+}
+
+describe.each(engines)("challenges by passkey on $name", (engine) => {
+  test("a backend has a user prove a passkey for an action, which is inside of what was signed", async () => {
+    const service = await serviceForTest(engine);
+    const { passkey, credential } = await enrolPasskey(service, "ann");
+    const { shop, created, challengeId } = await ask(service, "ann", { action, requireAuthenticatorBinding: true });
+    const proof = { kind: { case: "webauthn", value: passkey.get(optionsOf(created)) } } as const;
+    const { challenge } = await service.internal.verifyUserChallenge(
+      { userId: "ann", challengeId, proof, client },
+      shop,
+    );
+    expect(challenge).toMatchObject({ state: ChallengeState.PROVEN, provenFactorType: FactorType.WEBAUTHN });
+    const redeem = { userId: "ann", challengeId, sessionId: "s-1", nonce: "n-1", action, client };
+    const redeemed = await service.internal.redeemChallenge(redeem, shop);
+    expect(redeemed.factorId).toBe(credential.credentialId);
+    expect(redeemed.assertion?.actionBinding).toBe(ActionBinding.AUTHENTICATOR);
+    expect(redeemed.assertion?.amr).toEqual(expect.arrayContaining(["hwk", "user", "mfa"]));
+  });
+
+  test("a device-bound strength takes no synced passkey", async () => {
+    const service = await serviceForTest(engine);
+    const strength = AuthenticationStrength.DEVICE_BOUND;
+    const synced = await enrolPasskey(service, "ann", makePasskey({ synced: true }));
+    await enrolPasskey(service, "ann");
+    const { shop, created, challengeId } = await ask(service, "ann", { strength });
+    const proof = { kind: { case: "webauthn", value: synced.passkey.get(optionsOf(created)) } } as const;
+    const call = service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
+    expect((await failure(call)).reason).toBe("FACTOR_NOT_ALLOWED");
+  });
+
+  test("the page of a user proves a challenge by the ceremony that shares its id", async () => {
+    const service = await serviceForTest(engine);
+    const { passkey, credential, aal1 } = await enrolPasskey(service, "ann");
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop", action };
+    const { challenge } = await service.mfa.createChallenge({ terms }, aal1);
+    const challengeId = challenge?.challengeId ?? "";
+    const first = await service.mfa.startWebAuthnAuthentication({ challengeId }, aal1);
+    const second = await service.mfa.startWebAuthnAuthentication({ challengeId }, aal1);
+    expect(second.ceremonyId).toBe(challengeId);
+    expect(second.renderedAction).toContain("amount: 10.00 EUR");
+    // Started again, the earlier options are dead, and their answer spends the ceremony as any wrong one.
+    const early = { ceremonyId: challengeId, response: passkey.get(first.options) };
+    expect((await failure(service.mfa.finishWebAuthnAuthentication(early, aal1))).reason).toBe("CHALLENGE_EXPIRED");
+    const answer = { ceremonyId: challengeId, response: passkey.get(second.options) };
+    const proven = await service.mfa.finishWebAuthnAuthentication(answer, aal1);
+    expect(proven).toMatchObject({ credentialId: credential.credentialId, userVerified: true });
+    expect(proven.challenge).toMatchObject({ state: ChallengeState.PROVEN, challengeId });
+    expect((await failure(service.mfa.finishWebAuthnAuthentication(answer, aal1))).reason).toBe("WRONG_STATE");
+  });
+
+  test("a proof that binds one action is good for no other, and one for a challenge for nothing else", async () => {
+    const service = await serviceForTest(engine);
+    const { passkey, aal1 } = await enrolPasskey(service, "ann");
+    const start = async () => {
+      const { options, renderedAction } = await service.mfa.startWebAuthnAuthentication({ action }, aal1);
+      expect(renderedAction).toContain("to: bob");
+      return { kind: { case: "webauthn", value: passkey.get(options) } } as const;
+    };
+    const other = { ...action, parameters: { ...action.parameters, to: "mallory" } };
+    const audience = "shop";
+    const swapped = service.mfa.stepUp({ audience, action: other, proof: await start() }, aal1);
+    expect((await failure(swapped)).reason).toBe("SIGNATURE_REJECTED");
+    const dropped = service.mfa.stepUp({ audience, proof: await start() }, aal1);
+    expect((await failure(dropped)).reason).toBe("SIGNATURE_REJECTED");
+    const { assertion } = await service.mfa.stepUp({ audience, action, proof: await start() }, aal1);
+    expect(assertion?.actionBinding).toBe(ActionBinding.AUTHENTICATOR);
+
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
+    const created = await service.mfa.createChallenge({ terms, prepareFactorType: FactorType.WEBAUTHN }, aal1);
+    const proof = { kind: { case: "webauthn", value: passkey.get(optionsOf(created)) } } as const;
+    expect((await failure(service.mfa.stepUp({ audience, proof }, aal1))).reason).toBe("CHALLENGE_EXPIRED");
+  });
+
+  test("a backend sees options of the same shape for a user who has nothing", async () => {
+    const service = await serviceForTest(engine);
+    await enrolPasskey(service, "ann");
+    const [known, unknown] = [await ask(service, "ann"), await ask(service, "nobody")];
+    const shape = (options: object | undefined) => Object.keys(options ?? {});
+    expect(shape(optionsOf(unknown.created))).toEqual(shape(optionsOf(known.created)));
+    expect(shape(optionsOf(unknown.created))).toContain("allowCredentials");
+    const again = await ask(service, "nobody");
+    const named = (options: object | undefined) =>
+      (options as { allowCredentials: unknown } | undefined)?.allowCredentials;
+    expect(named(optionsOf(again.created))).toEqual(named(optionsOf(unknown.created)));
+  });
+});
