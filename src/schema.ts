@@ -30,6 +30,7 @@ import { tickets } from "./protection/tickets.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
 import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
 import { users } from "./users/users.table.ts";
+import { webhookEndpoints } from "./webhooks/webhook-endpoints.table.ts";
 
 /** Every table, one line each: for migrations, erase and export. A table that is not here does not exist. */
 export const tables: readonly ((d: Dialect) => Table)[] = [
@@ -66,4 +67,5 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   trustedDevices,
   syncedDevices,
   syncedBlobs,
+  webhookEndpoints,
 ];

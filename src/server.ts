@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
@@ -34,6 +35,8 @@ import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
 import { createTicketAuthentication } from "./rpc/ticket-authentication.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
 import { builtMethods, createServices } from "./services.ts";
+import { createDestinations } from "./webhooks/destination.ts";
+import { createPost } from "./webhooks/post.ts";
 
 /** A running service. */
 export interface RunningServer {
@@ -105,10 +108,14 @@ async function readFiles(config: Config) {
   const issuers = await openIssuers(config);
   await requireTls(config.listeners);
   const first = config.mode === "dev" && !existsSync(config.keyFile);
-  return { issuers, inspect: inspectKeys(first ? noKeys : await readKeyFile(config.keyFile)) };
+  const { caFile } = config.webhooks;
+  const ca = caFile === undefined ? undefined : await readFile(caFile, "utf8");
+  return { issuers, ca, inspect: inspectKeys(first ? noKeys : await readKeyFile(config.keyFile)) };
 }
 
-async function listen(config: Config, opened: Store, issuers: readonly Issuer[], options: StartOptions) {
+type Files = Pick<Awaited<ReturnType<typeof readFiles>>, "issuers" | "ca">;
+
+async function listen(config: Config, opened: Store, { issuers, ca }: Files, options: StartOptions) {
   const { log, clock = () => new Date(), devices = noDevices, kdf = createKdfPool() } = options;
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
@@ -118,12 +125,15 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const { totp, webauthn } = config;
   const metadata = await openMetadata(webauthn, clock());
   if (metadata && metadata.nextUpdate < clock()) log.warn("the metadata of authenticators is out of date");
+  const destinations = createDestinations(config.webhooks.networks);
+  const { post, close: closePost } = createPost(destinations, ca);
+  const onFailed = (failed: object) => log.warn(failed, "a webhook endpoint does not take events");
   const metrics = createMetrics();
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
   const { services, tasks, mailRoom, sweep, relatedOrigins, raise, keySet } = createServices({
-    ...{ store, keyring, kdf, clock, hasFactor, carried, devMode },
+    ...{ store, keyring, kdf, clock, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     ...{ totpIssuer: totp.issuer, webauthn, metadata },
     assertions: config.assertions,
@@ -168,10 +178,15 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
   const listeners = await openListeners(config.listeners, shared);
   worker = startWorker({ store, keyring, clock, providers, sweep, ...deliveryLog(log) });
-  const repeating = tasks.map(({ name, periodMs, run }) =>
-    repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well")),
-  );
-  return { health, watch, listeners, worker, repeating };
+  const repeating = tasks.map(({ name, periodMs, run, stop }) => {
+    const task = repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well"));
+    const end = async () => {
+      stop?.();
+      await task.stop();
+    };
+    return { stop: end };
+  });
+  return { health, watch, listeners, worker, repeating, closePost };
 }
 
 /**
@@ -181,16 +196,17 @@ async function listen(config: Config, opened: Store, issuers: readonly Issuer[],
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
   const { log } = options;
   const onSlowUnit = (ms: number) => log.warn({ ms: Math.round(ms) }, "a unit of work held the writer");
-  const { issuers, inspect } = await readFiles(config);
+  const { inspect, ...files } = await readFiles(config);
   const { mode, database: url } = config;
   const store = options.store ?? (await openStore({ url, mode, inspect, onSlowUnit }));
   try {
-    const { health, watch, listeners, worker, repeating } = await listen(config, store, issuers, options);
+    const { health, watch, listeners, worker, repeating, closePost } = await listen(config, store, files, options);
     const stop = async () => {
       watch.end();
       health.end();
       await Promise.all(listeners.map((listener) => listener.drain(GRACE_MS)));
       await Promise.all(repeating.map((task) => task.stop()));
+      closePost();
       await worker.stop(DELIVERY_GRACE_MS);
       await store.close();
     };

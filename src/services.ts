@@ -52,6 +52,9 @@ import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 import { createHub } from "./watch/hub.ts";
+import { createRounds, type RoundOptions } from "./webhooks/rounds.ts";
+import { createWebhookHandlers } from "./webhooks/webhooks.handlers.ts";
+import type { WebhookOptions } from "./webhooks/webhooks.ts";
 
 /** What the features need of the process. */
 export interface App extends Omit<Serving, "lockProfileOf"> {
@@ -61,6 +64,8 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly carried: ReadonlySet<ChannelName>;
   /** Whether what would have been sent may be read by developers. */
   readonly devMode: boolean;
+  /** Where events may be delivered, and how. */
+  readonly webhooks: Pick<RoundOptions, "post" | "onFailed"> & Pick<WebhookOptions, "destinations">;
   /** The name that authenticator apps show for this service, unless a tenant has another. */
   readonly totpIssuer: string;
   /** The relying parties and origins of tenants that name none. */
@@ -112,13 +117,6 @@ const notBuilt = {
     "listEnforcementRules",
     "updateEnforcementRule",
     "deleteEnforcementRule",
-    "createWebhookEndpoint",
-    "getWebhookEndpoint",
-    "listWebhookEndpoints",
-    "updateWebhookEndpoint",
-    "deleteWebhookEndpoint",
-    "rotateWebhookSecret",
-    "replayWebhookEvents",
     "listScheduledTaskRuns",
     "runScheduledTask",
     "pauseScheduledTask",
@@ -137,6 +135,8 @@ export interface Task {
   readonly name: string;
   readonly periodMs: number;
   run(): Promise<void>;
+  /** Ends a run under way sooner. */
+  stop?(): void;
 }
 
 const HOUR_MS = 3600 * 1000;
@@ -204,6 +204,8 @@ export function createServices(app: App): Features {
   const passkeys = createWebAuthnHandlers({ webauthn, pageTokens, challenges: proofs.user, describeAction });
   const happened = createEventHandlers({ store, hub, pageTokens });
   const sync = createDeviceSyncHandlers(pageTokens);
+  const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
+  const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
   const retentionMsOf = async (tenantId: string) => {
     const { auditRetention } = (await settingsOf(tenantId)).administration;
     return auditRetention ? durationMs(auditRetention) : Number.POSITIVE_INFINITY;
@@ -216,6 +218,7 @@ export function createServices(app: App): Features {
   const forget = () => forgetEvents(store, { now: app.clock(), retentionMsOf: eventRetentionMsOf });
   const tasks: Task[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
+    { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
     { name: "events-retention", periodMs: HOUR_MS, run: forget },
     { name: "audit-checkpoints", periodMs: HOUR_MS, run: trail.checkpoint },
     { name: "audit-retention", periodMs: HOUR_MS, run: trail.forget },
@@ -243,6 +246,7 @@ export function createServices(app: App): Features {
           ...codes.admin,
           ...audit.admin,
           ...networks.admin,
+          ...hooks.admin,
         },
         notBuilt.admin,
         serving,

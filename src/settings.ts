@@ -258,6 +258,16 @@ export const settingsSchema = v.strictObject({
     }),
     {},
   ),
+  /** Where tenants' events may be delivered. */
+  webhooks: v.optional(
+    v.strictObject({
+      /** Networks that are not public and still receive: "10.1.0.0/16". Default none. */
+      networks: v.optional(v.array(network), []),
+      /** PEM certificates of CAs that receivers are trusted by, besides the usual ones. */
+      caFile: v.optional(filePath),
+    }),
+    {},
+  ),
   totp: v.optional(
     v.strictObject({
       /** The name that authenticator apps show for this service; no ':'. Default "MFA Service". */

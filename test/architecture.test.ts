@@ -14,7 +14,16 @@ interface Room {
 const ground = ["core", "db", "crypto"];
 const records = [...ground, "users", "outbox", "events", "audit"];
 const floor = [...records, "tenants", "protection", "watch"];
-const features = ["trusted-devices", "device-sync", "risk", "ip-whitelist", "delivery", "privacy", "schedule"];
+const features = [
+  "trusted-devices",
+  "device-sync",
+  "risk",
+  "ip-whitelist",
+  "webhooks",
+  "delivery",
+  "privacy",
+  "schedule",
+];
 
 /** The house, from the ground up. A new room, or a new arrow between two, is a decision: it is made here. */
 const house: readonly Room[] = [

@@ -87,6 +87,12 @@ describe.each(engines)("records on $name", (engine) => {
     await service.admin.issueTemporaryPass({ userId: "ann", reason: "lost phone" }, root);
     await service.admin.revokeTemporaryPass({ userId: "ann", reason: "found it" }, root);
     await service.admin.listConfigAuditLogs({}, root);
+    const { endpoint } = await service.admin.createWebhookEndpoint({ url: "https://93.184.215.14/events" }, root);
+    const { endpointId = "" } = endpoint ?? {};
+    await service.admin.updateWebhookEndpoint({ endpointId, version: 1n, paused: true }, root);
+    await service.admin.rotateWebhookSecret({ endpointId }, root);
+    await service.admin.replayWebhookEvents({ endpointId }, root);
+    await service.admin.deleteWebhookEndpoint({ endpointId }, root);
     const { entry } = await service.admin.createIpWhitelistEntry({ cidr: "192.0.2.0/24", label: "office" }, root);
     const { entryId = "" } = entry ?? {};
     await service.admin.updateIpWhitelistEntry({ entryId, version: 1n, label: "shop" }, root);

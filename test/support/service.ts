@@ -34,6 +34,8 @@ interface Started {
   readonly webauthn?: Partial<Config["webauthn"]>;
   /** When the service's clock begins: certificates that a test makes are good from now on only. */
   readonly now?: Date;
+  /** Where events may be delivered besides public addresses. */
+  readonly webhooks?: Partial<Config["webhooks"]>;
   /** Who carries messages, in place of dev mode's inbox. */
   readonly delivery?: Config["delivery"];
 }
@@ -52,6 +54,7 @@ export async function serviceForTest(
     kdf = createKdfPool(),
     webauthn,
     delivery = {},
+    webhooks,
     now = NOON,
   }: Started = {},
 ) {
@@ -75,6 +78,7 @@ export async function serviceForTest(
     {
       ...config,
       delivery,
+      webhooks: { ...config.webhooks, ...webhooks },
       rates: { ...UNLIMITED, ...rates },
       limits: { ...config.limits, ...limits },
       listeners: [...listeners],

@@ -1,0 +1,74 @@
+import { lookup as resolve } from "node:dns";
+import { lookup } from "node:dns/promises";
+import type { LookupFunction } from "node:net";
+import { type IpRange, isInRange, parseIp, parseIpRange } from "../core/ip-address.ts";
+
+const ranges = (...texts: string[]): IpRange[] => texts.flatMap((text) => parseIpRange(text) ?? []);
+
+/** IPv4 addresses that are nobody's on the Internet (IANA's registry of special purposes), or everybody's. */
+const SPECIAL_V4 = ranges(
+  ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"],
+  ...["192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24"],
+  ...["198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"],
+);
+
+/** What of IPv6 is given out to hosts, and what of that is not: protocols, documentation, and ways to IPv4 hosts. */
+const GLOBAL_V6 = ranges("2000::/3");
+const SPECIAL_V6 = ranges("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20");
+
+/** Whether an address is one that anybody on the Internet may have. Everything that cannot be read is not. */
+export function isPublic(address: string): boolean {
+  const ip = parseIp(address);
+  if (!ip) return false;
+  if (ip.bytes.length === 4) return !SPECIAL_V4.some((range) => isInRange(ip, range));
+  return GLOBAL_V6.some((range) => isInRange(ip, range)) && !SPECIAL_V6.some((range) => isInRange(ip, range));
+}
+
+/** Where webhooks may go. */
+export interface Destinations {
+  /** Whether nothing speaks against a url now. Its name may lead elsewhere later: `lookup` sees to that. */
+  admits(url: string): Promise<boolean>;
+  /** Whether the address of a url that names no host by name is admitted. */
+  admitsLiteral(url: URL): boolean;
+  /** What connections resolve names by: fails where any address is not admitted, so that none of them is tried. */
+  readonly lookup: LookupFunction;
+}
+
+/** An address that is not admitted, as the error of a connection. */
+const refused = () => Object.assign(new Error("not a public address"), { code: "PRIVATE_ADDRESS" });
+
+const bare = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
+
+/**
+ * Admits public addresses, and those of `networks`. Names are judged by the addresses they lead to at each connection:
+ * whoever checks a name first and connects later lets it lead elsewhere in between.
+ */
+export function createDestinations(networks: readonly string[]): Destinations {
+  const own = ranges(...networks);
+  const isAdmitted = (address: string) => {
+    const ip = parseIp(address);
+    return isPublic(address) || (ip !== undefined && own.some((range) => isInRange(ip, range)));
+  };
+  const admitsLiteral = ({ hostname }: URL) => parseIp(bare(hostname)) === undefined || isAdmitted(bare(hostname));
+
+  return {
+    admitsLiteral,
+    async admits(text) {
+      if (!URL.canParse(text)) return false;
+      const url = new URL(text);
+      // Lists show urls; a password in one would be shown with it.
+      if (url.protocol !== "https:" || url.username !== "" || url.password !== "" || url.hash !== "") return false;
+      if (parseIp(bare(url.hostname))) return admitsLiteral(url);
+      const found = await lookup(url.hostname, { all: true }).catch(() => []);
+      return found.every(({ address }) => isAdmitted(address));
+    },
+    lookup: (hostname, options, callback) => {
+      resolve(hostname, { ...options, all: true }, (error, found) => {
+        if (error) return callback(error, "");
+        const [first] = found;
+        if (!first || !found.every(({ address }) => isAdmitted(address))) return callback(refused(), "");
+        return options.all ? callback(null, found) : callback(null, first.address, first.family);
+      });
+    },
+  };
+}

@@ -1,0 +1,151 @@
+import { and, asc, eq, gt, lt, lte, sql } from "drizzle-orm";
+import { type Building, statement, type Tx } from "../db/store.ts";
+import { eventStreams } from "../events/event-streams.table.ts";
+import { webhookEndpoints } from "./webhook-endpoints.table.ts";
+
+/** A row of the table. */
+export type WebhookEndpointRow = ReturnType<typeof webhookEndpoints>["$inferSelect"];
+
+/** An endpoint of a tenant. */
+export type EndpointKey = { readonly tenantId: string; readonly endpointId: string };
+
+type Change = EndpointKey &
+  Pick<WebhookEndpointRow, "url" | "description" | "types" | "paused"> & { version: number; now: Date };
+type Rotation = EndpointKey & { sealedSecret: Buffer; oldSecretExpireTime: Date; now: Date };
+type Lease = EndpointKey & { leaseId: string; now: Date; leaseExpireTime: Date };
+type Round = EndpointKey &
+  Pick<WebhookEndpointRow, "position" | "failures" | "lastError" | "lastSuccessTime" | "paused" | "nextAttemptTime"> & {
+    leaseId: string;
+  };
+
+const isEndpoint = (s: Building<EndpointKey>) => {
+  const t = s.table(webhookEndpoints);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.endpointId, s.param("endpointId", t.endpointId)));
+};
+
+const statements = {
+  insert: statement((s: Building<WebhookEndpointRow>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db.insert(t).values(s.row(t)).returning({ endpointId: t.endpointId });
+  }),
+  find: statement((s: Building<EndpointKey>) => s.db.select().from(s.table(webhookEndpoints)).where(isEndpoint(s))),
+  list: statement((s: Building<{ tenantId: string }>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db
+      .select()
+      .from(t)
+      .where(eq(t.tenantId, s.param("tenantId", t.tenantId)))
+      .orderBy(asc(t.createTime), asc(t.endpointId));
+  }),
+  change: statement((s: Building<Change>) => {
+    const t = s.table(webhookEndpoints);
+    const now = s.param("now", t.updateTime);
+    return s.db
+      .update(t)
+      .set({
+        url: s.param("url", t.url),
+        description: s.param("description", t.description),
+        types: s.param("types", t.types),
+        paused: s.param("paused", t.paused),
+        version: sql`${t.version} + 1`,
+        // Whoever changes it wants to see what comes of it.
+        ...{ failures: 0, lastError: "", nextAttemptTime: now, updateTime: now },
+      })
+      .where(and(isEndpoint(s), eq(t.version, s.param("version", t.version))))
+      .returning();
+  }),
+  rotate: statement((s: Building<Rotation>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db
+      .update(t)
+      .set({
+        sealedOldSecret: t.sealedSecret,
+        sealedSecret: s.param("sealedSecret", t.sealedSecret),
+        oldSecretExpireTime: s.param("oldSecretExpireTime", t.oldSecretExpireTime),
+        updateTime: s.param("now", t.updateTime),
+      })
+      .where(isEndpoint(s))
+      .returning();
+  }),
+  putBack: statement((s: Building<EndpointKey & { position: number; replays: number; now: Date }>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db
+      .update(t)
+      .set({
+        position: s.param("position", t.position),
+        replays: s.param("replays", t.replays),
+        leaseId: null,
+        nextAttemptTime: s.param("now", t.nextAttemptTime),
+      })
+      .where(and(isEndpoint(s), lt(t.replays, s.param("replays", t.replays))))
+      .returning({ endpointId: t.endpointId });
+  }),
+  delete: statement((s: Building<EndpointKey>) =>
+    s.db.delete(s.table(webhookEndpoints)).where(isEndpoint(s)).returning(),
+  ),
+  listDue: statement((s: Building<{ now: Date; limit: number }>) => {
+    const [t, streams] = [s.table(webhookEndpoints), s.table(eventStreams)];
+    return s.db
+      .select({ tenantId: t.tenantId, endpointId: t.endpointId })
+      .from(t)
+      .innerJoin(streams, eq(streams.tenantId, t.tenantId))
+      .where(
+        and(
+          eq(t.paused, false),
+          lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime)),
+          gt(streams.position, t.position),
+        ),
+      )
+      .orderBy(asc(t.nextAttemptTime))
+      .limit(s.limit("limit"));
+  }),
+  lease: statement((s: Building<Lease>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db
+      .update(t)
+      .set({
+        leaseId: s.param("leaseId", t.leaseId),
+        nextAttemptTime: s.param("leaseExpireTime", t.nextAttemptTime),
+      })
+      .where(and(isEndpoint(s), eq(t.paused, false), lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime))))
+      .returning();
+  }),
+  settle: statement((s: Building<Round>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db
+      .update(t)
+      .set({
+        position: s.param("position", t.position),
+        failures: s.param("failures", t.failures),
+        lastError: s.param("lastError", t.lastError),
+        lastSuccessTime: s.param("lastSuccessTime", t.lastSuccessTime),
+        paused: s.param("paused", t.paused),
+        nextAttemptTime: s.param("nextAttemptTime", t.nextAttemptTime),
+        leaseId: null,
+      })
+      .where(and(isEndpoint(s), eq(t.leaseId, s.param("leaseId", t.leaseId))))
+      .returning({ endpointId: t.endpointId });
+  }),
+};
+
+/** Where events are delivered. */
+export const webhookEndpointRepository = (tx: Tx) => ({
+  insert: (row: WebhookEndpointRow) => tx.run(statements.insert, row),
+  find: async (key: EndpointKey) => (await tx.run(statements.find, key))[0],
+  /** All of a tenant, oldest first; there are few. */
+  list: (tenantId: string) => tx.run(statements.list, { tenantId }),
+  /** Changes an endpoint, if it still is at this version. */
+  change: async (change: Change) => (await tx.run(statements.change, change))[0],
+  /** Gives it a new secret, beside which the present one is used until then. */
+  rotate: async (rotation: Rotation) => (await tx.run(statements.rotate, rotation))[0],
+  /** Puts its place back, and ends the round under way; false when somebody else has put it back meanwhile. */
+  putBack: async (key: EndpointKey, position: number, replays: number, now: Date) =>
+    (await tx.run(statements.putBack, { ...key, position, replays, now })).length === 1,
+  delete: async (key: EndpointKey) => (await tx.run(statements.delete, key))[0],
+  /** Endpoints that have something to deliver, longest due first. */
+  listDue: (now: Date, limit: number) => tx.run(statements.listDue, { now, limit }),
+  /** Begins a round: the endpoint, for exactly one of any number of instances. */
+  lease: async (lease: Lease) => (await tx.run(statements.lease, lease))[0],
+  /** Ends a round; false when it was lost, or the endpoint put back or removed meanwhile. */
+  settle: async (round: Round) => (await tx.run(statements.settle, round)).length === 1,
+});
