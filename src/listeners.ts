@@ -38,8 +38,9 @@ export interface Listening extends Listener {
 }
 
 async function listenAs(settings: ListenerSettings, shared: Shared, tls?: TlsMaterial): Promise<Listener> {
-  const { host, port } = settings;
-  const common = { ...shared, host, port, tls, proxies: settings.proxies };
+  const { host, port, proxies, terminatedBy } = settings;
+  const behindProxy = proxies !== undefined || terminatedBy !== undefined;
+  const common = { ...shared, host, port, tls, proxies, behindProxy };
   const only = (name: string) => shared.services.filter(({ service }) => service.typeName === name);
   switch (settings.kind) {
     case "grpc":

@@ -200,6 +200,8 @@ export const settingsSchema = v.strictObject({
     v.strictObject({
       /** Open sockets of a listener. */
       maxConnections: count(DEFAULT_LIMITS.maxConnections),
+      /** Open sockets of a listener from one IPv4 address or IPv6 /64; not asked behind a proxy. */
+      maxConnectionsPerSource: count(DEFAULT_LIMITS.maxConnectionsPerSource),
       /** Calls at a time on one connection. */
       maxStreams: count(DEFAULT_LIMITS.maxStreams),
       /** Milliseconds from a connection to its first call. */

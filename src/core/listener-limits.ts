@@ -5,6 +5,8 @@ export const MAX_MESSAGE_BYTES = 64 * 1024;
 export interface ListenerLimits {
   /** Open sockets; further ones are refused at once. */
   readonly maxConnections: number;
+  /** Open sockets from one IPv4 address or IPv6 /64; not asked behind a proxy. */
+  readonly maxConnectionsPerSource: number;
   /** Calls at a time on one connection. */
   readonly maxStreams: number;
   /** From accepting a socket to its first call, TLS handshake and HTTP/2 preface included. */
@@ -27,6 +29,7 @@ export interface ListenerLimits {
 export const DEFAULT_LIMITS: ListenerLimits = {
   // A backend's pool holds tens of sockets; a thousand stay below the usual 1,024 file descriptors.
   maxConnections: 1000,
+  maxConnectionsPerSource: 250,
   maxStreams: 1000,
   // Clients connect because they have a call to make. Slow networks need three seconds for TLS.
   firstCallMs: 10_000,
@@ -44,6 +47,9 @@ export const DEFAULT_LIMITS: ListenerLimits = {
 /** The limits that calls run into, by the names that metrics have for them. */
 export type LimitName =
   | "connections"
+  | "connections_source"
+  | "resets"
+  | "cut_source"
   | "first_call"
   | "linger"
   | "idle"

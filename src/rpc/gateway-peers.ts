@@ -2,6 +2,8 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { constants, type Http2SecureServer, Http2ServerRequest, type ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { LimitName, ListenerLimits, OnLimit } from "../core/listener-limits.ts";
+import { limitResets } from "./resets.ts";
+import type { Sources } from "./sources.ts";
 import { nameOf, Strangers } from "./strangers.ts";
 
 /** The peers of the browsers' listener, within limits. */
@@ -49,15 +51,25 @@ function limitIdling(session: ServerHttp2Session, late: () => void): void {
  * Holds the peers of a server of node's to limits. Over TLS node has none for HTTP/2, and no word for closing what is
  * open, so the sockets are counted here.
  */
-export function limitPeers(server: Server | Http2SecureServer, limits: ListenerLimits, onLimit: OnLimit): Peers {
+export function limitPeers(
+  server: Server | Http2SecureServer,
+  limits: ListenerLimits,
+  onLimit: OnLimit,
+  sources: Pick<Sources, "admit" | "cut">,
+): Peers {
   const sockets = new Set<Socket>();
   const strangers = new Strangers();
   server.maxConnections = limits.maxConnections;
   server.on("drop", () => onLimit("connections"));
   server.on("connection", (socket: Socket) => {
+    if (!sources.admit(socket)) return void socket.destroy();
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     strangers.add(socket, limits.firstCallMs, onLimit);
+  });
+  limitResets(server as Http2SecureServer, (address) => {
+    onLimit("resets");
+    sources.cut(address);
   });
   server.on("session", (session: ServerHttp2Session) =>
     limitIdling(session, () => {

@@ -13,6 +13,8 @@ import { ASSERTION_HEADER, type Gate } from "./gate.ts";
 import { bodyKey, holdBody, peerKey, readBody } from "./gateway-body.ts";
 import { limitPeers, timeoutsOf } from "./gateway-peers.ts";
 import type { Listener, Served } from "./grpc-server.ts";
+import { RESETS } from "./resets.ts";
+import { sourcesOf } from "./sources.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import { validation } from "./validation.ts";
 
@@ -42,6 +44,8 @@ export interface GatewayOptions {
   readonly origins: readonly string[];
   /** Proxies whose word about addresses counts. */
   readonly proxies?: TrustedProxies | undefined;
+  /** Whether every socket is a proxy's, so that nothing is asked of sources here. */
+  readonly behindProxy?: boolean;
   readonly onUnexpected: (thrown: unknown, method: DescMethod) => void;
   readonly logCall?: LogCall;
   /** What a GET of a path that is no RPC shows: /livez. */
@@ -177,9 +181,10 @@ export async function listenGateway(options: GatewayOptions): Promise<Listener> 
   const timeouts = { ...timeoutsOf(limits), handshakeTimeout: limits.firstCallMs };
   const settings = { maxConcurrentStreams: limits.maxStreams };
   const secure =
-    options.tls && createSecureServer({ ...options.tls, ...timeouts, settings, allowHTTP1: true }, listener as never);
+    options.tls &&
+    createSecureServer({ ...options.tls, ...timeouts, ...RESETS, settings, allowHTTP1: true }, listener as never);
   const server = secure ? (secure as unknown as Server) : createServer(timeouts, listener);
-  const peers = limitPeers(server, limits, onLimit);
+  const peers = limitPeers(server, limits, onLimit, sourcesOf(options, limits));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(options.port, options.host, resolve);
   });

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import type { Http2Server } from "node:http2";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
@@ -14,7 +15,9 @@ import type { Gate } from "./gate.ts";
 import { mount } from "./grpc-mount.ts";
 import { createHealth, type HealthState } from "./health.ts";
 import { createReflection } from "./reflection.ts";
+import { limitResets, RESETS } from "./resets.ts";
 import { listenForSockets } from "./sockets.ts";
+import { sourcesOf } from "./sources.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import { validation } from "./validation.ts";
 
@@ -37,6 +40,8 @@ export interface GrpcServerOptions {
   readonly identify?: Identify | undefined;
   /** Proxies whose word about addresses counts. */
   readonly proxies?: TrustedProxies | undefined;
+  /** Whether every socket is a proxy's, so that nothing is asked of sources here. */
+  readonly behindProxy?: boolean;
   readonly reflection: boolean;
   /** What health reports; shared by the listeners of a process. */
   readonly health: HealthState;
@@ -69,12 +74,6 @@ const channelOptions = {
   "grpc.enable_channelz": 0,
 };
 
-/**
- * Calls that a connection may take back, at once and a second (CVE-2023-44487): each costs us more than its peer. Node
- * allows a thousand at once.
- */
-const RESETS = { streamResetBurst: 200, streamResetRate: 33 };
-
 /** Listens for gRPC: the given services behind the gate, health and, where switched on, reflection before it. */
 export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> {
   // Its log is what strangers sent (illegal header names with their values), written to stderr.
@@ -84,8 +83,10 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
   const onCall = (address: string, port: number) => sockets.called(address, port);
   const interceptors = [limitArrivals(limits, { onCall, onLimit })];
   const server = new Server({ ...channelOptions, "grpc.max_concurrent_streams": limits.maxStreams, interceptors });
-  // What grpc-js makes its HTTP/2 server with; it hands on neither. A private field, held by test/faults.
-  Object.assign((server as unknown as { commonServerOptions: object }).commonServerOptions, RESETS);
+  // What grpc-js makes its HTTP/2 server with, and that server: it hands on neither. Private fields, held by test/faults.
+  const inside = server as unknown as { commonServerOptions: object; http2Servers: Map<Http2Server, unknown> };
+  // Strictness about spaces would leave out "Bearer " as if no token had been shown, and a certificate would do.
+  Object.assign(inside.commonServerOptions, RESETS, { strictFieldWhitespaceValidation: false });
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const open = { onUnexpected: options.onUnexpected, shutdown: stopping.signal };
@@ -106,10 +107,17 @@ export async function listenGrpc(options: GrpcServerOptions): Promise<Listener> 
 
   // Cleartext for grpc-js: TLS, where it is on, ended at the socket.
   const sessions = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const sources = sourcesOf(options, limits);
+  for (const http2Server of inside.http2Servers.keys()) {
+    limitResets(http2Server, (address) => {
+      onLimit("resets");
+      sources.cut(address);
+    });
+  }
   const { host, port, tls, identify } = options;
   if (identify && !tls?.ca) throw new Error("certificates of clients need a CA to have signed them");
   const onSocket = sessions.injectConnection;
-  const sockets = await listenForSockets({ host, port, tls, identify, limits, onLimit, onSocket });
+  const sockets = await listenForSockets({ host, port, tls, identify, limits, onLimit, sources, onSocket });
   return {
     port: sockets.port,
     sockets: sockets.count,

@@ -3,6 +3,7 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Caller } from "../core/caller.ts";
 import type { ListenerLimits, OnLimit } from "../core/listener-limits.ts";
 import type { CertificateIdentity, Identify } from "./certificate-identity.ts";
+import type { Sources } from "./sources.ts";
 import { nameOf, Strangers } from "./strangers.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 
@@ -16,6 +17,7 @@ export interface SocketOptions {
   readonly identify: Identify | undefined;
   readonly limits: Pick<ListenerLimits, "maxConnections" | "firstCallMs" | "lingerMs">;
   readonly onLimit: OnLimit;
+  readonly sources: Pick<Sources, "admit">;
   /** Takes over an accepted socket; with TLS, after the handshake. */
   readonly onSocket: (socket: Socket) => void;
 }
@@ -91,7 +93,7 @@ async function listening(server: Server, host: string, port: number): Promise<nu
  * nobody would see their end.
  */
 export async function listenForSockets(options: SocketOptions): Promise<Sockets> {
-  const { host, port, tls, identify, limits, onLimit, onSocket } = options;
+  const { host, port, tls, identify, limits, onLimit, sources, onSocket } = options;
   const clients = identify && { requestCert: true, rejectUnauthorized: true };
   // As http2.createSecureServer does it; a peer that speaks no HTTP/2 is refused in the handshake.
   const secure = tls && createTlsServer({ ...tls, ...clients, ALPNProtocols: ["h2"] });
@@ -102,12 +104,14 @@ export async function listenForSockets(options: SocketOptions): Promise<Sockets>
   const strangers = new Strangers();
   const certified = new CertifiedPeers();
   server.on("connection", (socket: Socket) => {
-    open.add(socket);
     socket.on("error", ignore);
+    if (!sources.admit(socket)) return void socket.destroy();
+    open.add(socket);
     socket.once("close", () => open.delete(socket));
     strangers.add(socket, limits.firstCallMs, onLimit);
   });
   server.on(secure ? "secureConnection" : "connection", (socket: Socket) => {
+    if (socket.destroyed) return;
     socket.on("error", ignore);
     if (identify) certified.add(socket as TLSSocket, identify);
     limitLinger(socket, limits.lingerMs, onLimit);

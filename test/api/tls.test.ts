@@ -196,7 +196,7 @@ describe("a listener for backends with certificates", () => {
     expect(await shop.list(ann)).toBe("OK");
     expect(await shop.list()).toBe("ACCESS_DENIED");
     expect(await shop.verify(ann)).toBe("ACCESS_DENIED");
-    for (const authorization of ["", "Bearer", "Bearer x", "Basic c2hvcDo="]) {
+    for (const authorization of ["", "Bearer", "Bearer ", " ", "Bearer x", "Basic c2hvcDo="]) {
       expect(await shop.verify({ authorization }), authorization).toBe("INVALID_CREDENTIAL");
     }
     expect(await unspent()).toBe("OK");
