@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import { parseIp, sourceOf } from "../core/ip-address.ts";
 import type { ListenerLimits, OnLimit } from "../core/listener-limits.ts";
 
@@ -13,6 +12,12 @@ const keyOf = (address = "") => {
   const ip = parseIp(address.split("%", 1)[0] ?? "");
   return ip ? sourceOf(ip) : "";
 };
+
+/** What is asked of a socket. */
+export interface Opened {
+  readonly remoteAddress?: string | undefined;
+  once(event: "close", listener: () => void): unknown;
+}
 
 /**
  * Where the sockets of a listener come from: an IPv4 address or an IPv6 /64. Each may hold so many; one whose connection
@@ -32,7 +37,7 @@ export class Sources {
   }
 
   /** Whether a new socket may stay; it is counted until it closes. */
-  admit(socket: Pick<Socket, "remoteAddress" | "once">): boolean {
+  admit(socket: Opened): boolean {
     const key = keyOf(socket.remoteAddress);
     const open = this.#open.get(key) ?? 0;
     if (this.#now() < (this.#cut.get(key)?.untilMs ?? 0)) {
