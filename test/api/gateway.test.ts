@@ -3,8 +3,10 @@ import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/conn
 import { describe, expect, test } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { inSession } from "../support/challenges.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
@@ -74,13 +76,24 @@ describe.each(protocols)("the gateway over %s", (_, makeTransport, contentType, 
     });
   });
 
-  test("a stream that is not built yet says so", async () => {
+  test("a page follows a challenge, and a stream is refused like a call", async () => {
     const { service, mfa } = await start();
-    const headers = { authorization: `Bearer ${await service.user("ann")}` };
-    const watch = async () => {
-      for await (const _ of mfa.watchChallenge({ challengeId: "A".repeat(22) }, { headers }));
+    await enrolApp(service, "ann");
+    const headers = { authorization: `Bearer ${await inSession(service, "ann", "one")}` };
+    const follow = async (challengeId: string, onState: (state?: ChallengeState) => unknown) => {
+      for await (const { challenge } of mfa.watchChallenge({ challengeId }, { headers }))
+        await onState(challenge?.state);
     };
-    expect(await refusal(watch())).toEqual({ code: Code.Unimplemented, reason: "NOT_BUILT" });
+    const unknown = follow("A".repeat(22), () => {});
+    expect(await refusal(unknown)).toEqual({ code: Code.NotFound, reason: "NOT_FOUND" });
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
+    const { challenge } = await mfa.createChallenge({ terms }, { headers });
+    const challengeId = challenge?.challengeId ?? "";
+    const states: (ChallengeState | undefined)[] = [];
+    await follow(challengeId, async (state) => {
+      if (states.push(state) === 1) await mfa.cancelChallenge({ challengeId }, { headers });
+    });
+    expect(states).toEqual([ChallengeState.PENDING, ChallengeState.CANCELLED]);
   });
 
   test("random bodies never end in INTERNAL", async () => {
