@@ -1,5 +1,6 @@
 import { createHmac } from "node:crypto";
 import { type Carrier, outcomeOfStatus } from "./carrier.ts";
+import type { Outcome, Outgoing } from "./provider.ts";
 
 /** A program of the operator's that takes messages by HTTPS. */
 export interface WebhookOptions {
@@ -15,33 +16,47 @@ const sign = (secret: string, ...parts: readonly [id: string, seconds: number, b
     .update(parts.join("."))
     .digest("base64")}`;
 
+/** What is posted, in the form of Standard Webhooks: its type and its data. */
+interface Posting {
+  readonly type: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+
 /**
- * Posts each message as JSON, signed after Standard Webhooks. `webhook-id` is the same for every attempt. The receiver
- * answers 2xx when it has taken the message, 410 when the number or address is no more, 429 or 5xx to be asked again;
- * redirects are not followed.
+ * Posts a message as JSON, signed after Standard Webhooks. `webhook-id` is the same for every attempt. The receiver
+ * answers 2xx when it has taken the message, 410 when there is nobody at the address any more, 429 or 5xx to be asked
+ * again; redirects are not followed.
  */
-export const webhookCarrier = ({ url, secret, clock }: WebhookOptions): Carrier => ({
+export async function postSigned(
+  { url, secret, clock }: WebhookOptions,
+  { idempotencyKey }: Outgoing,
+  signal: AbortSignal,
+  { type, data }: Posting,
+): Promise<Outcome> {
+  const seconds = Math.floor(clock().getTime() / 1000);
+  const body = JSON.stringify({ type, timestamp: new Date(seconds * 1000).toISOString(), data });
+  const response = await fetch(url, {
+    method: "POST",
+    redirect: "manual",
+    signal,
+    body,
+    headers: {
+      "content-type": "application/json",
+      "webhook-id": idempotencyKey,
+      "webhook-timestamp": String(seconds),
+      "webhook-signature": sign(secret, idempotencyKey, seconds, body),
+    },
+  });
+  await response.body?.cancel();
+  return response.status === 410 ? { outcome: "gone", error: "HTTP_410" } : outcomeOfStatus(response.status);
+}
+
+/** Posts each letter to a program of the operator's, as `postSigned` does. */
+export const webhookCarrier = (options: WebhookOptions): Carrier => ({
   name: "webhook",
-  async carry({ to, subject, text }, { owner, channel, kind, idempotencyKey, expireTime }, signal) {
-    const seconds = Math.floor(clock().getTime() / 1000);
-    const body = JSON.stringify({
-      type: `message.${channel}`,
-      timestamp: new Date(seconds * 1000).toISOString(),
-      data: { tenant_id: owner.tenantId, channel, kind, to, subject, text, expire_time: expireTime.toISOString() },
-    });
-    const response = await fetch(url, {
-      method: "POST",
-      redirect: "manual",
-      signal,
-      body,
-      headers: {
-        "content-type": "application/json",
-        "webhook-id": idempotencyKey,
-        "webhook-timestamp": String(seconds),
-        "webhook-signature": sign(secret, idempotencyKey, seconds, body),
-      },
-    });
-    await response.body?.cancel();
-    return response.status === 410 ? { outcome: "gone", error: "HTTP_410" } : outcomeOfStatus(response.status);
+  carry: ({ to, subject, text }, message, signal) => {
+    const { owner, channel, kind, expireTime } = message;
+    const data = { tenant_id: owner.tenantId, channel, kind, to, subject, text, expire_time: expireTime.toISOString() };
+    return postSigned(options, message, signal, { type: `message.${channel}`, data });
   },
 });

@@ -1,0 +1,125 @@
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import { SignJWT } from "jose";
+import { outcomeOfStatus } from "./carrier.ts";
+import { type PushCarrier, payloadOf, secondsLeft } from "./push-provider.ts";
+
+/** A service account of Google's, as its key file has it. */
+export interface ServiceAccount {
+  readonly project_id: string;
+  readonly client_email: string;
+  readonly private_key: string;
+  readonly private_key_id?: string | undefined;
+  readonly token_uri: string;
+}
+
+/** A project at Firebase Cloud Messaging. */
+export interface FcmOptions {
+  readonly account: ServiceAccount;
+  readonly baseUrl: string;
+  readonly clock: () => Date;
+}
+
+const SCOPE = "https://www.googleapis.com/auth/firebase.messaging";
+const GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const HOUR_S = 3600;
+/** There is nobody there for us: the app was removed, or is another project's. */
+const GONE = new Set(["UNREGISTERED", "SENDER_ID_MISMATCH"]);
+const NAME = /^[A-Z][A-Z_]{0,30}$/;
+
+interface AccessToken {
+  readonly token: string;
+  readonly expireTime: number;
+}
+
+/** Access tokens by a signed grant (RFC 7523), one at a time, each used until a minute before its end. */
+function accessTokens({ account, clock }: FcmOptions, key: KeyObject) {
+  let current: AccessToken | undefined;
+  const fetchToken = async (signal: AbortSignal): Promise<AccessToken | number> => {
+    const issued = Math.floor(clock().getTime() / 1000);
+    const { private_key_id: kid } = account;
+    const assertion = await new SignJWT({ scope: SCOPE })
+      .setProtectedHeader({ alg: "RS256", typ: "JWT", ...(kid && { kid }) })
+      .setIssuer(account.client_email)
+      .setAudience(account.token_uri)
+      .setIssuedAt(issued)
+      .setExpirationTime(issued + HOUR_S)
+      .sign(key);
+    const body = new URLSearchParams({ grant_type: GRANT, assertion });
+    const response = await fetch(account.token_uri, { method: "POST", redirect: "manual", signal, body });
+    const reply: unknown = await response.json().catch(() => undefined);
+    if (!response.ok || typeof reply !== "object" || reply === null || !("access_token" in reply)) {
+      return response.ok ? 502 : response.status;
+    }
+    const lifetime = "expires_in" in reply ? Number(reply.expires_in) : HOUR_S;
+    return { token: String(reply.access_token), expireTime: (issued + lifetime - 60) * 1000 };
+  };
+  return {
+    drop: () => {
+      current = undefined;
+    },
+    /** A token, or the status that the issuer answered in place of one. */
+    async get(signal: AbortSignal): Promise<string | number> {
+      if (current && current.expireTime > clock().getTime()) return current.token;
+      const fetched = await fetchToken(signal);
+      if (typeof fetched === "number") return fetched;
+      current = fetched;
+      return fetched.token;
+    },
+  };
+}
+
+interface FcmError {
+  readonly error?: {
+    readonly status?: string;
+    readonly details?: readonly { readonly errorCode?: string }[];
+  };
+}
+
+/** FCM's own code where it gives one, else the status by name. */
+async function codeOf(response: Response): Promise<string> {
+  const { error } = ((await response.json().catch(() => undefined)) ?? {}) as FcmError;
+  const code = error?.details?.find(({ errorCode }) => errorCode)?.errorCode ?? error?.status ?? "";
+  return NAME.test(code) ? code : "";
+}
+
+/** Firebase Cloud Messaging, HTTP v1: a data message, which the app makes something of. */
+export function fcmCarrier(options: FcmOptions): PushCarrier {
+  const { account, baseUrl, clock } = options;
+  const tokens = accessTokens(options, createPrivateKey(account.private_key));
+  return {
+    name: "fcm",
+    channel: "fcm",
+    async carry(note, message, signal) {
+      const access = await tokens.get(signal);
+      if (typeof access === "number") {
+        const refused = outcomeOfStatus(access, "FCM_TOKEN");
+        return refused.outcome === "delivered" ? { outcome: "retry", error: "FCM_TOKEN" } : refused;
+      }
+      const response = await fetch(`${baseUrl}/v1/projects/${account.project_id}/messages:send`, {
+        method: "POST",
+        redirect: "manual",
+        signal,
+        headers: { authorization: `Bearer ${access}`, "content-type": "application/json" },
+        body: JSON.stringify({
+          message: {
+            token: note.address.token,
+            data: payloadOf(note),
+            android: { priority: "HIGH", ttl: `${secondsLeft(message, clock())}s` },
+          },
+        }),
+      });
+      if (response.ok) {
+        await response.body?.cancel();
+        return { outcome: "delivered" };
+      }
+      const code = await codeOf(response);
+      if (GONE.has(code)) return { outcome: "gone", error: `FCM_${code}` };
+      if (response.status === 401) {
+        tokens.drop();
+        return { outcome: "retry", error: "FCM_401" };
+      }
+      const outcome = outcomeOfStatus(response.status, "FCM");
+      return outcome.outcome === "delivered" || code === "" ? outcome : { ...outcome, error: `FCM_${code}` };
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+
+/** A request with a small answer. */
+export interface Posted {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly signal: AbortSignal;
+  /** The CA of the server's certificate, PEM, where it is not a public one. */
+  readonly ca?: string | undefined;
+}
+
+const LONGEST_ANSWER = 16 * 1024;
+
+/** Posts by HTTP/1.1 under a CA of one's own, which `fetch` cannot. Follows no redirect. Answers status and body. */
+export const post = ({ url, headers, body, signal, ca }: Posted): Promise<{ status: number; body: string }> =>
+  new Promise((resolve, reject) => {
+    const request = url.startsWith("https:") ? httpsRequest : httpRequest;
+    const outgoing = request(url, {
+      method: "POST",
+      headers: { ...headers, "content-length": body.length },
+      signal,
+      agent: false,
+      ...(ca && { ca }),
+    });
+    outgoing.on("error", reject);
+    outgoing.on("response", (response) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      response.on("data", (chunk: Buffer) => {
+        length += chunk.length;
+        if (length <= LONGEST_ANSWER) chunks.push(chunk);
+      });
+      response.on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+    });
+    outgoing.end(body);
+  });
