@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { getDotPath, safeParse } from "valibot";
 import type { Mode } from "./db/installation.ts";
-import { type CarrierSettings, type SecretPlace, type Settings, settingsSchema } from "./settings.ts";
+import { type CarrierSettings, PUSH_SERVICES, type SecretPlace, type Settings, settingsSchema } from "./settings.ts";
 
 /** Settings with the secrets themselves where it was said where they stand. */
 type WithSecrets<T> = T extends unknown
@@ -17,6 +17,7 @@ export interface Config extends Readonly<Omit<Settings, "delivery">> {
   readonly delivery: {
     readonly email?: readonly Carrier<"smtp" | "webhook">[];
     readonly sms?: readonly Carrier<"twilio" | "webhook">[];
+    readonly push?: readonly Carrier<"web-push" | "fcm" | "apns" | "webhook">[];
   };
   readonly mode: Mode;
   readonly database: string;
@@ -87,7 +88,7 @@ function readSecrets(settings: Settings, env: Env): Config["delivery"] {
   const read = (carrier: CarrierSettings, path: string) =>
     Object.fromEntries(
       Object.entries(carrier).map(([name, value]) => {
-        const isPlace = typeof value === "object" && value !== null;
+        const isPlace = typeof value === "object" && value !== null && !Array.isArray(value);
         return [name, isPlace ? secretAt(value, `${path}.${name}`) : value];
       }),
     );
@@ -191,6 +192,15 @@ function productionConfig(settings: Complete): Config {
     reflection: settings.reflection ?? false,
     passkeyPages: settings.passkeyPages ?? false,
   };
+}
+
+/** By which ways phones are told, and which push services may be called. Dev mode knows all ways, and keeps what goes. */
+export function pushWaysOf({ mode, delivery: { push = [] } }: Config) {
+  const dev = mode === "dev";
+  const hosts = push.flatMap((carrier) => (carrier.kind === "web-push" ? carrier.hosts : []));
+  const carried = push.map(({ kind }) => (kind === "webhook" ? "push-webhook" : kind));
+  const all = ["web-push", "fcm", "apns", "push-webhook"] as const;
+  return { carried: new Set(dev ? all : carried), webPushHosts: dev && hosts.length === 0 ? PUSH_SERVICES : hosts };
 }
 
 /**

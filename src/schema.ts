@@ -15,6 +15,7 @@ import { eventStreams } from "./events/event-streams.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
+import { pushBlocks, pushChallenges, pushDevices, vapidKeys } from "./factors/push/push.table.ts";
 import { temporaryPasses } from "./factors/temporary-pass/temporary-pass.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
 
@@ -68,4 +69,8 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   syncedDevices,
   syncedBlobs,
   webhookEndpoints,
+  pushDevices,
+  pushChallenges,
+  pushBlocks,
+  vapidKeys,
 ];

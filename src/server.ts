@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
-import type { Config } from "./config.ts";
+import { type Config, pushWaysOf } from "./config.ts";
 import { consolePages } from "./console/console-files.ts";
 import { type Caller, ownerOf } from "./core/caller.ts";
 import { repeat } from "./core/repeat.ts";
@@ -24,7 +24,7 @@ import { createTickets } from "./protection/tickets.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog, type EndedCall } from "./rpc/call-log.ts";
 import { createVerifyHeader } from "./rpc/credentials.ts";
-import { createDeviceAuthentication, type Devices, noDevices } from "./rpc/device-authentication.ts";
+import { createDeviceAuthentication, type Devices } from "./rpc/device-authentication.ts";
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
@@ -58,7 +58,7 @@ export interface StartOptions {
   readonly store?: Store;
   /** A pool that several services of one process share, or that a test holds up. */
   readonly kdf?: KdfPool;
-  /** What is known of push devices, in place of nothing. */
+  /** What is known of push devices, in place of the paired ones. */
   readonly devices?: Devices;
 }
 
@@ -116,13 +116,13 @@ async function readFiles(config: Config) {
 type Files = Pick<Awaited<ReturnType<typeof readFiles>>, "issuers" | "ca">;
 
 async function listen(config: Config, opened: Store, { issuers, ca }: Files, options: StartOptions) {
-  const { log, clock = () => new Date(), devices = noDevices, kdf = createKdfPool() } = options;
+  const { log, clock = () => new Date(), kdf = createKdfPool() } = options;
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
   const keyring = await openKeyring(await readKeyFile(config.keyFile), opened, clock);
   let worker: Worker | undefined;
   const store = wakingStore(opened, () => worker?.wake());
-  const { totp, webauthn } = config;
+  const { totp, webauthn, push } = config;
   const metadata = await openMetadata(webauthn, clock());
   if (metadata && metadata.nextUpdate < clock()) log.warn("the metadata of authenticators is out of date");
   const destinations = createDestinations(config.webhooks.networks);
@@ -132,10 +132,10 @@ async function listen(config: Config, opened: Store, { issuers, ca }: Files, opt
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
-  const { services, tasks, mailRoom, sweep, relatedOrigins, raise, keySet } = createServices({
+  const { services, tasks, mailRoom, phones, sweep, relatedOrigins, raise, keySet } = createServices({
     ...{ store, keyring, kdf, clock, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
-    ...{ totpIssuer: totp.issuer, webauthn, metadata },
+    ...{ totpIssuer: totp.issuer, webauthn, metadata, pushWays: pushWaysOf(config), pushAddress: push.address },
     assertions: config.assertions,
   });
   const descriptors = services.map(({ service }) => service);
@@ -145,7 +145,7 @@ async function listen(config: Config, opened: Store, { issuers, ca }: Files, opt
   const verify = createVerifyHeader(
     createAuthentication(config.mode === "dev" ? [...issuers, await openDevIssuer(config.dataDir)] : issuers),
     createTicketAuthentication(store, createTickets(keyring), isEnrolled),
-    createDeviceAuthentication(store, devices),
+    createDeviceAuthentication(store, options.devices ?? phones),
   );
   const gate = createGate(verify, limits, isEnrolled, { clock, raise });
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));

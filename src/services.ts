@@ -8,6 +8,7 @@ import type { Algorithm } from "./assertions/assertion-keys.ts";
 import { createAuditHandlers } from "./audit/audit.handlers.ts";
 import { createAuditUpkeep } from "./audit/upkeep.ts";
 import { createProofs } from "./challenges/index.ts";
+import { challengeOutcomes } from "./challenges/outcomes.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import type { Tx } from "./db/store.ts";
@@ -27,6 +28,9 @@ import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
 import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
 import { emailProver, smsProver } from "./factors/otp/otp.prover.ts";
 import { createOtp } from "./factors/otp/otp.ts";
+import { createPushHandlers } from "./factors/push/push.handlers.ts";
+import { createPush } from "./factors/push/push.ts";
+import type { PushWays } from "./factors/push/push-address.ts";
 import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
 import { temporaryPassProver } from "./factors/temporary-pass/temporary-pass.prover.ts";
 import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
@@ -44,6 +48,7 @@ import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.
 
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import type { Serving } from "./rpc/call.ts";
+import type { Devices } from "./rpc/device-authentication.ts";
 import type { Raise } from "./rpc/gate.ts";
 import type { Page } from "./rpc/gateway.ts";
 import type { Served } from "./rpc/grpc-server.ts";
@@ -70,6 +75,10 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly totpIssuer: string;
   /** The relying parties and origins of tenants that name none. */
   readonly webauthn: FileSettings["webauthn"];
+  /** By which ways phones are told that something waits. */
+  readonly pushWays: PushWays;
+  /** Where phones find this service; empty leaves it to the app. */
+  readonly pushAddress: string;
   /** What is known of models of authenticators. */
   readonly metadata: Metadata | undefined;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
@@ -77,24 +86,8 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
 
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
 const notBuilt = {
-  user: [
-    "startPushDeviceEnrollment",
-    "finishPushDeviceEnrollment",
-    "listPushDevices",
-    "updatePushDevice",
-    "revokePushDevice",
-    "rotatePushDeviceToken",
-    "getVapidPublicKey",
-    "createPushChallenge",
-    "getPushChallenge",
-    "listPushChallenges",
-    "listPendingPushChallenges",
-    "approvePushChallenge",
-    "denyPushChallenge",
-  ],
+  user: [],
   admin: [
-    "listUserPushChallenges",
-    "getPushStats",
     "getCoverage",
     "resetUserMfa",
     "resetUserFactor",
@@ -122,7 +115,7 @@ const notBuilt = {
     "pauseScheduledTask",
     "resumeScheduledTask",
   ],
-  internal: ["getUserPushChallenge", "importFactors", "eraseUser", "listScheduledTasks"],
+  internal: ["importFactors", "eraseUser", "listScheduledTasks"],
 } as const;
 
 /** The RPCs that a feature answers. */
@@ -150,6 +143,8 @@ export interface Features {
   readonly tasks: readonly Task[];
   /** The file of related origins for a host; undefined where it is nobody's relying party. */
   readonly relatedOrigins: (host: string) => Promise<string | undefined>;
+  /** What the door knows of paired phones. */
+  readonly phones: Devices;
   /** Forgets what is past its time, in a unit of its own. */
   sweep(tx: Tx, now: Date): Promise<void>;
   /** Takes an assertion for the fresh second factor that an RPC asks for. */
@@ -162,7 +157,7 @@ export interface Features {
 export function createServices(app: App): Features {
   const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: app });
   const settings = createTenantHandlers(tenants);
-  const { keyring, kdf, hasFactor, store, carried, devMode, metadata } = app;
+  const { keyring, kdf, hasFactor, store, clock, carried, devMode, metadata } = app;
   const { settingsOf } = tenants;
   const lockProfileOf = async (tenantId: string) =>
     (await settingsOf(tenantId)).lockProfile === LockProfile.PCI ? "pci" : "standard";
@@ -185,6 +180,10 @@ export function createServices(app: App): Features {
     allowed: (of) => registry.filter((factor) => factor.isEnrollable(of)).map(({ type }) => type),
   });
   const sent = createOtpHandlers(otp, factorSet);
+  const push = createPush({
+    ...{ store, keyring, clock, settingsOf, hasFactor, factorSet, challenges: challengeOutcomes },
+    ...{ ways: app.pushWays, address: app.pushAddress },
+  });
   const compose = createCompose({ settingsOf, addressOf: (owner, id) => otp.book.find(store, owner, id) });
   const delivery = createDeliveryHandlers(devMode ? createInbox({ keyring, compose }) : undefined, pageTokens);
   const mailRoom: MailRoom = {
@@ -192,9 +191,10 @@ export function createServices(app: App): Features {
     listTold: (owner, since) => otp.book.listTold(store, owner, since),
     isCarried: async ({ tenantId }, channel) =>
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
+    phones: push,
   };
   const provers = [
-    ...[webauthnProver(webauthn), totpProver(createTotp(apps))],
+    ...[webauthnProver(webauthn), push.prover, totpProver(createTotp(apps))],
     ...[smsProver(otp), emailProver(otp)],
     ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
   ];
@@ -202,6 +202,8 @@ export function createServices(app: App): Features {
   const proofs = createProofs({ ...app, hub, settingsOf, pageTokens, factors: registry, provers });
   const { describeAction } = proofs;
   const passkeys = createWebAuthnHandlers({ webauthn, pageTokens, challenges: proofs.user, describeAction });
+  const ask = proofs.askPhones;
+  const approvals = createPushHandlers({ push, factorSet, settingsOf, pageTokens, ask });
   const happened = createEventHandlers({ store, hub, pageTokens });
   const sync = createDeviceSyncHandlers(pageTokens);
   const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
@@ -228,7 +230,10 @@ export function createServices(app: App): Features {
       service: MfaService,
       implementation: serve(
         MfaService,
-        { ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user, ...proofs.user, ...sync.user },
+        {
+          ...{ ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user },
+          ...{ ...approvals.user, ...proofs.user, ...sync.user },
+        },
         notBuilt.user,
         serving,
       ),
@@ -247,6 +252,7 @@ export function createServices(app: App): Features {
           ...audit.admin,
           ...networks.admin,
           ...hooks.admin,
+          ...approvals.admin,
         },
         notBuilt.admin,
         serving,
@@ -256,13 +262,20 @@ export function createServices(app: App): Features {
       service: InternalMfaService,
       implementation: serve(
         InternalMfaService,
-        { ...factors.internal, ...totp.internal, ...delivery.internal, ...proofs.internal, ...happened.internal },
+        {
+          ...{ ...factors.internal, ...totp.internal, ...delivery.internal },
+          ...{ ...approvals.internal, ...proofs.internal, ...happened.internal },
+        },
         notBuilt.internal,
         serving,
       ),
     },
   ];
+  const sweep = async (tx: Tx, now: Date) => {
+    await otp.sweep(tx, now);
+    await push.sweep(tx, now);
+  };
   const { raise, keySet } = proofs;
   const relatedOrigins = createRelatedOrigins(tenants.listAll, app.clock);
-  return { services, tasks, mailRoom, relatedOrigins, sweep: otp.sweep, raise, keySet };
+  return { services, tasks, mailRoom, phones: push.register, relatedOrigins, sweep, raise, keySet };
 }

@@ -160,8 +160,54 @@ const smsCarrier = v.variant("kind", [
   webhook,
 ]);
 
+/** The push services of the large browsers. */
+export const PUSH_SERVICES = [
+  "fcm.googleapis.com",
+  "updates.push.services.mozilla.com",
+  "*.push.apple.com",
+  "*.notify.windows.com",
+];
+
+const pushCarrier = v.variant("kind", [
+  v.strictObject({
+    kind: v.literal("web-push"),
+    /** Whom push services can turn to: "mailto:ops@example.com" or a page. */
+    subject: v.pipe(v.string(), v.regex(/^(mailto:|https:\/\/)\S+$/)),
+    /** The hosts of push services, the only ones that are called: "*.example" stands for the names below. */
+    hosts: v.optional(
+      v.pipe(v.array(v.pipe(v.string(), v.regex(/^(\*\.)?[a-z0-9.-]+(:\d{1,5})?$/))), v.minLength(1)),
+      PUSH_SERVICES,
+    ),
+    /** The CA of the push service, PEM, where it is not a public one. */
+    caFile: v.optional(filePath),
+  }),
+  v.strictObject({
+    kind: v.literal("fcm"),
+    /** The key file of a service account of Google's (JSON). */
+    serviceAccount: secret,
+    baseUrl: v.optional(httpsUrl, "https://fcm.googleapis.com"),
+  }),
+  v.strictObject({
+    kind: v.literal("apns"),
+    teamId: name,
+    keyId: name,
+    /** The key of the team (.p8). */
+    privateKey: secret,
+    /** The app's bundle id. */
+    topic: name,
+    /** Apple's, for production; "https://api.sandbox.push.apple.com" for development. */
+    baseUrl: v.optional(v.pipe(v.string(), v.regex(/^https:\/\//)), "https://api.push.apple.com"),
+    /** The CA of the server, PEM, where it is not a public one. */
+    caFile: v.optional(filePath),
+  }),
+  webhook,
+]);
+
 /** A carrier as the file has it. */
-export type CarrierSettings = v.InferOutput<typeof emailCarrier> | v.InferOutput<typeof smsCarrier>;
+export type CarrierSettings =
+  | v.InferOutput<typeof emailCarrier>
+  | v.InferOutput<typeof smsCarrier>
+  | v.InferOutput<typeof pushCarrier>;
 
 /** Where a secret stands. */
 export type SecretPlace = v.InferOutput<typeof secret>;
@@ -228,6 +274,7 @@ export const settingsSchema = v.strictObject({
     v.strictObject({
       email: v.optional(v.pipe(v.array(emailCarrier), v.minLength(1))),
       sms: v.optional(v.pipe(v.array(smsCarrier), v.minLength(1))),
+      push: v.optional(v.pipe(v.array(pushCarrier), v.minLength(1))),
     }),
     {},
   ),
@@ -267,6 +314,13 @@ export const settingsSchema = v.strictObject({
       networks: v.optional(v.array(network), []),
       /** PEM certificates of CAs that receivers are trusted by, besides the usual ones. */
       caFile: v.optional(filePath),
+    }),
+    {},
+  ),
+  push: v.optional(
+    v.strictObject({
+      /** Where phones find the service, for the QR codes that pair them: "mfa.example:443". Empty leaves it to the app. */
+      address: v.optional(v.pipe(v.string(), v.regex(/^[^\p{C}\s]{0,255}$/u)), ""),
     }),
     {},
   ),

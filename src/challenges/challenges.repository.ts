@@ -112,7 +112,7 @@ const statements = {
       .returning({ challengeId: t.challengeId });
   }),
   cancel: end(["pending", "proven"], "cancelled"),
-  deny: end(["pending"], "denied"),
+  deny: end(["pending", "proven"], "denied"),
 };
 
 /** The challenges of users. */

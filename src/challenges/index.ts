@@ -18,6 +18,7 @@ import { createChallenges } from "./challenges.ts";
 import type { Registry } from "./eligibility.ts";
 import { createEvaluation } from "./evaluation.ts";
 import { createLogInHandlers } from "./log-in.handlers.ts";
+import { createAskPhones } from "./phones.ts";
 import { createRedemptionHandlers } from "./redemption.handlers.ts";
 import { createRedemption } from "./redemption.ts";
 import { createStepUp } from "./step-up.ts";
@@ -69,6 +70,8 @@ export function createProofs(options: ProofOptions) {
       rendered: renderAction(action, await settingsOf(tenantId)),
     }),
     raise: createRaise(assertions, store),
+    /** Asks the phones of a user, for the feature that they are paired by. */
+    askPhones: createAskPhones(challenges, settingsOf),
     /** The key set as a page for verifiers. */
     keySet: async () => ({
       status: 200,

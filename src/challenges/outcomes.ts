@@ -53,4 +53,19 @@ export const challengeOutcomes: ChallengeOutcomes = {
     await challengeRepository(tx).deny({ ...owner, challengeId }, call.now);
     tx.announce(topicOf(owner));
   },
+  async fail(tx, owner, { challengeId, type, now }) {
+    const key = { ...owner, challengeId };
+    const row = await challengeRepository(tx).find(key);
+    if (!row?.offers.every((offer) => offer.type === type)) return;
+    await challengeRepository(tx).cancel(key, now);
+    tx.announce(topicOf(owner));
+  },
+  stateOf: async (tx, owner, challengeId, now) => (await findStanding(tx, { ...owner, challengeId }, now))?.state,
+  async spend(tx, owner, challengeId, now) {
+    const key = { ...owner, challengeId };
+    const standing = await findStanding(tx, key, now);
+    if (standing?.state !== "PROVEN") return false;
+    tx.announce(topicOf(owner));
+    return (await challengeRepository(tx).redeem(key, standing.row.mfaEpoch, now)) !== undefined;
+  },
 };

@@ -91,6 +91,7 @@ export function createRedemption({ settingsOf, assertions, trustedDevices, ...re
     const type = await requireFactor(tx, call, standing.row, settings);
     const row = await challengeRepository(tx).redeem(key, epoch, call.now);
     if (!row) throw ended("EXPIRED");
+    await registry.provers.find((prover) => prover.type === type)?.redeemed?.(tx, owner, key.challengeId, call.now);
     await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", factorType: type, factorId: row.provenFactorId });
     tx.announce(topicOf(owner));
     const issued = await note(tx, statementOf(row, type, epoch), call.now);

@@ -19,6 +19,7 @@ const types = {
   "web-push": FactorType.PUSH,
   fcm: FactorType.PUSH,
   apns: FactorType.PUSH,
+  "push-webhook": FactorType.PUSH,
   notice: FactorType.UNSPECIFIED,
 } as const;
 

@@ -7,7 +7,7 @@ import { openContent } from "../outbox/outbox.ts";
 import type { Compose } from "./carrier.ts";
 import type { Provider } from "./provider.ts";
 
-const CHANNELS: readonly Channel[] = ["sms", "email", "web-push", "fcm", "apns"];
+const CHANNELS: readonly Channel[] = ["sms", "email", "web-push", "fcm", "apns", "push-webhook"];
 
 /** Dev mode's way out: messages go no further than the outbox, where ListInboxMessages reads them. */
 export const inboxProviders = (carried: ReadonlySet<Channel>): readonly Provider[] =>

@@ -6,10 +6,14 @@ import { type CarrierOptions, openCarrier } from "./carriers.ts";
 import { inboxProviders } from "./inbox.ts";
 import { type NoticeOptions, noticeProvider } from "./notices.ts";
 import type { Provider } from "./provider.ts";
+import { openPushCarrier, type PushCarrierNeeds, type PushCarrierOptions } from "./push-carriers.ts";
+import { type PushRegister, pushProvider } from "./push-provider.ts";
 
 /** Where messages go and what they say: what the features know of them. */
 export interface MailRoom extends Pick<NoticeOptions, "listTold" | "isCarried"> {
   readonly compose: Compose;
+  /** What is known of phones, and the keys of tenants for Web Push. */
+  readonly phones: PushRegister & Pick<PushCarrierNeeds, "vapidKeyOf">;
 }
 
 /** What the ways out of the house need of the process. */
@@ -18,21 +22,30 @@ export interface ProviderOptions extends MailRoom {
   readonly keyring: Keyring;
   readonly clock: () => Date;
   /** By channel, in the order in which they are asked. */
-  readonly carriers: { readonly email?: readonly CarrierOptions[]; readonly sms?: readonly CarrierOptions[] };
+  readonly carriers: {
+    readonly email?: readonly CarrierOptions[];
+    readonly sms?: readonly CarrierOptions[];
+    readonly push?: readonly PushCarrierOptions[];
+  };
   /** Whether what nobody carries is kept for developers to read. */
   readonly devMode: boolean;
 }
 
 /** Every way out of the house that the settings name. */
 export async function openProviders(options: ProviderOptions): Promise<readonly Provider[]> {
-  const { carriers, clock, compose, devMode } = options;
+  const { carriers, clock, compose, devMode, phones } = options;
   const letters = async (channel: "sms" | "email") =>
     Promise.all(
       (carriers[channel] ?? []).map(async (carrier) =>
         letterProvider(channel, await openCarrier(carrier, clock), compose),
       ),
     );
-  const ways = [...(await letters("sms")), ...(await letters("email"))];
+  const toPhones = await Promise.all(
+    (carriers.push ?? []).map(async (carrier) =>
+      pushProvider(await openPushCarrier(carrier, { clock, vapidKeyOf: phones.vapidKeyOf }), phones),
+    ),
+  );
+  const ways = [...(await letters("sms")), ...(await letters("email")), ...toPhones];
   const carried: ReadonlySet<Channel> = new Set(ways.map(({ channel }) => channel));
   return [noticeProvider(options), ...ways, ...(devMode ? inboxProviders(carried) : [])];
 }

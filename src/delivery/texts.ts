@@ -36,5 +36,7 @@ export const texts: Readonly<Record<string, Text>> = {
   device_trusted: notice("A new device is trusted"),
   device_trust_stolen: notice("A trusted device may have been copied; its trust has ended"),
   clone_suspected: notice("A passkey may have been copied"),
+  push_denied_twice: notice("Requests for approval were denied twice; your phone is not asked for 15 minutes"),
+  push_reported: notice("A request for approval was reported as not yours"),
   temporary_pass_issued: notice("An administrator issued a temporary pass"),
 };

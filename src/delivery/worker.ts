@@ -47,7 +47,7 @@ export interface Worker {
 
 /** Attempts at once on one channel: one whose provider hangs keeps no other waiting. */
 const PLACES = 8;
-const CHANNELS: readonly Channel[] = ["notice", "sms", "email", "web-push", "fcm", "apns"];
+const CHANNELS: readonly Channel[] = ["notice", "sms", "email", "web-push", "fcm", "apns", "push-webhook"];
 const DAY_MS = 24 * 3600 * 1000;
 /** How long it can be looked up what became of a message. */
 const KEPT_MS = 7 * DAY_MS;

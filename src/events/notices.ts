@@ -14,6 +14,7 @@ const notices: Partial<Record<EventRow["type"], string>> = {
   BACKUP_CODES_GENERATED: "backup_codes_generated",
   BACKUP_CODES_LOW: "backup_codes_low",
   BACKUP_CODES_EXHAUSTED: "backup_codes_exhausted",
+  PUSH_REPORTED: "push_reported",
   USER_LOCKED: "user_locked",
   USER_RESET: "user_reset",
   DEVICE_TRUSTED: "device_trusted",

@@ -1,4 +1,4 @@
-import type { ChallengePreparation, Proof as ProofMessage } from "../../gen/mfa/v1/challenge_pb.js";
+import type { ChallengePreparation, ChallengeState, Proof as ProofMessage } from "../../gen/mfa/v1/challenge_pb.js";
 import type { FactorState, FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
 import type { OtpDelivery } from "../../gen/mfa/v1/otp_pb.js";
 import type { Call } from "../core/call.ts";
@@ -140,6 +140,8 @@ export interface Prover<Case extends Answer["case"]> {
   ): Promise<((tx: Tx) => Promise<Prepared | Refusal>) | Refusal>;
   /** The code that is on its way for a challenge, if there is one. */
   deliveryOf?(tx: Tx, owner: Owner, challengeId: string): Promise<OtpDelivery | undefined>;
+  /** Hears that a challenge which it proved was redeemed, in the unit that does. */
+  redeemed?(tx: Tx, owner: Owner, challengeId: string, now: Date): Promise<void>;
 }
 
 /** How any kind of answer is judged and spent. */
@@ -157,6 +159,20 @@ export interface ChallengeOutcomes {
     owner: Owner,
     outcome: Proven & { challengeId: string; type: Factor["type"] },
   ): Promise<void>;
-  /** Ends the challenge as denied, in the unit of the denial; one that has ended stays as it is. */
+  /**
+   * Ends the challenge as denied, proven ones too, in the unit of the denial, which has serialised the user; one that
+   * has ended stays as it is.
+   */
   deny(tx: Tx, call: Call, owner: Owner, challengeId: string): Promise<void>;
+  /** Ends the challenge where nothing but this kind of factor was on offer for it. */
+  fail(tx: Tx, owner: Owner, outcome: { challengeId: string; type: Factor["type"]; now: Date }): Promise<void>;
+  /** Where the challenge stands; undefined when there is none. */
+  stateOf(
+    tx: Tx,
+    owner: Owner,
+    challengeId: string,
+    now: Date,
+  ): Promise<Exclude<keyof typeof ChallengeState, "UNSPECIFIED"> | undefined>;
+  /** Uses a proven challenge up for another one, in a unit that has serialised the user; false when it is proven no more. */
+  spend(tx: Tx, owner: Owner, challengeId: string, now: Date): Promise<boolean>;
 }

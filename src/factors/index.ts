@@ -5,6 +5,7 @@ import { userRepository } from "../users/users.repository.ts";
 import { backupCodesFactor } from "./backup-codes/backup-codes.factor.ts";
 import type { Factor, FactorInstance, FactorSet } from "./factor.ts";
 import { emailFactor, smsFactor } from "./otp/otp.factor.ts";
+import { pushFactor } from "./push/push.factor.ts";
 import { temporaryPassFactor } from "./temporary-pass/temporary-pass.factor.ts";
 import { totpFactor } from "./totp/totp.factor.ts";
 import { webauthnFactor } from "./webauthn/webauthn.factor.ts";
@@ -12,6 +13,7 @@ import { webauthnFactor } from "./webauthn/webauthn.factor.ts";
 /** Every factor the service knows, strongest first. */
 export const factors: readonly Factor[] = [
   webauthnFactor,
+  pushFactor,
   totpFactor,
   smsFactor,
   emailFactor,

@@ -3,7 +3,7 @@ import type { Dialect } from "../db/dialect.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 /** By which way a message goes; each has its own providers. "notice" is resolved into one message an address. */
-export type Channel = "notice" | "sms" | "email" | "web-push" | "fcm" | "apns";
+export type Channel = "notice" | "sms" | "email" | "web-push" | "fcm" | "apns" | "push-webhook";
 
 /** "queued" until it is "sent"; "failed" after every provider and retry, "expired" when its time ran out before that. */
 export type MessageState = "queued" | "sent" | "failed" | "expired";

@@ -79,6 +79,31 @@ const statements = {
       .where(isCount(s))
       .returning({ counter: t.counter });
   }),
+  lockAtOnce: statement((s: Building<Count & { countId: string; now: Date; lockExpireTime: Date }>) => {
+    const t = s.table(attempts);
+    const [now, end] = [s.param("now", t.updateTime), s.param("lockExpireTime", t.lockExpireTime)];
+    return s.db
+      .insert(t)
+      .values({
+        tenantId: s.param("tenantId", t.tenantId),
+        userId: s.param("userId", t.userId),
+        counter: s.param("counter", t.counter),
+        countId: s.param("countId", t.countId),
+        failures: 0,
+        consecutiveFailures: 0,
+        locks: 0,
+        recent: "",
+        lockExpireTime: end,
+        lockTime: s.param("now", t.lockTime),
+        updateTime: now,
+      })
+      .onConflictDoUpdate({
+        target: [t.tenantId, t.userId, t.counter],
+        set: { lockExpireTime: end, lockTime: s.param("now", t.lockTime), updateTime: now },
+        setWhere: sql`${t.lockExpireTime} is null or ${t.lockExpireTime} < ${end}`,
+      })
+      .returning({ counter: t.counter });
+  }),
   moveLock: statement((s: Building<Count & { began: Date; now: Date; lockExpireTime: Date }>) => {
     const t = s.table(attempts);
     return s.db
@@ -176,6 +201,9 @@ export const attemptRepository = (tx: Tx) => ({
   lock: (count: Count, lockExpireTime: Date) => tx.run(statements.lock, { ...count, lockExpireTime }),
   /** The attempt that locked has failed: what was open at `now` is dead. */
   noteLock: (count: Count, now: Date) => tx.run(statements.noteLock, { ...count, now }),
+  /** Locks the user until then, whatever was counted, unless they are locked for longer. */
+  lockAtOnce: (count: Count, lockExpireTime: Date, now: Date) =>
+    tx.run(statements.lockAtOnce, { ...count, lockExpireTime, now, countId: newId() }),
   /** Has a lock begin at `now` that began at `began`, unless it was moved or ended since. */
   moveLock: (count: Count, began: Date, now: Date, lockExpireTime: Date) =>
     tx.run(statements.moveLock, { ...count, began, now, lockExpireTime }),

@@ -1,6 +1,7 @@
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
+import { topicOf } from "../users/user-topic.ts";
 import { type AttemptsRow, attemptRepository, type Count } from "./attempts.repository.ts";
 import type { Counter } from "./attempts.table.ts";
 import { type LockProfile, lockedUntil, markOf, marksOfDay, NEVER } from "./lock-rules.ts";
@@ -65,6 +66,15 @@ export async function refund(tx: Tx, count: Count, { mark, failures, lockExpireT
 /** The attempt that locked was wrong: what was open for the user until `now` dies. */
 export async function confirmLock(tx: Tx, count: Count, now: Date): Promise<void> {
   await attemptRepository(tx).noteLock(count, now);
+}
+
+/**
+ * Locks a user without a failed attempt, as they say that somebody else is at it. What was open for them dies, as with
+ * any lock.
+ */
+export async function lockAtOnce(tx: Tx, count: Count, lockExpireTime: Date, now: Date): Promise<void> {
+  await attemptRepository(tx).lockAtOnce(count, lockExpireTime, now);
+  tx.announce(topicOf(count));
 }
 
 /**

@@ -14,6 +14,7 @@ import { trustAndSync } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/push.ts";
 import { serviceForTest } from "../support/service.ts";
 
 type None = Record<never, never>;
@@ -102,6 +103,12 @@ describe.each(engines)("records on $name", (engine) => {
     await enrolApp(service, "bob");
     const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
     await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));
+    await switchPushOn(service);
+    const phone = await pairPhone(service, "pat");
+    await phone.rotate({ kind: { case: "poll", value: true } });
+    const pat = await service.user("pat", "aal2");
+    await service.mfa.updatePushDevice({ deviceId: phone.id(), displayName: "Mine", version: 1n }, pat);
+    await service.mfa.revokePushDevice({ deviceId: phone.id(), confirmLastFactor: true }, pat);
     await switchOn(service);
     const { token } = await enrolPhone(service, "eve");
     await service.mfa.disableSms({ confirmLastFactor: true }, token);

@@ -243,7 +243,8 @@ export enum ErrorReason {
   APP_PARAMETERS_DIFFER = 30,
 
   /**
-   * PERMISSION_DENIED: administrators do not act on themselves nor decide their own requests.
+   * PERMISSION_DENIED: administrators do not act on themselves nor decide their own requests; nor does
+   * a phone approve for the session that paired it.
    *
    * @generated from enum value: ERROR_REASON_SELF_ACTION = 31;
    */

@@ -696,7 +696,7 @@ export declare const MfaService: GenService<{
   /**
    * Approves a challenge with the number that the person typed and the device's signature.
    *
-   * Refused where the device belongs to the session that created it. A wrong number is
+   * SELF_ACTION where the session that created it paired the device. A wrong number is
    * CODE_REJECTED and counts towards the lock; three end the challenge. A bad signature is
    * SIGNATURE_REJECTED; a decided challenge WRONG_STATE. Approval is not yet proof: it waits to be
    * redeemed.

@@ -584,8 +584,9 @@ export declare type FinishPushDeviceEnrollmentRequest = Message<"mfa.v1.FinishPu
   publicKey: Uint8Array;
 
   /**
-   * By that key over "mfa-push-pair-v1", the token and the public key's SHA-256: proof that the
-   * device holds it.
+   * By that key over "mfa-push-pair-v1", the token and the public key's SHA-256, each part behind
+   * its length as four bytes, big-endian: proof that the device holds it. ECDSA in DER or as r and s
+   * (IEEE P1363).
    *
    * @generated from field: bytes signature = 4;
    */
@@ -904,7 +905,7 @@ export declare type CreatePushChallengeRequest = Message<"mfa.v1.CreatePushChall
   challengeId: string;
 
   /**
-   * What is being approved; absent for a log-in.
+   * What is being approved; absent for a log-in. Not together with challenge_id, which has its own.
    *
    * @generated from field: mfa.v1.Action action = 3;
    */
@@ -917,6 +918,14 @@ export declare type CreatePushChallengeRequest = Message<"mfa.v1.CreatePushChall
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * The one backend that may redeem a challenge of its own. Empty lets none: the approval is then good
+   * as a proof only. Not together with challenge_id.
+   *
+   * @generated from field: string audience = 5;
+   */
+  audience: string;
 };
 
 /**
@@ -1136,7 +1145,7 @@ export declare type ApprovePushChallengeRequest = Message<"mfa.v1.ApprovePushCha
 
   /**
    * By the device's key over "mfa-push-v1", the challenge id, nonce, number, action digest and
-   * "approve".
+   * "approve", each part behind its length as four bytes, big-endian.
    *
    * @generated from field: bytes signature = 3;
    */
@@ -1190,8 +1199,9 @@ export declare type DenyPushChallengeRequest = Message<"mfa.v1.DenyPushChallenge
   denyReason: PushDenyReason;
 
   /**
-   * By the device's key over "mfa-push-v1", the challenge id, nonce, an empty number, action
-   * digest and "deny".
+   * By the device's key over "mfa-push-v1", the challenge id, nonce, an empty number, action digest,
+   * "deny" and the reason's name ("NOT_ME", "MISTAKE", "OTHER"), each part behind its length as four
+   * bytes, big-endian.
    *
    * @generated from field: bytes signature = 3;
    */
@@ -1666,7 +1676,7 @@ export enum PushChallengeState {
   DENIED = 3,
 
   /**
-   * Nobody answered in time.
+   * Its time ran out: nobody answered, or nobody redeemed the approval.
    *
    * @generated from enum value: PUSH_CHALLENGE_STATE_EXPIRED = 4;
    */

@@ -1,0 +1,329 @@
+import { and, asc, count, desc, eq, gt, gte, inArray, isNotNull, lt, lte, or, sql } from "drizzle-orm";
+import type { Owner } from "../../core/caller.ts";
+import { after, before, type PageParams, type Position, pagedBack, pageParams, slice } from "../../db/page.ts";
+import { type Building, statement, type Tx } from "../../db/store.ts";
+import { pushBlocks, pushChallenges } from "./push.table.ts";
+
+/** A row of the table. */
+export type PushChallengeRow = ReturnType<typeof pushChallenges>["$inferSelect"];
+/** Which challenge. */
+export type PushKey = Owner & { readonly pushId: string };
+/** Where a challenge stands, with the ends that time makes. */
+export type ShownState = PushChallengeRow["state"] | "expired";
+
+type Moment = PushKey & { now: Date };
+type Decision = Moment & {
+  decidedDeviceId: string;
+  answerMs: number;
+};
+type Window = { tenantId: string; start: Date; end: Date };
+type Filter = { state: string; now: Date };
+
+/** How many numbers are judged for one challenge. */
+export const MAX_NUMBERS = 3;
+
+const isOwner = (s: Building<Owner>) => {
+  const t = s.table(pushChallenges);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+};
+
+const isThis = (s: Building<PushKey>) => {
+  const t = s.table(pushChallenges);
+  return and(isOwner(s), eq(t.pushId, s.param("pushId", t.pushId)));
+};
+
+/** Can still be answered. */
+const isPending = (s: Building<{ now: Date }>) => {
+  const t = s.table(pushChallenges);
+  return and(eq(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
+};
+
+/** Stands so at `now`; an empty state stands for all. */
+const stands = (s: Building<Filter>) => {
+  const t = s.table(pushChallenges);
+  const wanted = s.param("state", t.denyReason);
+  const isOpen = inArray(t.state, ["pending", "approved"]);
+  const isOver = lte(t.expireTime, s.param("now", t.expireTime));
+  return or(
+    sql`${wanted} = ''`,
+    and(sql`${wanted} = 'expired'`, isOpen, isOver),
+    and(sql`${wanted} = ${t.state}`, sql`not (${isOpen} and ${isOver})`),
+  );
+};
+
+const isIn = (s: Building<Window>) => {
+  const t = s.table(pushChallenges);
+  return and(
+    eq(t.tenantId, s.param("tenantId", t.tenantId)),
+    gte(t.createTime, s.param("start", t.createTime)),
+    lt(t.createTime, s.param("end", t.createTime)),
+  );
+};
+
+const statements = {
+  insert: statement((s: Building<PushChallengeRow>) => {
+    const t = s.table(pushChallenges);
+    return s.db.insert(t).values(s.row(t)).returning({ pushId: t.pushId });
+  }),
+  find: statement((s: Building<PushKey>) => s.db.select().from(s.table(pushChallenges)).where(isThis(s))),
+  listSince: statement((s: Building<Owner & { since: Date }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), gt(t.createTime, s.param("since", t.createTime))))
+      .orderBy(desc(t.createTime), desc(t.rowId))
+      .limit(50);
+  }),
+  listPending: statement((s: Building<Owner & PageParams & { deviceId: string; now: Date }>) => {
+    const t = s.table(pushChallenges);
+    const isAsked = or(eq(t.deviceId, ""), eq(t.deviceId, s.param("deviceId", t.deviceId)));
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), isPending(s), isAsked, after(s, t.createTime, t.rowId)))
+      .orderBy(asc(t.createTime), asc(t.rowId))
+      .limit(s.limit("limit"));
+  }),
+  list: statement((s: Building<Owner & PageParams & Filter>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isOwner(s), stands(s), before(s, t.createTime, t.rowId)))
+      .orderBy(desc(t.createTime), desc(t.rowId))
+      .limit(s.limit("limit"));
+  }),
+  listOfTenant: statement((s: Building<Window & PageParams & Filter & { userId: string }>) => {
+    const t = s.table(pushChallenges);
+    const userId = s.param("userId", t.userId);
+    const isWanted = or(sql`${userId} = ''`, eq(t.userId, userId));
+    return s.db
+      .select()
+      .from(t)
+      .where(and(isIn(s), isWanted, stands(s), before(s, t.createTime, t.rowId)))
+      .orderBy(desc(t.createTime), desc(t.rowId))
+      .limit(s.limit("limit"));
+  }),
+  attempt: statement((s: Building<Moment>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .update(t)
+      .set({ attempts: sql`${t.attempts} + 1` })
+      .where(and(isThis(s), isPending(s), lt(t.attempts, MAX_NUMBERS)))
+      .returning();
+  }),
+  noteWrong: statement((s: Building<Moment>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .update(t)
+      .set({ wrongNumbers: sql`${t.wrongNumbers} + 1`, updateTime: s.param("now", t.updateTime) })
+      .where(and(isThis(s), eq(t.state, "pending")))
+      .returning({ wrongNumbers: t.wrongNumbers });
+  }),
+  fail: statement((s: Building<Moment>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .update(t)
+      .set({ state: "failed", numberDigest: null, updateTime: s.param("now", t.updateTime) })
+      .where(and(isThis(s), eq(t.state, "pending"), gte(t.wrongNumbers, MAX_NUMBERS)))
+      .returning();
+  }),
+  approve: statement((s: Building<Decision & { expireTime: Date }>) => {
+    const t = s.table(pushChallenges);
+    const now = s.param("now", t.updateTime);
+    return s.db
+      .update(t)
+      .set({
+        state: "approved",
+        numberDigest: null,
+        decidedDeviceId: s.param("decidedDeviceId", t.decidedDeviceId),
+        answerMs: s.param("answerMs", t.answerMs),
+        decideTime: now,
+        updateTime: now,
+        expireTime: s.param("expireTime", t.expireTime),
+      })
+      .where(and(isThis(s), isPending(s)))
+      .returning();
+  }),
+  deny: statement((s: Building<Decision & { denyReason: "NOT_ME" | "MISTAKE" | "OTHER" }>) => {
+    const t = s.table(pushChallenges);
+    const now = s.param("now", t.updateTime);
+    return s.db
+      .update(t)
+      .set({
+        state: "denied",
+        numberDigest: null,
+        denyReason: s.param("denyReason", t.denyReason),
+        decidedDeviceId: s.param("decidedDeviceId", t.decidedDeviceId),
+        answerMs: s.param("answerMs", t.answerMs),
+        decideTime: now,
+        updateTime: now,
+      })
+      .where(and(isThis(s), isPending(s)))
+      .returning();
+  }),
+  cancelOthers: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .update(t)
+      .set({ state: "cancelled", numberDigest: null, updateTime: s.param("now", t.updateTime) })
+      .where(and(isOwner(s), eq(t.challengeId, s.param("challengeId", t.challengeId)), eq(t.state, "pending")))
+      .returning({ pushId: t.pushId });
+  }),
+  redeem: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .update(t)
+      .set({ state: "redeemed", updateTime: s.param("now", t.updateTime) })
+      .where(and(isOwner(s), eq(t.challengeId, s.param("challengeId", t.challengeId)), eq(t.state, "approved")))
+      .returning();
+  }),
+  deleteAll: statement((s: Building<Owner>) => {
+    const t = s.table(pushChallenges);
+    return s.db.delete(t).where(isOwner(s)).returning({ pushId: t.pushId });
+  }),
+  purge: statement((s: Building<{ before: Date }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .delete(t)
+      .where(lt(t.createTime, s.param("before", t.createTime)))
+      .returning({ pushId: t.pushId });
+  }),
+  countByState: statement((s: Building<Window>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .select({ state: t.state, denyReason: t.denyReason, count: count() })
+      .from(t)
+      .where(isIn(s))
+      .groupBy(t.state, t.denyReason);
+  }),
+  countExpired: statement((s: Building<Window & { now: Date }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .select({ count: count() })
+      .from(t)
+      .where(and(isIn(s), eq(t.state, "pending"), lte(t.expireTime, s.param("now", t.expireTime))));
+  }),
+  countAnswered: statement((s: Building<Window>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .select({ count: count() })
+      .from(t)
+      .where(and(isIn(s), isNotNull(t.answerMs)));
+  }),
+  nthAnswer: statement((s: Building<Window & { offset: number }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .select({ answerMs: t.answerMs })
+      .from(t)
+      .where(and(isIn(s), isNotNull(t.answerMs)))
+      .orderBy(asc(t.answerMs))
+      .limit(1)
+      .offset(s.limit("offset"));
+  }),
+  block: statement((s: Building<Owner & { hour: Date }>) => {
+    const t = s.table(pushBlocks);
+    return s.db
+      .insert(t)
+      .values({
+        tenantId: s.param("tenantId", t.tenantId),
+        userId: s.param("userId", t.userId),
+        hour: s.param("hour", t.hour),
+        count: 1,
+      })
+      .onConflictDoUpdate({ target: [t.tenantId, t.userId, t.hour], set: { count: sql`${t.count} + 1` } })
+      .returning({ count: t.count });
+  }),
+  listBlocks: statement((s: Building<Window>) => {
+    const t = s.table(pushBlocks);
+    return s.db
+      .select({ count: t.count })
+      .from(t)
+      .where(
+        and(
+          eq(t.tenantId, s.param("tenantId", t.tenantId)),
+          gte(t.hour, s.param("start", t.hour)),
+          lt(t.hour, s.param("end", t.hour)),
+        ),
+      );
+  }),
+  purgeBlocks: statement((s: Building<{ before: Date }>) => {
+    const t = s.table(pushBlocks);
+    return s.db
+      .delete(t)
+      .where(lt(t.hour, s.param("before", t.hour)))
+      .returning({ userId: t.userId });
+  }),
+};
+
+const HOUR_MS = 3_600_000;
+const place = (row: PushChallengeRow) => ({ time: row.createTime, id: row.rowId });
+type Page = { position: Position; size: number; now: Date };
+
+/** Requests for approval. */
+export const pushChallengeRepository = (tx: Tx) => ({
+  insert: (row: PushChallengeRow) => tx.run(statements.insert, row),
+  find: async (key: PushKey) => (await tx.run(statements.find, key))[0],
+  /** The newest of a user, at most fifty, newest first. */
+  listSince: (owner: Owner, since: Date) => tx.run(statements.listSince, { ...owner, since }),
+  /** A page of what waits for a device, oldest first. */
+  listPending: async (owner: Owner & { deviceId: string }, { position, size, now }: Page) => {
+    const rows = await tx.run(statements.listPending, { ...owner, ...pageParams(position, size), now });
+    return slice(rows, size, place);
+  },
+  /** A page of a user's, newest first; an empty state stands for all. */
+  list: async (owner: Owner, state: ShownState | "", { position, size, now }: Page) => {
+    const rows = await tx.run(statements.list, { ...owner, ...pagedBack(position, size), state, now });
+    return slice(rows, size, place);
+  },
+  /** A page of a tenant's, newest first; an empty user or state stands for all. */
+  listOfTenant: async (window: Window & { userId: string }, state: ShownState | "", { position, size, now }: Page) => {
+    const rows = await tx.run(statements.listOfTenant, { ...window, ...pagedBack(position, size), state, now });
+    return slice(rows, size, place);
+  },
+  /** Lets one more number in to be judged; undefined when no more are, or it can be answered no more. */
+  attempt: async (key: PushKey, now: Date) => (await tx.run(statements.attempt, { ...key, now }))[0],
+  /** Notes that a number was wrong. */
+  noteWrong: (key: PushKey, now: Date) => tx.run(statements.noteWrong, { ...key, now }),
+  /** Ends it if too many numbers were wrong; undefined when they were not. */
+  fail: async (key: PushKey, now: Date) => (await tx.run(statements.fail, { ...key, now }))[0],
+  /** Pending to approved: a row for exactly one of any number of callers. */
+  approve: async (decision: Decision & { expireTime: Date }) => (await tx.run(statements.approve, decision))[0],
+  /** Pending to denied: a row for exactly one of any number of callers. */
+  deny: async (decision: Decision & { denyReason: "NOT_ME" | "MISTAKE" | "OTHER" }) =>
+    (await tx.run(statements.deny, decision))[0],
+  /** Ends what waits for the same generic challenge. */
+  cancelOthers: (owner: Owner, challengeId: string, now: Date) =>
+    tx.run(statements.cancelOthers, { ...owner, challengeId, now }),
+  /** Approved to redeemed, by the generic challenge: a row for exactly one of any number of callers. */
+  redeem: async (owner: Owner, challengeId: string, now: Date) =>
+    (await tx.run(statements.redeem, { ...owner, challengeId, now }))[0],
+  /** Forgets all of a user's. */
+  deleteAll: (owner: Owner) => tx.run(statements.deleteAll, owner),
+  /** Forgets what was created before. */
+  purge: async (before: Date) => {
+    await tx.run(statements.purge, { before });
+    await tx.run(statements.purgeBlocks, { before });
+  },
+  /** How many of a window stand so, by state and reason as they were written. */
+  countByState: (window: Window) => tx.run(statements.countByState, window),
+  /** How many of a window nobody answered in time. */
+  countExpired: async (window: Window, now: Date) =>
+    (await tx.run(statements.countExpired, { ...window, now }))[0]?.count ?? 0,
+  /** The time that half of the answers of a window took at most; undefined without answers. */
+  medianAnswerMs: async (window: Window): Promise<number | undefined> => {
+    const answered = (await tx.run(statements.countAnswered, window))[0]?.count ?? 0;
+    if (answered === 0) return undefined;
+    const [middle] = await tx.run(statements.nthAnswer, { ...window, offset: Math.floor((answered - 1) / 2) });
+    return middle?.answerMs ?? undefined;
+  },
+  /** Counts a request that the limits refused; answers how many of this user's this hour. */
+  block: async (owner: Owner, now: Date) => {
+    const hour = new Date(Math.floor(now.getTime() / HOUR_MS) * HOUR_MS);
+    return (await tx.run(statements.block, { ...owner, hour }))[0]?.count ?? 0;
+  },
+  /** How many requests the limits refused in the hours that begin in a window. */
+  countBlocked: async (window: Window) =>
+    (await tx.run(statements.listBlocks, window)).reduce((sum, { count }) => sum + count, 0),
+});

@@ -1,0 +1,38 @@
+import type { ClientOrigin } from "../../core/client-origin.ts";
+import type { PushContext } from "./push.table.ts";
+
+const BROWSERS: readonly (readonly [name: string, sign: RegExp])[] = [
+  ["Edge", /\bEdg(?:e|A|iOS)?\//],
+  ["Opera", /\bOPR\//],
+  ["Samsung Internet", /\bSamsungBrowser\//],
+  ["Firefox", /\b(?:Firefox|FxiOS)\//],
+  ["Chrome", /\b(?:Chrome|CriOS)\//],
+  ["Safari", /\bSafari\//],
+];
+const SYSTEMS: readonly (readonly [name: string, sign: RegExp])[] = [
+  ["Android", /\bAndroid\b/],
+  ["iOS", /\b(?:iPhone|iPad|iPod)\b/],
+  ["Windows", /\bWindows\b/],
+  ["macOS", /\bMac OS X\b|\bMacintosh\b/],
+  ["Linux", /\bLinux\b/],
+];
+const LONGEST = 60;
+
+const nameIn = (text: string, names: typeof BROWSERS) => names.find(([, sign]) => sign.test(text))?.[0];
+
+/** What a person can make something of in a User-Agent header: "Firefox on Linux", or its beginning. */
+export function shortUserAgent(userAgent: string): string {
+  const [browser, system] = [nameIn(userAgent, BROWSERS), nameIn(userAgent, SYSTEMS)];
+  if (browser && system) return `${browser} on ${system}`;
+  return browser ?? userAgent.slice(0, LONGEST);
+}
+
+/** What the phone shows: made of what the service knows, never of the page's own words. */
+export const contextOf = (client: ClientOrigin, renderedAction: string, service: string): PushContext => ({
+  ip: client.ip,
+  // Where an address is, nobody tells us yet.
+  location: "",
+  application: client.application || service,
+  userAgent: shortUserAgent(client.userAgent),
+  renderedAction,
+});

@@ -1,0 +1,28 @@
+import type { Owner } from "../../core/caller.ts";
+import { Refusal } from "../../core/refusal.ts";
+import type { Tx } from "../../db/store.ts";
+import type { ChallengeOutcomes } from "../factor.ts";
+import type { PushChallengeRow, ShownState } from "./push-challenges.repository.ts";
+
+/** Where a request stands, with everything that ended it without touching it. */
+export async function standingOf(
+  tx: Tx,
+  row: PushChallengeRow,
+  challenges: Pick<ChallengeOutcomes, "stateOf">,
+  now: Date,
+): Promise<ShownState> {
+  if (row.state !== "pending" && row.state !== "approved") return row.state;
+  if (row.expireTime <= now) return "expired";
+  const owner: Owner = { tenantId: row.tenantId, userId: row.userId };
+  const state = await challenges.stateOf(tx, owner, row.challengeId, now);
+  if (state === undefined || state === "EXPIRED") return "expired";
+  if (row.state === "pending") return state === "PENDING" ? "pending" : "cancelled";
+  if (state === "REDEEMED") return "redeemed";
+  return state === "PROVEN" ? "approved" : "cancelled";
+}
+
+/** Why a request that stands so cannot be answered. */
+export const undecidable = (state: ShownState): Refusal =>
+  state === "expired" || state === "cancelled"
+    ? new Refusal("CHALLENGE_EXPIRED")
+    : new Refusal("WRONG_STATE", { metadata: { state: state.toUpperCase() } });

@@ -1,0 +1,47 @@
+import { Refusal } from "../../core/refusal.ts";
+import { userRepository } from "../../users/users.repository.ts";
+import type { ChallengeOutcomes, Prover } from "../factor.ts";
+import { type PushChallengeRow, pushChallengeRepository } from "./push-challenges.repository.ts";
+import type { createRequests } from "./push-requests.ts";
+import { isSameSession } from "./push-session.ts";
+import { standingOf, undecidable } from "./push-standing.ts";
+
+const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
+
+/**
+ * How phones answer challenges. One that a phone was asked for is proven by the approval itself; an approval that was
+ * asked for by itself answers another challenge of the same session, once, if it was for the same action.
+ */
+export const pushProver = (
+  { prepare }: Pick<ReturnType<typeof createRequests>, "prepare">,
+  challenges: ChallengeOutcomes,
+): Prover<"push"> => ({
+  answers: "push",
+  type: "PUSH",
+  counter: "typed-code",
+  signsAction: true,
+  prepare,
+  proofOf: async (call, owner, pushId, { session, actionDigest }) => ({
+    factorType: "PUSH",
+    counter: "typed-code",
+    load: async (tx) => {
+      const row = await pushChallengeRepository(tx).find({ ...owner, pushId });
+      const own = session === "" ? null : Buffer.from(session, "base64url");
+      if (!row || !isSameSession(row.sessionDigest, own)) return new Refusal("NOT_FOUND");
+      const state = await standingOf(tx, row, challenges, call.now);
+      if (state !== "approved") return state === "redeemed" ? new Refusal("CHALLENGE_EXPIRED") : undecidable(state);
+      return isSame(row.actionDigest, actionDigest) ? row : new Refusal("SIGNATURE_REJECTED");
+    },
+    judge: async (row) => row,
+    spend: async (tx, matched) => {
+      const row = matched as PushChallengeRow;
+      await userRepository(tx).serialise(owner, call.now);
+      if (!(await challenges.spend(tx, owner, row.challengeId, call.now))) return new Refusal("CHALLENGE_EXPIRED");
+      await pushChallengeRepository(tx).redeem(owner, row.challengeId, call.now);
+      return { factorId: row.decidedDeviceId, signedAction: row.actionDigest !== null };
+    },
+  }),
+  redeemed: async (tx, owner, challengeId, now) => {
+    await pushChallengeRepository(tx).redeem(owner, challengeId, now);
+  },
+});
