@@ -1,1 +1,0 @@
-ALTER TABLE "totp_devices" ADD COLUMN "drift_hint" integer DEFAULT 0 NOT NULL;

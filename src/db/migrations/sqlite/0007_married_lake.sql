@@ -1,1 +1,0 @@
-ALTER TABLE `totp_devices` ADD `drift_hint` integer DEFAULT 0 NOT NULL;
