@@ -8,7 +8,8 @@ const bytes = v.pipe(
 );
 
 const credential = { id: base64url, rawId: base64url, type: v.literal("public-key") };
-const attachment = v.optional(v.picklist(["platform", "cross-platform"]));
+// A field that a client left undefined may arrive as null: Struct knows no other nothing.
+const attachment = v.nullish(v.picklist(["platform", "cross-platform"]));
 
 const registration = v.object({
   ...credential,
@@ -16,13 +17,10 @@ const registration = v.object({
     clientDataJSON: base64url,
     attestationObject: base64url,
     // Hints of the browser's, kept for later options: what it invents beside the known ones is dropped.
-    transports: v.optional(v.array(v.string()), []),
+    transports: v.nullish(v.array(v.string()), []),
   }),
   authenticatorAttachment: attachment,
-  clientExtensionResults: v.optional(
-    v.object({ credProps: v.optional(v.object({ rk: v.optional(v.boolean()) })) }),
-    {},
-  ),
+  clientExtensionResults: v.nullish(v.object({ credProps: v.nullish(v.object({ rk: v.nullish(v.boolean()) })) }), {}),
 });
 
 const authentication = v.object({
@@ -31,7 +29,7 @@ const authentication = v.object({
     clientDataJSON: base64url,
     authenticatorData: base64url,
     signature: base64url,
-    userHandle: v.optional(v.nullable(base64url)),
+    userHandle: v.nullish(base64url),
   }),
   authenticatorAttachment: attachment,
 });

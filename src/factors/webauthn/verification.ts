@@ -134,7 +134,7 @@ async function judgeRegistration(response: unknown, expected: Expected): Promise
     certificates: attestation.certificates,
     transports: [...new Set(read.response.transports)].filter((transport) => TRANSPORTS.has(transport)),
     attachment: read.authenticatorAttachment ?? "",
-    discoverable: read.clientExtensionResults.credProps?.rk,
+    discoverable: read.clientExtensionResults.credProps?.rk ?? undefined,
   };
 }
 
