@@ -19,7 +19,7 @@ import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 const full = process.env.MFA_ROUNDS === "full";
-const BODIES = full ? 20_000 : 1_000;
+const BODIES = full ? 100_000 : 1_000;
 const BODIES_PER_USER = 50;
 const IN_FLIGHT = 32;
 const MIB = 1024 * 1024;
@@ -222,7 +222,7 @@ test.each(protocols)(
     const { deviceId } = await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
     expect(deviceId).toBe(app.deviceId);
   },
-  full ? 300_000 : 60_000,
+  full ? 900_000 : 60_000,
 );
 
 /** The service as a process of its own, so that its memory is only its own. */
