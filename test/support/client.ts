@@ -119,18 +119,22 @@ export async function drain<T>(stream: OpenStream<T>): Promise<T[]> {
   return found;
 }
 
-/** Sends bytes as they are, and answers how the call failed, or undefined where it did not. */
+/**
+ * Sends bytes as they are, and answers how the call failed, or undefined where it did not. `endMs` ends what may go on
+ * for as long as its client likes: a stream that was let in.
+ */
 export function rawCaller(port: number, using = credentials.createInsecure()) {
   // Our certificates are for localhost.
   const options = { "grpc.use_local_subchannel_pool": 1, "grpc.ssl_target_name_override": "localhost" };
   const channel = new Client(`127.0.0.1:${port}`, using, options);
   onTestFinished(() => channel.close());
   const bytes = (buffer: Buffer) => buffer;
-  return (path: string, body: Buffer, authorization?: string): Promise<CallFailed | undefined> => {
+  return (path: string, body: Buffer, authorization?: string, endMs?: number): Promise<CallFailed | undefined> => {
     const metadata = new Metadata();
     if (authorization) metadata.set("authorization", authorization);
+    const limit = endMs === undefined ? {} : { deadline: Date.now() + endMs };
     return new Promise((resolve) => {
-      channel.makeUnaryRequest(path, bytes, bytes, body, metadata, (error: ServiceError | null) =>
+      channel.makeUnaryRequest(path, bytes, bytes, body, metadata, limit, (error: ServiceError | null) =>
         resolve(error ? new CallFailed(error) : undefined),
       );
     });
