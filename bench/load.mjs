@@ -5,15 +5,22 @@ const CONNECTIONS = 4;
 
 /** A caller of one gRPC method over a few raw HTTP/2 connections: nothing but the frames, so that it is not measured. */
 export function grpcCaller(port, path) {
-  const sessions = Array.from({ length: CONNECTIONS }, () => connect(`http://127.0.0.1:${port}`));
-  for (const session of sessions) session.on("error", () => {});
+  const sessions = [];
+  // Opened when there is a call: the service lets go of sockets that have none.
+  const session = (n) => {
+    if (!sessions[n] || sessions[n].destroyed || sessions[n].closed) {
+      sessions[n] = connect(`http://127.0.0.1:${port}`);
+      sessions[n].on("error", () => {});
+    }
+    return sessions[n];
+  };
   const fixed = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
   let turn = 0;
   return {
     call: (message, token) =>
       new Promise((resolve, reject) => {
         const headers = token ? { ...fixed, authorization: `Bearer ${token}` } : fixed;
-        const stream = sessions[turn++ % CONNECTIONS].request(headers);
+        const stream = session(turn++ % CONNECTIONS).request(headers);
         let status;
         stream.on("response", (head) => {
           status = head["grpc-status"];
@@ -31,7 +38,7 @@ export function grpcCaller(port, path) {
         stream.end(frame);
       }),
     close: () => {
-      for (const session of sessions) session.destroy();
+      for (const open of sessions) open?.destroy();
     },
   };
 }
