@@ -90,6 +90,7 @@ export function plotTotp({ comparisons, settings }) {
       `<text x="${width - right + 12}" y="${label + 4}" fill="${color}">${name}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#3a3f45">
+<title>Calls a second over calls in flight</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${[...grid, ...ticks, ...drawn].join("\n")}
 <text x="${(left + width - right) / 2}" y="${height - 8}" text-anchor="middle">calls in flight</text>
