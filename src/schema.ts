@@ -28,6 +28,7 @@ import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
+import { riskPolicies, riskPolicyVersions } from "./risk/risk-policies.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
 import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
 import { users } from "./users/users.table.ts";
@@ -63,6 +64,8 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   webauthnCredentials,
   webauthnCeremonies,
   ipWhitelist,
+  riskPolicyVersions,
+  riskPolicies,
   assertions,
   assertionKeys,
   trustedDevices,

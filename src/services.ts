@@ -47,6 +47,8 @@ import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
 
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
+import { createRiskHandlers } from "./risk/risk.handlers.ts";
+import { createRiskPolicies } from "./risk/risk-policies.ts";
 import type { Serving } from "./rpc/call.ts";
 import type { Devices } from "./rpc/device-authentication.ts";
 import type { Raise } from "./rpc/gate.ts";
@@ -97,11 +99,6 @@ const notBuilt = {
     "grantApproval",
     "rejectApproval",
     "cancelApproval",
-    "listRiskPolicies",
-    "updateRiskPolicy",
-    "deleteRiskPolicy",
-    "getMfaRiskPolicy",
-    "updateMfaRiskPolicy",
     "evaluateRisk",
     "listRiskDecisions",
     "replayRiskDecisions",
@@ -170,6 +167,7 @@ export function createServices(app: App): Features {
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const networks = createIpWhitelistHandlers(pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
+  const risk = createRiskHandlers({ policies: createRiskPolicies({ factors: registry, settingsOf }), pageTokens });
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });
@@ -253,6 +251,7 @@ export function createServices(app: App): Features {
           ...networks.admin,
           ...hooks.admin,
           ...approvals.admin,
+          ...risk.admin,
         },
         notBuilt.admin,
         serving,

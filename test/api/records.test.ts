@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import { auditSubjects } from "../../src/audit/audit-subjects.table.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
@@ -81,7 +82,7 @@ describe.each(engines)("records on $name", (engine) => {
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
     const root = await service.mint({
       ...admin,
-      scope: "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.ip.write",
+      scope: "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.ip.write mfa.policy.write",
     });
     await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
@@ -98,6 +99,11 @@ describe.each(engines)("records on $name", (engine) => {
     const { entryId = "" } = entry ?? {};
     await service.admin.updateIpWhitelistEntry({ entryId, version: 1n, label: "shop" }, root);
     await service.admin.deleteIpWhitelistEntry({ entryId }, root);
+    const level = RiskLevel.LOW;
+    await service.admin.updateRiskPolicy({ level, description: "reviewed" }, root);
+    await service.admin.deleteRiskPolicy({ level }, root);
+    const policy = { lowRisk: {}, mediumRisk: {}, highRisk: { block: true } };
+    await service.admin.updateMfaRiskPolicy({ policy, version: 2n }, root);
     await service.admin.verifyAuditChain({}, root);
     await drain(streamer(service.port)(AdminMfaService.method.exportAudit, {}, root));
     await enrolApp(service, "bob");

@@ -1,0 +1,70 @@
+import { and, eq, sql } from "drizzle-orm";
+import { type Building, statement, type Tx } from "../db/store.ts";
+import type { Level } from "./requirement.ts";
+import { riskPolicies, riskPolicyVersions } from "./risk-policies.table.ts";
+
+/** A row of the table. */
+export type RiskPolicyRow = ReturnType<typeof riskPolicies>["$inferSelect"];
+
+type Tenant = { readonly tenantId: string };
+type Key = Tenant & { readonly level: Level };
+
+const isTenant = (s: Building<Tenant>) => {
+  const t = s.table(riskPolicies);
+  return eq(t.tenantId, s.param("tenantId", t.tenantId));
+};
+
+const statements = {
+  advance: statement((s: Building<Tenant>) => {
+    const t = s.table(riskPolicyVersions);
+    return s.db
+      .insert(t)
+      .values({ tenantId: s.param("tenantId", t.tenantId), version: 1 })
+      .onConflictDoUpdate({ target: t.tenantId, set: { version: sql`${t.version} + 1` } })
+      .returning({ version: t.version });
+  }),
+  version: statement((s: Building<Tenant>) => {
+    const t = s.table(riskPolicyVersions);
+    return s.db
+      .select({ version: t.version })
+      .from(t)
+      .where(eq(t.tenantId, s.param("tenantId", t.tenantId)));
+  }),
+  list: statement((s: Building<Tenant>) => s.db.select().from(s.table(riskPolicies)).where(isTenant(s))),
+  put: statement((s: Building<RiskPolicyRow>) => {
+    const t = s.table(riskPolicies);
+    return s.db
+      .insert(t)
+      .values(s.row(t))
+      .onConflictDoUpdate({
+        target: [t.tenantId, t.level],
+        set: {
+          requirement: s.param("requirement", t.requirement),
+          description: s.param("description", t.description),
+          enabled: s.param("enabled", t.enabled),
+          version: s.param("version", t.version),
+          updateTime: s.param("updateTime", t.updateTime),
+        },
+      })
+      .returning({ level: t.level });
+  }),
+  delete: statement((s: Building<Key>) => {
+    const t = s.table(riskPolicies);
+    return s.db
+      .delete(t)
+      .where(and(isTenant(s), eq(t.level, s.param("level", t.level))))
+      .returning();
+  }),
+};
+
+/** What tenants ask for by level of risk. */
+export const riskPolicyRepository = (tx: Tx) => ({
+  /** The next version of a tenant's policy, the first statement of its unit: changes of one tenant wait for each other. */
+  advance: async (tenantId: string) => (await tx.run(statements.advance, { tenantId }))[0]?.version ?? 0,
+  /** The present version; 0 where nobody has changed anything. */
+  version: async (tenantId: string) => (await tx.run(statements.version, { tenantId }))[0]?.version ?? 0,
+  /** The levels that were changed, in no order. */
+  list: (tenantId: string) => tx.run(statements.list, { tenantId }),
+  put: (row: RiskPolicyRow) => tx.run(statements.put, row),
+  delete: async (key: Key) => (await tx.run(statements.delete, key))[0],
+});
