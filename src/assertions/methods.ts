@@ -5,19 +5,23 @@ export interface Method {
   readonly type: Exclude<keyof typeof FactorType, "UNSPECIFIED">;
   readonly deviceBound: boolean;
   readonly userVerified: boolean;
+  /** Whether the one proof stands for both factors. */
+  readonly alone: boolean;
 }
 
 const own = (name: string) => `urn:mfa:amr:${name}`;
 const WEBAUTHN = own("webauthn");
 const USER_VERIFIED = own("user-verified");
+const PASSKEY_ALONE = own("passkey-alone");
 
 const names: Record<Method["type"], (method: Method) => string[]> = {
   TOTP: () => ["otp"],
-  WEBAUTHN: ({ deviceBound, userVerified }) => [
+  WEBAUTHN: ({ deviceBound, userVerified, alone }) => [
     deviceBound ? "hwk" : "swk",
     "user",
     WEBAUTHN,
     ...(userVerified ? [USER_VERIFIED] : []),
+    ...(userVerified && alone ? [PASSKEY_ALONE] : []),
   ],
   PUSH: () => ["swk", "mca"],
   SMS: () => ["sms"],

@@ -11,12 +11,16 @@ export interface Offer {
   readonly displayName: string;
   readonly maskedTarget: string;
   readonly primary: boolean;
+  /** Whether it stands for both factors; absent in rows from before this was known. */
+  readonly passkeyAlone?: boolean;
 }
 
 /** What the accepted answer was worth, beside its kind. */
 export interface Facts {
   readonly deviceBound: boolean;
   readonly userVerified: boolean;
+  /** Whether it stood for both factors; absent in rows from before this was known. */
+  readonly alone?: boolean;
   /** Whether the digest of the action is inside the signature. */
   readonly signedAction: boolean;
 }

@@ -59,14 +59,20 @@ const byUse = (held: readonly Held[]): Held[] =>
   );
 
 /** Which of what a user holds will do, as it is offered. */
-export function offersOf(held: readonly Held[], kinds: readonly { type: TypeName }[], primaryId = ""): Offer[] {
+export function offersOf(
+  held: readonly Held[],
+  kinds: readonly { type: TypeName }[],
+  { webauthn }: Settings,
+  primaryId = "",
+): Offer[] {
   const usable = held.filter(
     ({ state, factor, remainingUses }) =>
       state === "ACTIVE" && remainingUses !== 0 && kinds.some(({ type }) => type === factor.type),
   );
-  return byUse(usable).map(({ factorId, displayName, maskedTarget, factor: { type } }) => ({
+  return byUse(usable).map(({ factorId, displayName, maskedTarget, verifiesUser = false, factor: { type } }) => ({
     ...{ factorId, displayName, maskedTarget, type },
     primary: factorId === primaryId,
+    passkeyAlone: verifiesUser && webauthn.passkeyAlone,
   }));
 }
 
@@ -116,7 +122,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     const user = await userRepository(tx).find(owner);
     const held = await listHeld(tx, owner, call.now);
     const fitting = row.strength === "DEVICE_BOUND" ? held.filter(({ deviceBound }) => deviceBound) : held;
-    const offers = offersOf(fitting, open, primaryAmong(held, user?.primaryFactorId)?.factorId);
+    const offers = offersOf(fitting, open, settings, primaryAmong(held, user?.primaryFactorId)?.factorId);
     // Passkeys stay usable while codes are locked, by who has one; whoever has none is told to wait, known or not.
     if (offers.length === 0 && locked) return locked;
     if (offers.length === 0 && call.caller.principal !== Principal.SERVICE) {
@@ -177,6 +183,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     if (proof instanceof Refusal) return proof;
     return prove(call, owner, {
       ...proof,
+      challengeId: key.challengeId,
       spend: async (tx, match) => {
         const epoch = await userRepository(tx).serialise(owner, call.now);
         const current = await findOwn(tx, call, key);
@@ -232,7 +239,10 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
           preparedFactorId: prepared?.factorId ?? "",
         };
         await challengeRepository(tx).insert(created);
-        await recordEvent(tx, call, { owner, type: "CHALLENGE_CREATED", factorType: choice.type ?? "UNSPECIFIED" });
+        await recordEvent(tx, call, {
+          ...{ owner, type: "CHALLENGE_CREATED", factorType: choice.type ?? "UNSPECIFIED" },
+          challengeId: created.challengeId,
+        });
         const standing: Standing = { row: created, state: "PENDING" };
         return { standing, ...(prepared && { preparation: prepared.preparation }) };
       });

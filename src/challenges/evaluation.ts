@@ -73,7 +73,7 @@ export function createEvaluation({ settingsOf, tickets, trustedDevices, ...regis
         const trust = logIn.trustToken === "" ? undefined : await trustedDevices.checkIn(tx, call, owner, asked);
         const primary = primaryAmong(held, user?.primaryFactorId);
         const fitting = logIn.strength === "DEVICE_BOUND" ? held.filter(({ deviceBound }) => deviceBound) : held;
-        const all = offersOf(fitting, kinds, primary?.factorId);
+        const all = offersOf(fitting, kinds, settings, primary?.factorId);
         const counterOf = (type: Offer["type"]) => registry.provers.find((prover) => prover.type === type)?.counter;
         const offers = all.filter(({ type }) => !lockouts.some(({ counter }) => counter === counterOf(type)));
         const enrolled = held.some(({ factor, state }) => factor.counts && state === "ACTIVE");

@@ -21,8 +21,9 @@ type Outcome = Proven & { readonly type: TypeName; readonly epoch: number };
  */
 export async function provenIn(tx: Tx, call: Call, row: ChallengeRow, outcome: Outcome): Promise<Standing> {
   const { tenantId, userId, challengeId } = row;
-  const { type, epoch, factorId, deviceBound = false, userVerified = false, signedAction = false } = outcome;
-  const facts = { deviceBound, userVerified, signedAction };
+  const { type, epoch, factorId, deviceBound = false, userVerified = false, alone = false } = outcome;
+  const { signedAction = false } = outcome;
+  const facts = { deviceBound, userVerified, alone, signedAction };
   const isWeak = row.strength === "DEVICE_BOUND" && !(deviceBound && userVerified);
   const isUnbound = row.requiresBinding && row.actionDigest !== null && !signedAction;
   if (isWeak || isUnbound) throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });

@@ -51,6 +51,7 @@ const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number): State
   type,
   deviceBound: row.facts?.deviceBound ?? false,
   userVerified: row.facts?.userVerified ?? false,
+  alone: row.facts?.alone ?? false,
   signedAction: row.facts?.signedAction ?? false,
   audience: row.audience,
   sessionDigest: row.sessionDigest,
@@ -93,7 +94,8 @@ export function createRedemption({ settingsOf, assertions, trustedDevices, ...re
     const row = await challengeRepository(tx).redeem(key, epoch, call.now);
     if (!row) throw ended("EXPIRED");
     await registry.provers.find((prover) => prover.type === type)?.redeemed?.(tx, owner, key.challengeId, call.now);
-    await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", factorType: type, factorId: row.provenFactorId });
+    const proof = { factorType: type, factorId: row.provenFactorId, challengeId: key.challengeId };
+    await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", ...proof });
     tx.announce(topicOf(owner));
     const issued = await note(tx, statementOf(row, type, epoch), call.now);
     return { row: { ...row, provenType: type }, issued, mfaEpoch: epoch };

@@ -68,6 +68,7 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
         type: prover.type,
         deviceBound: proven.deviceBound ?? false,
         userVerified: proven.userVerified ?? false,
+        alone: proven.alone ?? false,
         signedAction: proven.signedAction ?? false,
         sessionDigest: session,
         action: action && digest ? { type: action.type, digest } : undefined,

@@ -15,6 +15,7 @@ export const toEvent = (row: EventRow): Event =>
     userId: row.userId,
     factorType: FactorType[row.factorType],
     factorId: row.factorId,
+    challengeId: row.challengeDigest,
     failureReason: FailureReason[row.failureReason],
     ip: row.ip,
     userAgent: row.userAgent,

@@ -18,6 +18,8 @@ export const events = (d: Dialect) =>
       failureReason: d.text("failure_reason").$type<keyof typeof FailureReason>().notNull(),
       /** A device's id; empty where nothing narrower than the user is meant. */
       factorId: d.text("factor_id").notNull(),
+      /** SHA-256 of the challenge's id, base64url; empty without one. */
+      challengeDigest: d.text("challenge_digest").notNull().default(""),
       /** The user's address, browser and application, as far as they are known. */
       ip: d.text("ip").notNull().default(""),
       userAgent: d.text("user_agent").notNull().default(""),

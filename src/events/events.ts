@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
@@ -12,11 +13,16 @@ export interface Happening {
   readonly type: EventRow["type"];
   readonly factorType?: EventRow["factorType"];
   readonly factorId?: string;
+  /** The challenge it is about. Whoever knows the id of one may answer it, so only its digest is kept. */
+  readonly challengeId?: string;
   /** Only events tell why a proof was refused; replies never do. */
   readonly failureReason?: EventRow["failureReason"];
   /** The user's epoch after it, where it changed. */
   readonly mfaEpoch?: number;
 }
+
+const digestOf = (challengeId: string): string =>
+  challengeId === "" ? "" : createHash("sha256").update(challengeId).digest("base64url");
 
 /**
  * Writes an event in the unit of its cause, so that neither exists without the other, and the notice to the user where
@@ -30,6 +36,7 @@ export async function recordEvent(tx: Tx, call: Call, happening: Happening): Pro
     ...owner,
     ...{ eventId: newId(), position: null, type, factorType, factorId, failureReason, rpc, createTime: now },
     ...{ ip, userAgent, application, mfaEpoch: happening.mfaEpoch ?? 0 },
+    challengeDigest: digestOf(happening.challengeId ?? ""),
     actorType: Principal[caller.principal],
     actorId: caller.subject === owner.userId ? "" : caller.subject,
   };

@@ -26,6 +26,8 @@ export interface FactorInstance {
   readonly recommendation?: keyof typeof Recommendation;
   /** Whether its key cannot leave the authenticator. */
   readonly deviceBound?: boolean;
+  /** Whether it verifies its user, who then needs no other factor where the tenant says so. */
+  readonly verifiesUser?: boolean;
 }
 
 /** A kind of second factor, as everything that loops over factors sees it. */
@@ -101,6 +103,8 @@ export interface Proven {
   readonly deviceBound?: boolean;
   /** Whether the authenticator verified its user. */
   readonly userVerified?: boolean;
+  /** Whether it stands for both factors, by the tenant's policy. */
+  readonly alone?: boolean;
   /** Whether the digest of the action is inside the signature. */
   readonly signedAction?: boolean;
 }

@@ -24,6 +24,8 @@ export interface Proof<Loaded, Match, Result> {
   readonly factorType: Happening["factorType"] & string;
   /** What its attempts are counted with. */
   readonly counter: Counter;
+  /** The challenge that it answers, for the event; absent without one. */
+  readonly challengeId?: string;
   /** How it is refused; as a code unless it says otherwise. */
   readonly rejection?: Rejection;
   /**
@@ -81,7 +83,7 @@ export async function prove<Loaded, Match, Result extends object>(
 async function travel<Loaded, Match, Result extends object>(
   call: Call,
   owner: Owner,
-  { factorType, counter, rejection = CODE, load, judge, spend }: Proof<Loaded, Match, Result>,
+  { factorType, counter, challengeId = "", rejection = CODE, load, judge, spend }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
   const count = { ...owner, counter };
   const profile = await call.lockProfile();
@@ -95,7 +97,7 @@ async function travel<Loaded, Match, Result extends object>(
 
   const fail = async (failure: Pick<Happening, "type" | "failureReason">): Promise<Refusal> => {
     await call.unit(async (tx) => {
-      await recordEvent(tx, call, { owner, factorType, ...failure });
+      await recordEvent(tx, call, { owner, factorType, challengeId, ...failure });
       if (!reserved.lockExpireTime) return;
       await confirmLock(tx, count, call.now);
       tx.announce(topicOf(owner));
@@ -113,7 +115,7 @@ async function travel<Loaded, Match, Result extends object>(
       return spent;
     }
     await settle(tx, count, reserved);
-    await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType });
+    await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType, challengeId });
     return spent;
   });
   if (result) return result;

@@ -1,15 +1,17 @@
 import { createHash } from "node:crypto";
 import { status } from "@grpc/grpc-js";
+import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
 import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { AssertionRejected, createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { enrolCodes } from "../support/backup-codes.ts";
 import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -217,6 +219,41 @@ describe.each(engines)("assertions on $name", (engine) => {
     expect((await keySet()).map(({ kid }) => kid)).toEqual([second?.kid]);
     for (const key of [first, second])
       expect(Object.keys(key ?? {}).sort()).toEqual(["alg", "crv", "kid", "kty", "use", "x"]);
+  });
+
+  test("an independent library verifies it by the keys of the gateway, and by those of the RPC", async () => {
+    const service = await serviceForTest(engine);
+    const { backend, challengeId } = await proven(service, { sessionId: "s", nonce: "n" });
+    const { assertion } = await redeem(service, backend, { challengeId, sessionId: "s", nonce: "n" });
+    const remote = createRemoteJWKSet(new URL(`http://127.0.0.1:${service.gatewayPort}/.well-known/jwks.json`));
+    const { jwks } = await service.internal.getJwks({}, backend);
+    const local = createLocalJWKSet(jwks as unknown as JSONWebKeySet);
+    const expected = { issuer: "mfa-service", audience: "shop", typ: "mfa-assertion+jwt", algorithms: ["EdDSA"] };
+    for (const keys of [remote, local]) {
+      const currentDate = service.clock.now;
+      const { payload } = await jwtVerify(assertion?.token ?? "", keys, { ...expected, currentDate });
+      expect(payload).toMatchObject({ sub: "ann", tid: "dev", acr: "aal2", amr: ["otp", "mfa"], nonce: "n" });
+    }
+  });
+
+  test("after a backup code the session is limited where the tenant says so, and its assertion says what it was", async () => {
+    for (const restrictSession of [true, false]) {
+      const service = await serviceForTest(engine);
+      await setTenant(service, { backupCodes: { restrictSession } });
+      const { app, codes } = await enrolCodes(service, "ann");
+      const backend = await backendOf(service);
+      const client = { ip: "203.0.113.7" };
+      const challengeId = await createFor(service, "ann", backend);
+      const proof = { kind: { case: "backupCode", value: codes[0] ?? "" } } as const;
+      await service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, backend);
+      const reply = await redeem(service, backend, { challengeId });
+      expect(reply).toMatchObject({ restrictedSession: restrictSession, factorType: FactorType.BACKUP_CODE });
+      expect(reply.assertion?.amr).toEqual(["urn:mfa:amr:backup-code", "mfa"]);
+      // Any other factor of the same user leaves the session whole.
+      const other = await createFor(service, "ann", backend);
+      await answer(service, backend, { userId: "ann", challengeId: other, code: await app.code() });
+      expect(await redeem(service, backend, { challengeId: other })).toMatchObject({ restrictedSession: false });
+    }
   });
 
   test("the key set is at the gateway for ten minutes, without private halves", async () => {

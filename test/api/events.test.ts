@@ -1,18 +1,22 @@
+import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { EventType, FailureReason } from "../../gen/mfa/v1/event_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
-import type { Store, Tx } from "../../src/db/store.ts";
+import { type Building, type Store, statement, type Tx } from "../../src/db/store.ts";
 import { eventRepository } from "../../src/events/events.repository.ts";
+import { events as eventTable } from "../../src/events/events.table.ts";
 import { forgetEvents, placeAllEvents, placeEvents } from "../../src/events/placing.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
+import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
 import { failure, streamer } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
 const DAY = 24 * 3600 * 1000;
 const WRITERS = process.env.MFA_ROUNDS === "full" ? 400 : 60;
+const every = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(eventTable)));
 
 async function watched(engine: EngineUnderTest) {
   const service = await serviceForTest(engine);
@@ -22,6 +26,7 @@ async function watched(engine: EngineUnderTest) {
   const row = (userId: string, type: "PROOF_FAILED" | "PROOF_SUCCEEDED" = "PROOF_FAILED") => ({
     ...({ tenantId: "dev", userId, type, position: null, factorType: "TOTP", failureReason: "WRONG" } as const),
     ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "", mfaEpoch: 0 },
+    challengeDigest: "",
     eventId: `01900000-0000-7000-8000-${String(++made).padStart(12, "0")}`,
     createTime: service.clock.now,
   });
@@ -65,6 +70,27 @@ describe.each(engines)("events on $name", (engine) => {
     });
     expect(events[2]).toMatchObject({ failureReason: FailureReason.WRONG, mfaEpoch: 0n });
     expect(events[0]?.userAgent).toContain("grpc-node");
+  });
+
+  test("of one challenge carry the digest of its id, by which they belong together, and never the id", async () => {
+    const service = await watched(engine);
+    const app = await enrolApp(service, "ann");
+    const backend = await backendOf(service);
+    const challengeId = await createFor(service, "ann", backend);
+    const code = await wrongCode(app);
+    await failure(answer(service, backend, { userId: "ann", challengeId, code }));
+    await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
+    await redeem(service, backend, { challengeId });
+    const digest = createHash("sha256").update(challengeId).digest("base64url");
+    const events = await service.list();
+    expect(events.filter((event) => event.challengeId === digest).map(({ type }) => type)).toEqual([
+      EventType.CHALLENGE_CREATED,
+      EventType.PROOF_FAILED,
+      EventType.PROOF_SUCCEEDED,
+      EventType.CHALLENGE_REDEEMED,
+    ]);
+    expect(events[0]).toMatchObject({ type: EventType.FACTOR_ENROLLED, challengeId: "" });
+    expect(JSON.stringify(await service.store.read((tx) => tx.run(every, {})))).not.toContain(challengeId);
   });
 
   test("are read page by page, by type and by user, and on from any cursor", async () => {

@@ -2,11 +2,12 @@ import { describe, expect, test } from "vitest";
 import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { WebAuthnRequirement } from "../../gen/mfa/v1/webauthn_pb.js";
 import { backendOf } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { enrolPasskey, makePasskey } from "../support/passkey.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrolPasskey, Flag, makePasskey } from "../support/passkey.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 const client = { ip: "203.0.113.7" };
 const action = { type: "transfer.create", parameters: { amount: "10.00 EUR", to: "bob" } };
@@ -45,6 +46,34 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
     expect(redeemed.factorId).toBe(credential.credentialId);
     expect(redeemed.assertion?.actionBinding).toBe(ActionBinding.AUTHENTICATOR);
     expect(redeemed.assertion?.amr).toEqual(expect.arrayContaining(["hwk", "user", "mfa"]));
+  });
+
+  test("by policy a passkey that verified its user stands for both factors, and says so on offer and in the assertion", async () => {
+    const alone = "urn:mfa:amr:passkey-alone";
+    for (const [passkeyAlone, flags, expected] of [
+      [true, Flag.UP | Flag.UV, true],
+      [true, Flag.UP, false],
+      [false, Flag.UP | Flag.UV, false],
+    ] as const) {
+      const service = await serviceForTest(engine);
+      const userVerification = WebAuthnRequirement.PREFERRED;
+      await setTenant(service, { webauthn: { passkeyAlone, userVerification } });
+      const { passkey, credential, aal1 } = await enrolPasskey(service, "ann", makePasskey({ flags }));
+      const { shop, created, challengeId } = await ask(service, "ann");
+      const offer = { factorId: credential.credentialId, passkeyAlone: expected };
+      expect(created.challenge?.factors).toMatchObject([offer]);
+      expect((await service.internal.evaluateMfa({ userId: "ann", client }, shop)).factors).toMatchObject([offer]);
+      const proof = { kind: { case: "webauthn", value: passkey.get(optionsOf(created)) } } as const;
+      await service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
+      const redeem = { userId: "ann", challengeId, sessionId: "s-1", nonce: "n-1", client };
+      const { assertion } = await service.internal.redeemChallenge(redeem, shop);
+      expect(assertion?.acr).toBe("aal2");
+      expect(assertion?.amr.includes(alone)).toBe(expected);
+      const { options } = await service.mfa.startWebAuthnAuthentication({}, aal1);
+      const again = { kind: { case: "webauthn", value: passkey.get(options) } } as const;
+      const stepUp = await service.mfa.stepUp({ audience: "shop", proof: again }, aal1);
+      expect(stepUp.assertion?.amr.includes(alone)).toBe(expected);
+    }
   });
 
   test("a device-bound strength takes no synced passkey", async () => {

@@ -40,6 +40,7 @@ async function delivering(engine: EngineUnderTest, answer?: (request: Received) 
           eventRepository(tx).insert({
             ...{ tenantId: "dev", userId, type, position: null, factorType: "TOTP", failureReason: "WRONG" },
             ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
+            challengeDigest: "",
             eventId: `01900000-0000-7000-8000-${String(++made).padStart(12, "0")}`,
             createTime: service.clock.now,
             mfaEpoch: 0,

@@ -27,6 +27,7 @@ async function endpointOf(engine: EngineUnderTest, count: number) {
       await eventRepository(tx).insert({
         ...{ tenantId: "dev", userId: `user-${n % 7}`, type: "PROOF_FAILED", position: null, factorType: "TOTP" },
         ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
+        challengeDigest: "",
         eventId: `01900000-0000-7000-8000-${String(n).padStart(12, "0")}`,
         failureReason: "WRONG",
         createTime: clock.now,

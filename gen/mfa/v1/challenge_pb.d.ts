@@ -139,6 +139,14 @@ export declare type ChallengeFactor = Message<"mfa.v1.ChallengeFactor"> & {
    * @generated from field: bool primary = 5;
    */
   primary: boolean;
+
+  /**
+   * Whether its proof stands for both factors, as the tenant's webauthn.passkey_alone has it: a
+   * passkey that verifies its user. A page may then offer it before a password.
+   *
+   * @generated from field: bool passkey_alone = 6;
+   */
+  passkeyAlone: boolean;
 };
 
 /**

@@ -65,7 +65,8 @@ export declare type Event = Message<"mfa.v1.Event"> & {
   factorId: string;
 
   /**
-   * The digest of the challenge's id, for correlation; never the id itself.
+   * SHA-256 of the challenge's id, base64url, for correlation; never the id itself. Empty where no
+   * challenge was answered.
    *
    * @generated from field: string challenge_id = 7;
    */

@@ -107,6 +107,7 @@ export function createAnswers({
       const outcome = await prove(call, owner, {
         factorType: "PUSH",
         counter: "typed-code",
+        challengeId: seen.row.challengeId,
         load: async (tx) => {
           const refused = await stopped(tx, seen.row, call.now);
           if (refused) return refused;
@@ -164,7 +165,8 @@ export function createAnswers({
         if (!denied) return undecidable("expired");
         await challenges.deny(tx, call, owner, row.challengeId);
         const type = reason === "NOT_ME" ? "PUSH_REPORTED" : "PUSH_DENIED";
-        await recordEvent(tx, call, { owner, type, factorType: "PUSH", factorId: device.deviceId });
+        const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
+        await recordEvent(tx, call, { owner, type, ...by });
         await react(tx, call, owner, { reason, locks: push.lockWhenReported });
         return { decideTime: call.now };
       });

@@ -61,8 +61,6 @@ export interface Proven {
   readonly deviceBound: boolean;
   /** Whether it stands for both factors: the user was verified, and the tenant takes that for a factor of its own. */
   readonly alone: boolean;
-  /** The methods that it states (RFC 8176). */
-  readonly amr: readonly string[];
   /** The digest of the action inside the signature; absent without one. */
   readonly actionDigest: Buffer | undefined;
 }
@@ -126,19 +124,7 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
     if (signed.backedUp !== credential.backedUp) await recordEvent(tx, call, { ...factor, type: "FACTOR_UPDATED" });
     // A key without a PIN, once found, takes the finder's: only who could verify from the beginning counts as verifying.
     const userVerified = signed.userVerified && credential.userVerified;
-    const amr = [
-      backupEligible ? "swk" : "hwk",
-      ...(userVerified ? ["user"] : []),
-      ...(userVerified && alone ? ["mfa"] : []),
-    ];
-    return {
-      credentialId,
-      userVerified,
-      deviceBound: !backupEligible,
-      alone: userVerified && alone,
-      amr,
-      actionDigest,
-    };
+    return { credentialId, userVerified, deviceBound: !backupEligible, alone: userVerified && alone, actionDigest };
   }
 
   return {

@@ -21,6 +21,7 @@ export const webauthnFactor: Factor = {
       lastUseTime: row.lastUseTime,
       ...(row.cloneWarning && { recommendation: "REVIEW_CLONE_WARNING" }),
       deviceBound: !row.backupEligible,
+      verifiesUser: row.userVerified,
     })),
   forget: async (tx, owner) => {
     await ceremonyRepository(tx).deleteAll(owner);

@@ -22,6 +22,7 @@ export const webauthnProver = ({ authentication }: Pick<WebAuthn, "authenticatio
       factorId: proven.credentialId,
       deviceBound: proven.deviceBound,
       userVerified: proven.userVerified,
+      alone: proven.alone,
       signedAction: proven.actionDigest !== undefined,
     }));
   },
