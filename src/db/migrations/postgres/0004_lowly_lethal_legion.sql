@@ -1,0 +1,1 @@
+ALTER TABLE "events" ADD COLUMN "challenge_digest" text DEFAULT '' NOT NULL;

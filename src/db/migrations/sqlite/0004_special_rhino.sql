@@ -1,0 +1,1 @@
+ALTER TABLE `events` ADD `challenge_digest` text DEFAULT '' NOT NULL;
