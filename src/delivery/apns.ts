@@ -20,7 +20,11 @@ export interface ApnsOptions {
 
 /** Apple takes a token for an hour and frowns on new ones within 20 minutes. */
 const TOKEN_MS = 50 * 60_000;
-const GONE = new Set(["Unregistered", "BadDeviceToken", "DeviceTokenNotForTopic", "ExpiredToken"]);
+/**
+ * Not "BadDeviceToken" nor "DeviceTokenNotForTopic": a wrong environment or topic of ours brings them for every phone,
+ * and must not cost all of them their addresses.
+ */
+const GONE = new Set(["Unregistered", "ExpiredToken"]);
 
 interface Answer {
   readonly status: number;
@@ -37,7 +41,11 @@ function ask(session: ClientHttp2Session, headers: Record<string, string>, body:
     });
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("error", reject);
-    stream.on("end", () => resolve({ status, body: Buffer.concat(chunks).toString() }));
+    // A connection that is cut ends the stream too, without an answer: nothing is known then, least of all a no.
+    stream.on("end", () => {
+      if (status === 0) reject(new Error("the connection was cut"));
+      else resolve({ status, body: Buffer.concat(chunks).toString() });
+    });
     stream.on("close", () => reject(new Error("the stream was closed")));
     stream.end(body);
   });

@@ -22,8 +22,10 @@ export interface FcmOptions {
 const SCOPE = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const HOUR_S = 3600;
-/** There is nobody there for us: the app was removed, or is another project's. */
-const GONE = new Set(["UNREGISTERED", "SENDER_ID_MISMATCH"]);
+/** Nobody is there any more. Not "SENDER_ID_MISMATCH": a wrong project of ours must not cost all phones their addresses. */
+const GONE = "UNREGISTERED";
+/** A token that is fetched for several is given up by none of them alone. */
+const TOKEN_LIMIT_MS = 10_000;
 const NAME = /^[A-Z][A-Z_]{0,30}$/;
 
 interface AccessToken {
@@ -31,10 +33,11 @@ interface AccessToken {
   readonly expireTime: number;
 }
 
-/** Access tokens by a signed grant (RFC 7523), one at a time, each used until a minute before its end. */
+/** Access tokens by a signed grant (RFC 7523), one for all who wait, each used until a minute before its end. */
 function accessTokens({ account, clock }: FcmOptions, key: KeyObject) {
   let current: AccessToken | undefined;
-  const fetchToken = async (signal: AbortSignal): Promise<AccessToken | number> => {
+  let coming: Promise<AccessToken | number> | undefined;
+  const fetchToken = async (): Promise<AccessToken | number> => {
     const issued = Math.floor(clock().getTime() / 1000);
     const { private_key_id: kid } = account;
     const assertion = await new SignJWT({ scope: SCOPE })
@@ -45,6 +48,7 @@ function accessTokens({ account, clock }: FcmOptions, key: KeyObject) {
       .setExpirationTime(issued + HOUR_S)
       .sign(key);
     const body = new URLSearchParams({ grant_type: GRANT, assertion });
+    const signal = AbortSignal.timeout(TOKEN_LIMIT_MS);
     const response = await fetch(account.token_uri, { method: "POST", redirect: "manual", signal, body });
     const reply: unknown = await response.json().catch(() => undefined);
     if (!response.ok || typeof reply !== "object" || reply === null || !("access_token" in reply)) {
@@ -58,9 +62,12 @@ function accessTokens({ account, clock }: FcmOptions, key: KeyObject) {
       current = undefined;
     },
     /** A token, or the status that the issuer answered in place of one. */
-    async get(signal: AbortSignal): Promise<string | number> {
+    async get(): Promise<string | number> {
       if (current && current.expireTime > clock().getTime()) return current.token;
-      const fetched = await fetchToken(signal);
+      coming ??= fetchToken().finally(() => {
+        coming = undefined;
+      });
+      const fetched = await coming;
       if (typeof fetched === "number") return fetched;
       current = fetched;
       return fetched.token;
@@ -90,7 +97,7 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
     name: "fcm",
     channel: "fcm",
     async carry(note, message, signal) {
-      const access = await tokens.get(signal);
+      const access = await tokens.get();
       if (typeof access === "number") {
         const refused = outcomeOfStatus(access, "FCM_TOKEN");
         return refused.outcome === "delivered" ? { outcome: "retry", error: "FCM_TOKEN" } : refused;
@@ -113,7 +120,7 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
         return { outcome: "delivered" };
       }
       const code = await codeOf(response);
-      if (GONE.has(code)) return { outcome: "gone", error: `FCM_${code}` };
+      if (code === GONE) return { outcome: "gone", error: `FCM_${code}` };
       if (response.status === 401) {
         tokens.drop();
         return { outcome: "retry", error: "FCM_401" };
