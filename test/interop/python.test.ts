@@ -1,32 +1,10 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
-import { root, run, startService } from "./process.ts";
-
-const pythons = ["/usr/bin/python3", "python3"];
-
-/** The first Python that has grpcio and protobuf, if any; a version manager's often has neither. */
-async function findPython(): Promise<string | undefined> {
-  for (const python of pythons) {
-    const { code } = await run(python, ["-c", "import grpc, google.protobuf"]).catch(() => ({ code: -1 }));
-    if (code === 0) return python;
-  }
-  return undefined;
-}
-
-async function describeContract(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "mfa-descriptors-"));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  const path = join(folder, "contract.binpb");
-  const built = await run(join(root, "node_modules/.bin/buf"), ["build", "--as-file-descriptor-set", "-o", path]);
-  expect(built.code, built.stderr).toBe(0);
-  return path;
-}
+import { run, startService } from "./process.ts";
+import { describeContract, findPython, pythons } from "./python.ts";
 
 test("python grpcio is exercised where present: it enrols, logs in, and decodes why a second use is refused", async () => {
-  const python = await findPython();
+  const python = await findPython("grpc, google.protobuf");
   if (python === undefined) {
     // Not a skip: the absence is what was looked for and found, and the log says what was not tried.
     process.stderr.write(

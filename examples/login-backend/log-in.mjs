@@ -1,0 +1,116 @@
+// A backend's log-in, from "the password was right" to a session, against the public API and nothing else: judged by
+// EvaluateMfa, challenged, redeemed, and the assertion verified offline by the verifier that is shipped. The page in
+// front of it is main.mjs. Node from 22.18 on, as the verifier is TypeScript.
+import { randomBytes } from "node:crypto";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { anyUnpack, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
+import { MfaDecision } from "../../gen/mfa/v1/risk_pb.js";
+import { createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
+
+const rpcs = InternalMfaService.method;
+const secret = () => randomBytes(16).toString("base64url");
+
+/** The stable reason of a refusal, such as CODE_REJECTED; clients branch on it, never on the text. */
+function reasonOf({ metadata, details }) {
+  const [bytes] = metadata?.get("grpc-status-details-bin") ?? [];
+  const found = bytes ? fromBinary(StatusSchema, bytes).details : [];
+  return found.map((detail) => anyUnpack(detail, ErrorInfoSchema)).find(Boolean)?.reason ?? details;
+}
+
+/** One gRPC channel to the service. */
+export function connect(address) {
+  const channel = new Client(address, credentials.createInsecure()); // in production: createSsl()
+  const parts = ({ parent, name, input, output }, authorization) => {
+    const metadata = new Metadata();
+    metadata.set("authorization", authorization);
+    const write = (message) => Buffer.from(toBinary(input, message));
+    return [`/${parent.typeName}/${name}`, write, (body) => fromBinary(output, body), metadata];
+  };
+  return {
+    close: () => channel.close(),
+    /** One unary call; a refusal is thrown with its reason as its message. */
+    call: (method, authorization, fields) =>
+      new Promise((resolve, reject) => {
+        const [path, write, read, metadata] = parts(method, authorization);
+        const done = (error, reply) => (error ? reject(new Error(reasonOf(error))) : resolve(reply));
+        const options = { deadline: Date.now() + 10_000 };
+        channel.makeUnaryRequest(path, write, read, create(method.input, fields), metadata, options, done);
+      }),
+    /** The messages of a stream, as they come. */
+    stream: (method, authorization, fields) => {
+      const [path, write, read, metadata] = parts(method, authorization);
+      return channel.makeServerStreamRequest(path, write, read, create(method.input, fields), metadata);
+    },
+  };
+}
+
+/**
+ * Log-ins of one application. `token` is the backend's own, `audience` its name in it; `strength` is what the
+ * application asks for at least; `kinds` are the factors it takes, all that raise the level if it names none.
+ */
+export function createLogIn({ channel, token, audience, keySetUrl, strength = "UNSPECIFIED", kinds = [] }) {
+  const call = (method, fields) => channel.call(method, `Bearer ${token}`, fields);
+  // Of an example: in production one INSERT into a table that all instances share.
+  const used = new Set();
+  const once = async (id) => used.size < used.add(id).size;
+  const verify = createAssertionVerifier({ issuer: "mfa-service", audience, key: remoteKeys(keySetUrl), once });
+
+  return {
+    /** After the password: what this log-in still needs. The session's id is new, whatever the browser had before. */
+    async begin({ userId, client, trustToken = "" }) {
+      const first = { userId, client, trustToken, strength: AuthenticationStrength[strength] };
+      const found = await call(rpcs.evaluateMfa, { ...first, firstFactorTime: timestampFromDate(new Date()) });
+      const about = { userId, client, sessionId: secret(), nonce: secret() };
+      const decision = MfaDecision[found.decision];
+      if (decision === "ALLOW") {
+        const { sessionId } = about;
+        return { session: { sessionId, userId, acr: "aal1", amr: ["pwd"], mfaEpoch: String(found.mfaEpoch) } };
+      }
+      if (decision === "ENROLL") return { ticket: found.ticket, enrollable: found.enrollableTypes };
+      if (decision !== "CHALLENGE") return { denied: true };
+      const { sessionId, nonce } = about;
+      const allowedFactorTypes = kinds.map((kind) => FactorType[kind]);
+      const terms = { purpose: ChallengePurpose.LOG_IN, sessionId, nonce, allowedFactorTypes };
+      const { challenge } = await call(rpcs.createUserChallenge, { userId, client, terms });
+      return { logIn: { ...about, challengeId: challenge.challengeId }, factors: challenge.factors };
+    },
+
+    /** Sends the code, asks the phone or makes the options of the factor that the user chose. */
+    async prepare({ userId, client, challengeId }, { type, factorId = "" }) {
+      const asked = { userId, client, challengeId, factorType: FactorType[type], factorId };
+      return (await call(rpcs.resendUserChallenge, asked)).preparation?.kind ?? { case: undefined };
+    },
+
+    /** Takes the user's answer; throws CODE_REJECTED where it is wrong, and LOCKED where too many were. */
+    answer: ({ userId, client, challengeId }, kind) =>
+      call(rpcs.verifyUserChallenge, { userId, client, challengeId, proof: { kind } }),
+
+    /** Waits for a factor that is answered elsewhere, on a phone: whether it was proved. */
+    async answered({ userId, challengeId }) {
+      const states = channel.stream(rpcs.watchUserChallenge, `Bearer ${token}`, { userId, challengeId });
+      for await (const { challenge } of states) {
+        const { state } = challenge;
+        if (state === ChallengeState.PENDING) continue;
+        states.cancel();
+        return state === ChallengeState.PROVEN;
+      }
+      return false;
+    },
+
+    /** Redeems the proof, once, and makes the session of what the assertion says and nothing else. */
+    async finish({ userId, client, challengeId, sessionId, nonce }) {
+      const redeemed = await call(rpcs.redeemChallenge, { userId, client, challengeId, sessionId, nonce });
+      const expected = { tenantId: "dev", userId, sessionId, nonce, acr: "aal1" };
+      const { sub, acr, amr, auth_time: authTime } = await verify(redeemed.assertion.token, expected);
+      // The epoch stays with the session: an event with a greater one says that the user's factors have changed.
+      const { restrictedSession: restricted, mfaEpoch } = redeemed;
+      return { sessionId, userId: sub, acr, amr: ["pwd", ...amr], authTime, restricted, mfaEpoch: String(mfaEpoch) };
+    },
+  };
+}
