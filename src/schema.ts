@@ -29,6 +29,7 @@ import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk/risk-policies.table.ts";
+import { scheduledTasks, taskRuns } from "./schedule/schedule.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
 import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
 import { users } from "./users/users.table.ts";
@@ -76,4 +77,6 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   pushChallenges,
   pushBlocks,
   vapidKeys,
+  scheduledTasks,
+  taskRuns,
 ];

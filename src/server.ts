@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import { type Config, pushWaysOf } from "./config.ts";
@@ -10,7 +11,9 @@ import { createKdfPool, type KdfPool } from "./crypto/kdf-pool.ts";
 import { inspectKeys } from "./crypto/key-check.ts";
 import { createKeyFile, readKeyFile } from "./crypto/key-file.ts";
 import { openKeyring } from "./crypto/keyring.ts";
+import { bearerId } from "./crypto/random.ts";
 import type { RootKeys } from "./crypto/root-key.ts";
+import { databaseTime } from "./db/database-time.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
 import { type Store, StoreUnavailable } from "./db/store.ts";
@@ -28,12 +31,13 @@ import { createDeviceAuthentication, type Devices } from "./rpc/device-authentic
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
-import { createMetrics } from "./rpc/metrics.ts";
+import { createMetrics, type Metrics } from "./rpc/metrics.ts";
 import { requirePolicies } from "./rpc/policy.ts";
 import { limitRates } from "./rpc/rates.ts";
 import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
 import { createTicketAuthentication } from "./rpc/ticket-authentication.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
+import { type EndedRun, startScheduler } from "./schedule/scheduler.ts";
 import { builtMethods, createServices } from "./services.ts";
 import { createDestinations } from "./webhooks/destination.ts";
 import { createPost } from "./webhooks/post.ts";
@@ -94,6 +98,19 @@ const deliveryLog = (log: Logger) => ({
   onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
 });
 
+/** The name of this instance among those that share a database. */
+const instanceName = () => `${hostname()}-${process.pid}-${bearerId().slice(0, 6)}`;
+
+/** Tells the log and the metrics of each run of a scheduled task. */
+const scheduleLog = (log: Logger, metrics: Metrics) => ({
+  onRun: (run: EndedRun, err?: unknown) => {
+    metrics.taskRan(run);
+    const isWell = run.outcome === "SUCCEEDED";
+    log[isWell ? "info" : "warn"]({ ...run, ...(err !== undefined && { err }) }, "a scheduled task ran");
+  },
+  onTrouble: (err: unknown) => log.error({ err }, "the schedule was held up"),
+});
+
 /** The keys as they are before the first start of dev mode has made any. */
 const noKeys: Pick<RootKeys, "all"> = { all: new Map() };
 
@@ -132,8 +149,10 @@ async function listen(config: Config, opened: Store, { issuers, ca }: Files, opt
   const limits = limitRates(config.rates, metrics.limit);
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
-  const { services, tasks, mailRoom, phones, sweep, relatedOrigins, raise, keySet } = createServices({
-    ...{ store, keyring, kdf, clock, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
+  // Whoever brings a clock means it for everything.
+  const timeOf = options.clock ? async () => clock() : databaseTime(store);
+  const { services, pumps, tasks, mailRoom, phones, sweep, relatedOrigins, raise, keySet } = createServices({
+    ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     ...{ totpIssuer: totp.issuer, webauthn, metadata, pushWays: pushWaysOf(config), pushAddress: push.address },
     assertions: config.assertions,
@@ -178,7 +197,7 @@ async function listen(config: Config, opened: Store, { issuers, ca }: Files, opt
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
   const listeners = await openListeners(config.listeners, shared);
   worker = startWorker({ store, keyring, clock, providers, sweep, ...deliveryLog(log) });
-  const repeating = tasks.map(({ name, periodMs, run, stop }) => {
+  const repeating = pumps.map(({ name, periodMs, run, stop }) => {
     const task = repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well"));
     const end = async () => {
       stop?.();
@@ -186,6 +205,11 @@ async function listen(config: Config, opened: Store, { issuers, ca }: Files, opt
     };
     return { stop: end };
   });
+  const scheduler = await startScheduler({
+    ...{ store, timeOf, tasks, instance: instanceName(), enabled: config.schedule.enabled },
+    ...scheduleLog(log, metrics),
+  });
+  repeating.push(scheduler);
   return { health, watch, listeners, worker, repeating, closePost };
 }
 

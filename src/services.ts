@@ -1,16 +1,15 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
 import { AdminMfaService } from "../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
 import { LockProfile } from "../gen/mfa/v1/tenant_settings_pb.js";
 import type { Algorithm } from "./assertions/assertion-keys.ts";
 import { createAuditHandlers } from "./audit/audit.handlers.ts";
-import { createAuditUpkeep } from "./audit/upkeep.ts";
 import { createProofs } from "./challenges/index.ts";
 import { challengeOutcomes } from "./challenges/outcomes.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
+import type { TimeOf } from "./db/database-time.ts";
 import type { Tx } from "./db/store.ts";
 import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
 import { createInbox } from "./delivery/inbox.ts";
@@ -18,7 +17,7 @@ import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
 import { createDeviceSyncHandlers } from "./device-sync/device-sync.handlers.ts";
 import { createEventHandlers } from "./events/events.handlers.ts";
-import { forgetEvents, placeAllEvents } from "./events/placing.ts";
+import { placeAllEvents } from "./events/placing.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
 import { backupCodeProver } from "./factors/backup-codes/backup-codes.prover.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
@@ -55,6 +54,9 @@ import type { Raise } from "./rpc/gate.ts";
 import type { Page } from "./rpc/gateway.ts";
 import type { Served } from "./rpc/grpc-server.ts";
 import { serve } from "./rpc/service.ts";
+import { createScheduleHandlers } from "./schedule/schedule.handlers.ts";
+import type { Task } from "./schedule/task.ts";
+import { createTasks } from "./tasks.ts";
 import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
@@ -67,6 +69,8 @@ import type { WebhookOptions } from "./webhooks/webhooks.ts";
 export interface App extends Omit<Serving, "lockProfileOf"> {
   /** Where costly hashes wait for their turn, so that nothing else waits for them. */
   readonly kdf: KdfPool;
+  /** The time that all instances share. */
+  readonly timeOf: TimeOf;
   /** The ways of sending codes that somebody carries. */
   readonly carried: ReadonlySet<ChannelName>;
   /** Whether what would have been sent may be read by developers. */
@@ -107,12 +111,8 @@ const notBuilt = {
     "listEnforcementRules",
     "updateEnforcementRule",
     "deleteEnforcementRule",
-    "listScheduledTaskRuns",
-    "runScheduledTask",
-    "pauseScheduledTask",
-    "resumeScheduledTask",
   ],
-  internal: ["importFactors", "eraseUser", "listScheduledTasks"],
+  internal: ["importFactors", "eraseUser"],
 } as const;
 
 /** The RPCs that a feature answers. */
@@ -120,8 +120,11 @@ export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService,
   .flatMap(({ methods }): readonly DescMethod[] => methods)
   .filter(({ localName }) => !Object.values(notBuilt).some((names: readonly string[]) => names.includes(localName)));
 
-/** What is done from time to time, without a caller. */
-export interface Task {
+/**
+ * What every instance does all the time, many times a minute: too often for the schedule, and with leases of its own, so
+ * that any number of instances may do it at once (`placing.ts`, `rounds.ts`; the worker of `delivery/` likewise).
+ */
+export interface Pump {
   readonly name: string;
   readonly periodMs: number;
   run(): Promise<void>;
@@ -129,7 +132,6 @@ export interface Task {
   stop?(): void;
 }
 
-const HOUR_MS = 3600 * 1000;
 /** How long an event waits for its place at most, unless somebody asks for it. */
 const PLACING_MS = 500;
 
@@ -137,6 +139,8 @@ const PLACING_MS = 500;
 export interface Features {
   readonly services: readonly Served[];
   readonly mailRoom: MailRoom;
+  readonly pumps: readonly Pump[];
+  /** What one instance at a time does. */
   readonly tasks: readonly Task[];
   /** The file of related origins for a host; undefined where it is nobody's relying party. */
   readonly relatedOrigins: (host: string) => Promise<string | undefined>;
@@ -206,23 +210,12 @@ export function createServices(app: App): Features {
   const sync = createDeviceSyncHandlers(pageTokens);
   const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
-  const retentionMsOf = async (tenantId: string) => {
-    const { auditRetention } = (await settingsOf(tenantId)).administration;
-    return auditRetention ? durationMs(auditRetention) : Number.POSITIVE_INFINITY;
-  };
-  const trail = createAuditUpkeep({ store: app.store, keyring, clock: app.clock, retentionMsOf });
-  const eventRetentionMsOf = async (tenantId: string) => {
-    const { eventRetention } = (await settingsOf(tenantId)).administration;
-    return eventRetention ? durationMs(eventRetention) : Number.POSITIVE_INFINITY;
-  };
-  const forget = () => forgetEvents(store, { now: app.clock(), retentionMsOf: eventRetentionMsOf });
-  const tasks: Task[] = [
+  const pumps: Pump[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
     { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
-    { name: "events-retention", periodMs: HOUR_MS, run: forget },
-    { name: "audit-checkpoints", periodMs: HOUR_MS, run: trail.checkpoint },
-    { name: "audit-retention", periodMs: HOUR_MS, run: trail.forget },
   ];
+  const tasks = createTasks({ keyring, settingsOf });
+  const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });
   const services: Served[] = [
     {
       service: MfaService,
@@ -252,6 +245,7 @@ export function createServices(app: App): Features {
           ...hooks.admin,
           ...approvals.admin,
           ...risk.admin,
+          ...schedule.admin,
         },
         notBuilt.admin,
         serving,
@@ -264,6 +258,7 @@ export function createServices(app: App): Features {
         {
           ...{ ...factors.internal, ...totp.internal, ...delivery.internal },
           ...{ ...approvals.internal, ...proofs.internal, ...happened.internal },
+          ...schedule.internal,
         },
         notBuilt.internal,
         serving,
@@ -276,5 +271,5 @@ export function createServices(app: App): Features {
   };
   const { raise, keySet } = proofs;
   const relatedOrigins = createRelatedOrigins(tenants.listAll, app.clock);
-  return { services, tasks, mailRoom, phones: push.register, relatedOrigins, sweep, raise, keySet };
+  return { services, pumps, tasks, mailRoom, phones: push.register, relatedOrigins, sweep, raise, keySet };
 }

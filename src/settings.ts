@@ -317,6 +317,13 @@ export const settingsSchema = v.strictObject({
     }),
     {},
   ),
+  schedule: v.optional(
+    v.strictObject({
+      /** Whether this instance runs scheduled tasks. At least one of those that share a database should. */
+      enabled: v.optional(v.boolean(), true),
+    }),
+    {},
+  ),
   push: v.optional(
     v.strictObject({
       /** Where phones find the service, for the QR codes that pair them: "mfa.example:443". Empty leaves it to the app. */

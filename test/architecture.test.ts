@@ -52,9 +52,10 @@ const house: readonly Room[] = [
   ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
   { name: "console", uses: ["core", "client"], types: ["rpc"] },
   { name: "schema.ts", uses: [...floor, "factors/*", "trusted-devices", "assertions", "challenges", ...features] },
+  { name: "tasks.ts", uses: [...floor, "factors", "factors/*", "assertions", "challenges", ...features] },
   {
     name: "services.ts",
-    uses: [...floor, "rpc", "factors", "factors/*", "assertions", "challenges", ...features, "schema.ts"],
+    uses: [...floor, "rpc", "factors", "factors/*", "assertions", "challenges", ...features, "schema.ts", "tasks.ts"],
   },
   { name: "settings.ts", uses: ["core"] },
   { name: "config.ts", uses: ["core", "db", "crypto", "settings.ts"], types: ["rpc"] },

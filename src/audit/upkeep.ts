@@ -54,12 +54,12 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
     return last && { floorSequence: last.sequence ?? 0, floorHash: Buffer.from(hash), isAll: rows.length < STEP };
   }
 
-  async function forgetOf(head: AuditHeadRow): Promise<boolean> {
+  async function forgetOf(head: AuditHeadRow): Promise<{ count: number; more: boolean }> {
     const { tenantId } = head;
     const now = clock();
     const since = new Date(now.getTime() - (await retentionMsOf(tenantId)));
     const floor = await outdated(head, since);
-    if (!floor) return false;
+    if (!floor) return { count: 0, more: false };
     const { floorSequence, floorHash } = floor;
     const mac = floorMac(keyring.mac, tenantId, floorSequence, floorHash);
     await store.write(async (tx) => {
@@ -72,25 +72,31 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
         after: { throughSequence: floorSequence, olderThan: since.toISOString() },
       });
     });
-    await store.write((tx) => auditEntryRepository(tx).deleteThrough(tenantId, floorSequence));
-    return !floor.isAll;
+    const count = await store.write((tx) => auditEntryRepository(tx).deleteThrough(tenantId, floorSequence));
+    return { count, more: !floor.isAll };
   }
 
   return {
-    /** States where each chain stands, unless that is stated. */
-    async checkpoint(): Promise<void> {
+    /** States where each chain stands, unless that is stated; answers how many were. */
+    async checkpoint(): Promise<number> {
+      let count = 0;
       for await (const head of heads()) {
-        await store.write((tx) => takeCheckpoint(tx, keyring, head, clock()));
+        if (await store.write((tx) => takeCheckpoint(tx, keyring, head, clock()))) count += 1;
       }
+      return count;
     },
-    /** Forgets entries that are older than their tenant keeps them. */
-    async forget(): Promise<void> {
+    /** Forgets entries that are older than their tenant keeps them; answers how many. */
+    async forget(): Promise<number> {
+      let count = 0;
       for await (const { tenantId } of heads()) {
-        for (;;) {
+        for (let more = true; more; ) {
           const head = await store.read((tx) => auditHeadRepository(tx).find(tenantId));
-          if (!head || !(await forgetOf(head))) break;
+          const forgotten = head && (await forgetOf(head));
+          count += forgotten?.count ?? 0;
+          more = forgotten?.more ?? false;
         }
       }
+      return count;
     },
   };
 }

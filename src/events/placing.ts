@@ -39,11 +39,12 @@ export async function placeAllEvents(store: Store): Promise<void> {
   for (const { tenantId } of due) await placeEvents(store, tenantId);
 }
 
-/** Forgets events that are older than their tenant keeps them. */
+/** Forgets events that are older than their tenant keeps them; answers how many. */
 export async function forgetEvents(
   store: Store,
   { now, retentionMsOf }: { now: Date; retentionMsOf: (tenantId: string) => Promise<number> },
-): Promise<void> {
+): Promise<number> {
+  let count = 0;
   for (let after = "", full = true; full; ) {
     const streams = await store.read((tx) => eventStreamRepository(tx).list(after, TENANTS));
     full = streams.length === TENANTS;
@@ -55,11 +56,12 @@ export async function forgetEvents(
       const end = last.position ?? 0;
       for (let through = floor; through < end; ) {
         through = Math.min(through + BATCH, end);
-        await store.write(async (tx) => {
+        count += await store.write(async (tx) => {
           await eventStreamRepository(tx).raiseFloor(tenantId, through, last.createTime);
-          await eventRepository(tx).deleteThrough(tenantId, through);
+          return eventRepository(tx).deleteThrough(tenantId, through);
         });
       }
     }
   }
+  return count;
 }

@@ -7,6 +7,8 @@ import { type EndedCall, reasonOf } from "./call-log.ts";
 export interface Metrics {
   ended(call: EndedCall): void;
   limit: OnLimit;
+  /** A run of a scheduled task is over. */
+  taskRan(run: { readonly task: string; readonly outcome: string; readonly ms: number }): void;
   /** A number to be read whenever somebody asks. */
   gauge(name: string, help: string, read: () => number | Readonly<Record<string, number>>, label?: string): void;
   /** In Prometheus' text format, with its content type. */
@@ -45,6 +47,19 @@ export function createMetrics(): Metrics {
     labelNames: ["limit"],
     registers,
   });
+  const taskRuns = new Counter({
+    name: "mfa_task_runs_total",
+    help: "Runs of scheduled tasks that this instance has ended, by task and outcome.",
+    labelNames: ["task", "outcome"],
+    registers,
+  });
+  const taskDurations = new Histogram({
+    name: "mfa_task_duration_seconds",
+    help: "How long runs of scheduled tasks took.",
+    labelNames: ["task"],
+    buckets: SECONDS,
+    registers,
+  });
   const metrics: Metrics = {
     ended({ method, startedMs, error }) {
       const rpc = `${method.parent.typeName}/${method.name}`;
@@ -54,6 +69,10 @@ export function createMetrics(): Metrics {
       if (reason) refusals.inc({ reason });
     },
     limit: (limit) => limits.inc({ limit }),
+    taskRan({ task, outcome, ms }) {
+      taskRuns.inc({ task, outcome });
+      taskDurations.observe({ task }, ms / 1000);
+    },
     gauge(name, help, read, label) {
       new Gauge({
         name,

@@ -82,7 +82,8 @@ describe.each(engines)("records on $name", (engine) => {
     const admin = { audience: "mfa-admin", subject: "root", acr: "aal2" } as const;
     const root = await service.mint({
       ...admin,
-      scope: "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.ip.write mfa.policy.write",
+      scope:
+        "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.ip.write mfa.policy.write mfa.schedule.write",
     });
     await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
@@ -104,6 +105,9 @@ describe.each(engines)("records on $name", (engine) => {
     await service.admin.deleteRiskPolicy({ level }, root);
     const policy = { lowRisk: {}, mediumRisk: {}, highRisk: { block: true } };
     await service.admin.updateMfaRiskPolicy({ policy, version: 2n }, root);
+    await service.admin.runScheduledTask({ taskName: "event_retention" }, root);
+    await service.admin.pauseScheduledTask({ taskName: "event_retention" }, root);
+    await service.admin.resumeScheduledTask({ taskName: "event_retention" }, root);
     await service.admin.verifyAuditChain({}, root);
     await drain(streamer(service.port)(AdminMfaService.method.exportAudit, {}, root));
     await enrolApp(service, "bob");

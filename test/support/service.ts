@@ -38,6 +38,8 @@ interface Started {
   readonly webhooks?: Partial<Config["webhooks"]>;
   /** Who carries messages, in place of dev mode's inbox. */
   readonly delivery?: Config["delivery"];
+  /** Whether scheduled tasks run: by themselves they would change what a test compares. */
+  readonly schedule?: boolean;
 }
 
 const NOON = new Date("2026-03-01T12:00:00.000Z");
@@ -55,6 +57,7 @@ export async function serviceForTest(
     webauthn,
     delivery = {},
     webhooks,
+    schedule = false,
     now = NOON,
   }: Started = {},
 ) {
@@ -78,6 +81,7 @@ export async function serviceForTest(
     {
       ...config,
       delivery,
+      schedule: { enabled: schedule },
       webhooks: { ...config.webhooks, ...webhooks },
       rates: { ...UNLIMITED, ...rates },
       limits: { ...config.limits, ...limits },

@@ -1,0 +1,45 @@
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import { createAuditUpkeep } from "./audit/upkeep.ts";
+import type { Keyring } from "./crypto/keyring.ts";
+import { forgetEvents } from "./events/placing.ts";
+import type { Running, Task } from "./schedule/task.ts";
+import type { SettingsOf } from "./tenants/settings.ts";
+
+/** What scheduled tasks need of the process. */
+export interface TaskOptions {
+  readonly keyring: Keyring;
+  readonly settingsOf: SettingsOf;
+}
+
+/** A thousand years: as long as for ever, and still a date. */
+const EVER_MS = 1000 * 365 * 24 * 3600 * 1000;
+
+const orForEver = (duration: Duration | undefined) => (duration ? durationMs(duration) : EVER_MS);
+
+/** The service's own upkeep, one line a task: what is due when, and what it does. */
+export function createTasks({ keyring, settingsOf }: TaskOptions): readonly Task[] {
+  const auditKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.auditRetention);
+  const eventsKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.eventRetention);
+  const audit = ({ store, now }: Running) =>
+    createAuditUpkeep({ store, keyring, clock: () => now, retentionMsOf: auditKept });
+  return [
+    {
+      name: "event_retention",
+      description: "Forgets events that are older than their tenant keeps them.",
+      schedule: "PT1H",
+      run: ({ store, now }) => forgetEvents(store, { now, retentionMsOf: eventsKept }),
+    },
+    {
+      name: "audit_checkpoints",
+      description: "States where each tenant's audit chain stands, signed.",
+      schedule: "PT1H",
+      run: (running) => audit(running).checkpoint(),
+    },
+    {
+      name: "audit_retention",
+      description: "Forgets audit entries that are older than their tenant keeps them.",
+      schedule: "PT1H",
+      run: (running) => audit(running).forget(),
+    },
+  ];
+}
