@@ -3,6 +3,7 @@ import { recordAudit, recordChange, recordUpdate } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import { trustedDeviceRepository } from "../trusted-devices/trusted-devices.repository.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Factor } from "./factor.ts";
 import { factorSet, type Held, listHeld } from "./index.ts";
@@ -26,10 +27,11 @@ export async function choosePrimary(
   });
 }
 
-/** Forgets every instance of a kind; says how many there were. */
-export async function forgetKind(call: Call, owner: Owner, factor: Factor, confirmed: boolean): Promise<number> {
+/** Forgets every instance of a kind; says how many there were, and how many trusted devices lost their trust with it. */
+export async function forgetKind(call: Call, owner: Owner, factor: Factor, confirmed: boolean) {
   return call.unit(async (tx) => {
-    await userRepository(tx).serialise(owner, call.now);
+    const epoch = await userRepository(tx).serialise(owner, call.now);
+    const trusted = await trustedDeviceRepository(tx).countStanding({ ...owner, epoch, now: call.now });
     const held = (await listHeld(tx, owner, call.now)).filter((one) => one.factor === factor);
     const count = await factor.forget(tx, owner, call.now);
     const lost = factor.counts && held.some(({ state }) => state === "ACTIVE");
@@ -39,6 +41,6 @@ export async function forgetKind(call: Call, owner: Owner, factor: Factor, confi
     // Where there was none, nothing about the user has changed.
     const record = count > 0 ? recordChange : recordAudit;
     await record(tx, call, { ...change, type: "FACTOR_REMOVED", action: "factor.deleted", after });
-    return count;
+    return { count, untrusted: count > 0 ? trusted : 0 };
   });
 }

@@ -51,6 +51,7 @@ export const toStatus = (status: Status, type = FactorType.UNSPECIFIED) => ({
   primaryFactorType: status.primary ? FactorType[status.primary.factor.type] : FactorType.UNSPECIFIED,
   backupCodesRemaining: status.kinds.find(({ factor }) => factor.type === "BACKUP_CODE")?.activeCount ?? 0,
   lock: toLockStatus(status.lockouts),
+  trustedDeviceCount: status.trustedDevices,
   temporaryPass: status.kinds.some(({ factor }) => factor.type === "TEMPORARY_PASS"),
   mfaEpoch: BigInt(status.mfaEpoch),
   recommendations: status.recommendations.map((name) => Recommendation[name]),

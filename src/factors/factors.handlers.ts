@@ -61,8 +61,9 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
       if (!factor) return new Refusal("NOT_BUILT");
       const owner = ownerOf(call.caller);
       const webauthnSignals = factor.type === "WEBAUTHN" ? await call.unit((tx) => forgottenSignals(tx, owner)) : [];
-      const deletedCount = await forgetKind(call, owner, factor, confirmLastFactor);
-      return { deletedCount, status: toStatus(await status(call, owner)), webauthnSignals };
+      const { count, untrusted } = await forgetKind(call, owner, factor, confirmLastFactor);
+      const left = toStatus(await status(call, owner));
+      return { deletedCount: count, revokedTrustedDeviceCount: untrusted, status: left, webauthnSignals };
     },
   } satisfies Handlers<typeof MfaService>;
 

@@ -3,6 +3,7 @@ import type { Owner } from "../core/caller.ts";
 import type { Tx } from "../db/store.ts";
 import { lockoutsOf } from "../protection/lockouts.ts";
 import type { Settings } from "../tenants/settings.ts";
+import { trustedDeviceRepository } from "../trusted-devices/trusted-devices.repository.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Factor, FactorInstance } from "./factor.ts";
 import { factors, type Held, listHeld, primaryAmong } from "./index.ts";
@@ -68,6 +69,7 @@ function summarise(factor: Factor, held: readonly Held[], primary: Held | undefi
 /** A user's second factors at a glance, from live rows: the same shape for users that are not known. */
 export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner, settings: Settings) {
   const user = await userRepository(tx).find(owner);
+  const epoch = user?.mfaEpoch ?? 0;
   const held = await listHeld(tx, owner, now);
   const primary = primaryAmong(held, user?.primaryFactorId);
   const enrollable = factors.filter((factor) => factor.isEnrollable(settings));
@@ -79,7 +81,8 @@ export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner,
     kinds: summaries.filter(({ activeCount, pending }) => activeCount > 0 || pending),
     enrollable,
     lockouts: await lockoutsOf(tx, owner, now),
-    mfaEpoch: user?.mfaEpoch ?? 0,
+    mfaEpoch: epoch,
+    trustedDevices: await trustedDeviceRepository(tx).countStanding({ ...owner, epoch, now }),
     recommendations: recommend(held, enrollable),
   };
 }
