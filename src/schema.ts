@@ -24,6 +24,7 @@ import { webauthnCeremonies, webauthnCredentials, webauthnUsers } from "./factor
 import { ipWhitelist } from "./ip-whitelist/ip-whitelist.table.ts";
 
 import { outboxMessages } from "./outbox/outbox.table.ts";
+import { approvals } from "./privacy/approvals.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
@@ -79,4 +80,5 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   vapidKeys,
   scheduledTasks,
   taskRuns,
+  approvals,
 ];

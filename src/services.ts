@@ -44,7 +44,8 @@ import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
-
+import { createApprovals } from "./privacy/approvals.ts";
+import { createResetHandlers } from "./privacy/resets.handlers.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import { createRiskHandlers } from "./risk/risk.handlers.ts";
 import { createRiskPolicies } from "./risk/risk-policies.ts";
@@ -95,14 +96,7 @@ const notBuilt = {
   user: [],
   admin: [
     "getCoverage",
-    "resetUserMfa",
-    "resetUserFactor",
     "exportUser",
-    "listApprovals",
-    "getApproval",
-    "grantApproval",
-    "rejectApproval",
-    "cancelApproval",
     "evaluateRisk",
     "listRiskDecisions",
     "replayRiskDecisions",
@@ -209,6 +203,7 @@ export function createServices(app: App): Features {
   const happened = createEventHandlers({ store, hub, pageTokens });
   const sync = createDeviceSyncHandlers(pageTokens);
   const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
+  const resets = createResetHandlers(createApprovals(settingsOf), pageTokens);
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
   const pumps: Pump[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
@@ -246,6 +241,7 @@ export function createServices(app: App): Features {
           ...approvals.admin,
           ...risk.admin,
           ...schedule.admin,
+          ...resets.admin,
         },
         notBuilt.admin,
         serving,

@@ -14,16 +14,7 @@ interface Room {
 const ground = ["core", "db", "crypto"];
 const records = [...ground, "users", "outbox", "events", "audit"];
 const floor = [...records, "tenants", "protection", "watch"];
-const features = [
-  "trusted-devices",
-  "device-sync",
-  "risk",
-  "ip-whitelist",
-  "webhooks",
-  "delivery",
-  "privacy",
-  "schedule",
-];
+const features = ["trusted-devices", "device-sync", "risk", "ip-whitelist", "webhooks", "delivery", "schedule"];
 
 /** The house, from the ground up. A new room, or a new arrow between two, is a decision: it is made here. */
 const house: readonly Room[] = [
@@ -40,22 +31,36 @@ const house: readonly Room[] = [
   { name: "rpc", uses: floor },
   { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants", "protection"] },
   { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
-  { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*"], types: ["rpc"] },
-  { name: "client", uses: [] },
   { name: "trusted-devices", uses: floor, types: ["rpc"] },
+  { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*", "trusted-devices"], types: ["rpc"] },
+  { name: "client", uses: [] },
   { name: "assertions", uses: [...floor, "client"], types: ["rpc"] },
   {
     name: "challenges",
     uses: [...floor, "client", "trusted-devices", "assertions", "factors", "factors/factor.ts"],
     types: ["rpc"],
   },
+  {
+    name: "privacy",
+    uses: [...floor, "factors", "factors/factor.ts", "trusted-devices", "challenges"],
+    types: ["rpc"],
+  },
   ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
   { name: "console", uses: ["core", "client"], types: ["rpc"] },
-  { name: "schema.ts", uses: [...floor, "factors/*", "trusted-devices", "assertions", "challenges", ...features] },
-  { name: "tasks.ts", uses: [...floor, "factors", "factors/*", "assertions", "challenges", ...features] },
+  {
+    name: "schema.ts",
+    uses: [...floor, "factors/*", "trusted-devices", "assertions", "challenges", "privacy", ...features],
+  },
+  {
+    name: "tasks.ts",
+    uses: [...floor, "factors", "factors/*", "assertions", "challenges", "privacy", ...features],
+  },
   {
     name: "services.ts",
-    uses: [...floor, "rpc", "factors", "factors/*", "assertions", "challenges", ...features, "schema.ts", "tasks.ts"],
+    uses: [
+      ...[...floor, "rpc", "factors", "factors/*", "assertions", "challenges", "privacy", ...features],
+      ...["schema.ts", "tasks.ts"],
+    ],
   },
   { name: "settings.ts", uses: ["core"] },
   { name: "config.ts", uses: ["core", "db", "crypto", "settings.ts"], types: ["rpc"] },
@@ -64,12 +69,23 @@ const house: readonly Room[] = [
   {
     name: "server.ts",
     uses: [
-      ...[...floor, "rpc", "factors", ...features, "console", "schema.ts", "services.ts", "config.ts", "dev"],
+      ...[
+        ...floor,
+        "rpc",
+        "factors",
+        "privacy",
+        ...features,
+        "console",
+        "schema.ts",
+        "services.ts",
+        "config.ts",
+        "dev",
+      ],
       "listeners.ts",
     ],
   },
   { name: "main.ts", uses: ["config.ts", "dev", "server.ts"] },
-  { name: "cli", uses: [...floor, "factors", ...features, "schema.ts", "config.ts", "dev", "server.ts"] },
+  { name: "cli", uses: [...floor, "factors", "privacy", ...features, "schema.ts", "config.ts", "dev", "server.ts"] },
 ];
 
 function roomOf(path: string): Room | undefined {

@@ -48,6 +48,8 @@ export interface Factor {
   list(tx: Tx, owner: Owner, now: Date): Promise<FactorInstance[]>;
   /** Deletes whatever is kept of the kind, pending enrolments too; says of how many instances (of codes, codes). */
   forget(tx: Tx, owner: Owner, now: Date): Promise<number>;
+  /** The same of one instance, in whatever state; 0 where the user has none of this id. */
+  forgetOne(tx: Tx, owner: Owner, factorId: string, now: Date): Promise<number>;
 }
 
 /** The user's factors as a whole, as far as a single kind may know of them. */

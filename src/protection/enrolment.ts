@@ -1,6 +1,7 @@
 import { recordChange } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import type { EventRow } from "../events/events.repository.ts";
 import { userRepository } from "../users/users.repository.ts";
@@ -19,6 +20,18 @@ export interface Enrolment<Enrolled> {
 }
 
 /**
+ * Whether the caller may enrol, in a unit that has serialised the user: throws while a reset keeps the user from it, and
+ * where the caller came in because the user had no factor, and has one now.
+ */
+export async function admitEnrolment(tx: Tx, call: Call, owner: Owner): Promise<void> {
+  await call.confirmAccess(tx);
+  const until = (await userRepository(tx).find(owner))?.coolDownUntilTime;
+  if (!until || until <= call.now) return;
+  const metadata = { policy: "administration.reset_cool_down" };
+  throw new Refusal("POLICY_FORBIDS", { metadata, retryAfterMs: until.getTime() - call.now.getTime() });
+}
+
+/**
  * The only door through which a factor comes into use, in the caller's unit. The user is serialised first, so that of
  * two enrolments at once the second sees the first: whoever came in because the user had no factor must not add one
  * beside it.
@@ -30,7 +43,7 @@ export async function enrol<Enrolled>(
   { factorType, action, counts = true, activate, idOf }: Enrolment<Enrolled>,
 ): Promise<Enrolled | undefined> {
   await userRepository(tx).serialise(owner, call.now);
-  await call.confirmAccess(tx);
+  await admitEnrolment(tx, call, owner);
   const enrolled = await activate();
   if (enrolled !== undefined) {
     if (counts) await ticketRepository(tx).spendAll(owner, call.now);

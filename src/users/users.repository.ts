@@ -29,6 +29,14 @@ const isUser = (s: Building<Owner>) => {
 };
 
 const statements = {
+  coolDown: statement((s: Building<Owner & { until: Date }>) => {
+    const t = s.table(users);
+    return s.db
+      .update(t)
+      .set({ coolDownUntilTime: s.param("until", t.coolDownUntilTime) })
+      .where(isUser(s))
+      .returning({ userId: t.userId });
+  }),
   serialise: upsert(0),
   bumpEpoch: upsert(1),
   find: statement((s: Building<Owner>) => s.db.select().from(s.table(users)).where(isUser(s))),
@@ -53,6 +61,8 @@ export const userRepository = (tx: Tx) => ({
   find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
   /** Makes a factor the user's first choice; the unit has serialised the user. */
   choose: (owner: Owner, factorId: string) => tx.run(statements.choose, { ...owner, factorId }),
+  /** Keeps the user from enrolling until then; the unit has serialised the user. */
+  coolDown: (owner: Owner, until: Date) => tx.run(statements.coolDown, { ...owner, until }),
   /** Marks a change of the user's factors, which ends what was open or trusted before it; answers the new epoch. */
   async bumpEpoch(owner: Owner, now: Date): Promise<number> {
     tx.announce(topicOf(owner));

@@ -12,6 +12,8 @@ export const users = (d: Dialect) =>
       /** The factor that the user made their first choice; empty before. It may be gone by now. */
       primaryFactorId: d.text("primary_factor_id").notNull().default(""),
       updateTime: d.instant("update_time").notNull(),
+      /** Until when the user cannot enrol anew, as an administrator reset them; null without. */
+      coolDownUntilTime: d.instant("cool_down_until_time"),
     },
     (t) => [d.primaryKey({ columns: [t.tenantId, t.userId] })],
   );

@@ -9,6 +9,7 @@ import { events } from "../../src/events/events.table.ts";
 import { policyOf } from "../../src/rpc/policy.ts";
 import { builtMethods } from "../../src/services.ts";
 import { users } from "../../src/users/users.table.ts";
+import { adminOf } from "../support/admins.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { drain, failure, streamer } from "../support/client.ts";
 import { trustAndSync } from "../support/clients.ts";
@@ -16,7 +17,7 @@ import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
 import { pairPhone, switchPushOn } from "../support/push.ts";
-import { serviceForTest } from "../support/service.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 type None = Record<never, never>;
 
@@ -40,6 +41,22 @@ const rows = (store: Store) =>
     users: await tx.run(select.users, {}),
     subjects: await tx.run(select.subjects, {}),
   }));
+
+/** Resets a user, and decides about resets in every way. */
+async function resetAndDecide(service: ServiceUnderTest) {
+  const reason = "called in";
+  const [root, eve] = [await adminOf(service), await adminOf(service, "mfa.reset", { subject: "eve" })];
+  await service.admin.resetUserMfa({ userId: "lea", reason }, root);
+  await service.admin.resetUserFactor({ userId: "lea", factorType: FactorType.TOTP, reason }, root);
+  await setTenant(service, { administration: { fourEyes: true } });
+  const ask = async () => {
+    const { outcome } = await service.admin.resetUserMfa({ userId: "lea", reason }, root);
+    return outcome.case === "approval" ? outcome.value.approvalId : "";
+  };
+  await service.admin.grantApproval({ approvalId: await ask(), reason }, eve);
+  await service.admin.rejectApproval({ approvalId: await ask(), reason }, eve);
+  await service.admin.cancelApproval({ approvalId: await ask() }, root);
+}
 
 describe.each(engines)("records on $name", (engine) => {
   test("an enrolment leaves audit entries, an event and a new epoch", async () => {
@@ -127,6 +144,7 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.disableEmail({}, await service.user("kim", "aal2"));
     await service.mfa.enableEmail({}, await service.user("kim", "aal2"));
     await trustAndSync(service, "tom");
+    await resetAndDecide(service);
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
+import { adminOf } from "../support/admins.ts";
 import { enrolApp, showCode } from "../support/authenticator.ts";
+import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
@@ -39,5 +41,16 @@ describe.each(engines)("Britive's TOTP operations on $name", (engine) => {
     const token = await service.mint(claims);
     expect(await service.admin.getUserTotp({ userId: "ann" }, token)).toMatchObject({ enabled: true });
     expect(await service.admin.getUserTotp({ userId: "bob" }, token)).toMatchObject({ enabled: false, devices: [] });
+  });
+
+  test("DELETE /api/mfa/admin/registrations/{factor}/users/{userId}: who manages identities, not who views them", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const asked = { userId: "ann", factorType: FactorType.TOTP, reason: "lost phone" };
+    const viewer = await failure(service.admin.resetUserFactor(asked, await adminOf(service, "mfa.read")));
+    expect(viewer).toMatchObject({ reason: "ACCESS_DENIED" });
+    await service.admin.resetUserFactor(asked, await adminOf(service, "mfa.reset"));
+    const found = await service.admin.getUserTotp({ userId: "ann" }, await adminOf(service, "mfa.read"));
+    expect(found).toMatchObject({ enabled: false, devices: [] });
   });
 });

@@ -128,8 +128,8 @@ export declare const AdminMfaService: GenService<{
    * tells them.
    *
    * Where the tenant asks for four eyes it waits for a second administrator. Fails with
-   * SELF_ACTION on oneself, and with ACCESS_DENIED on an administrator of higher role. Succeeds
-   * with nothing removed for a user that is not known.
+   * SELF_ACTION on oneself. Succeeds with nothing removed for a user that is not known. A lock
+   * stays: ClearLockout ends it.
    *
    * @generated from rpc mfa.v1.AdminMfaService.ResetUserMfa
    */

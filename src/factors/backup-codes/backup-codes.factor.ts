@@ -35,4 +35,11 @@ export const backupCodesFactor: Factor = {
     return sets.filter(({ expireTime }) => expireTime === null || expireTime > now).map(toInstance);
   },
   forget: (tx, owner) => backupCodeSetRepository(tx).deleteAll(owner),
+  forgetOne: async (tx, owner, setId) => {
+    const sets = backupCodeSetRepository(tx);
+    const set = (await sets.listOf(owner)).find((one) => one.setId === setId);
+    if (!set) return 0;
+    await sets.delete(owner, set.state);
+    return set.remaining;
+  },
 };

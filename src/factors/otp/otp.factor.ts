@@ -11,6 +11,13 @@ const states = { pending: "PENDING", active: "ACTIVE", disabled: "DISABLED" } as
 const factorOf = (channel: OtpChannel): Factor => {
   const list = (tx: Tx, owner: Owner, now: Date) =>
     otpAddressRepository(tx).list({ ...owner, channel: channel.name }, now);
+  const retire = async (tx: Tx, owner: Owner, now: Date) => {
+    const of = { ...owner, channel: channel.name };
+    await otpChallengeRepository(tx).deleteOf(of);
+    // The notice of the removal goes there too; then it is forgotten.
+    const former = await otpAddressRepository(tx).retire(of, now, new Date(now.getTime() + TOLD_MS));
+    return former.length;
+  };
   return {
     type: channel.factorType,
     counts: channel.counts,
@@ -35,13 +42,15 @@ const factorOf = (channel: OtpChannel): Factor => {
             ],
       ),
     async forget(tx, owner, now) {
-      const of = { ...owner, channel: channel.name };
-      const addresses = otpAddressRepository(tx);
-      await otpChallengeRepository(tx).deleteOf(of);
-      const pending = await addresses.deletePending(of);
-      // The notice of the removal goes there too; then it is forgotten.
-      const former = await addresses.retire(of, now, new Date(now.getTime() + TOLD_MS));
-      return pending.length + former.length;
+      const pending = await otpAddressRepository(tx).deletePending({ ...owner, channel: channel.name });
+      return pending.length + (await retire(tx, owner, now));
+    },
+    // There is one in use at most, and one that waits to take its place.
+    async forgetOne(tx, owner, factorId, now) {
+      const row = await otpAddressRepository(tx).find({ ...owner, factorId });
+      if (row?.channel !== channel.name || row.state === "former") return 0;
+      if (row.state !== "pending") return retire(tx, owner, now);
+      return (await otpAddressRepository(tx).deletePending({ ...owner, channel: channel.name })).length;
     },
   };
 };

@@ -7,7 +7,7 @@ import type { Tx } from "../../db/store.ts";
 import { outboxRepository } from "../../outbox/outbox.repository.ts";
 import { wasLockedSince } from "../../protection/attempts.ts";
 import { budgetRepository } from "../../protection/budgets.repository.ts";
-import { enrol } from "../../protection/enrolment.ts";
+import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
 import type { Settings } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
@@ -178,7 +178,7 @@ export function createOtp(options: OtpOptions) {
       const prepared = await dispatch.prepare(owner, { channel, locale, settings });
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
-        await call.confirmAccess(tx);
+        await admitEnrolment(tx, call, owner);
         return begin(tx, call, holder, { channel, row, identity: destination.identity, prepared });
       });
     },

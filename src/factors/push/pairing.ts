@@ -9,7 +9,7 @@ import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { bearerId } from "../../crypto/random.ts";
 import type { Tx } from "../../db/store.ts";
-import { enrol } from "../../protection/enrolment.ts";
+import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
 import type { SettingsOf } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { isSigned, type KeyAlgorithm, keyParts, readKey } from "./device-key.ts";
@@ -81,7 +81,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
       };
       const refused = await call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
-        await call.confirmAccess(tx);
+        await admitEnrolment(tx, call, owner);
         const full = await room(tx, owner, push.maxDevices, call.now);
         if (full) return full;
         await pushDeviceRepository(tx).deletePending(owner);

@@ -31,4 +31,12 @@ export const pushFactor: Factor = {
     await pushChallengeRepository(tx).deleteAll(owner);
     return pushDeviceRepository(tx).deleteAll(owner);
   },
+  forgetOne: async (tx, owner, deviceId, now) => {
+    const devices = pushDeviceRepository(tx);
+    const key = { ...owner, deviceId };
+    // Of a paired one the fact is kept for a while, without key and address, as when its user ends it.
+    if (await devices.revoke(key, now)) return 1;
+    if ((await devices.find(key, now))?.state !== "pending") return 0;
+    return (await devices.deletePending(owner)).length;
+  },
 };

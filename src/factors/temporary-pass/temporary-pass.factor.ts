@@ -18,4 +18,8 @@ export const temporaryPassFactor: Factor = {
     return [{ factorId: passId, state, displayName: "Temporary pass", maskedTarget: "", ...times }];
   },
   forget: async (tx, owner) => (await temporaryPassRepository(tx).delete(owner)).length,
+  forgetOne: async (tx, owner, passId) => {
+    const passes = temporaryPassRepository(tx);
+    return (await passes.find(owner))?.passId === passId ? (await passes.delete(owner)).length : 0;
+  },
 };

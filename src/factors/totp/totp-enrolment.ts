@@ -6,7 +6,7 @@ import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { randomSecret } from "../../crypto/random.ts";
 import type { Tx } from "../../db/store.ts";
-import { enrol } from "../../protection/enrolment.ts";
+import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
 import { prove } from "../../protection/proof.ts";
 import type { SettingsOf } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
@@ -107,7 +107,7 @@ export function createTotpEnrolment({
       const sealedSecret = await keyring.seal(secret, cellOf(owner, deviceId));
       const device = await call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
-        await call.confirmAccess(tx);
+        await admitEnrolment(tx, call, owner);
         const old = await place(tx, owner, asked, call.now, maxDevices);
         if (old instanceof Refusal) return old;
         const row: TotpDeviceRow = {

@@ -27,4 +27,6 @@ export const totpFactor: Factor = {
   isEnrolled: async (tx, owner) => (await totpRepository(tx).listActive(owner)).length > 0,
   list: async (tx, owner, now) => (await totpRepository(tx).listAll(owner, now)).flatMap(toInstance),
   forget: (tx, owner) => totpRepository(tx).deleteAll(owner),
+  forgetOne: async (tx, owner, deviceId, now) =>
+    (await totpRepository(tx).delete({ ...owner, deviceId }, now)) ? 1 : 0,
 };

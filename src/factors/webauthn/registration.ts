@@ -7,7 +7,7 @@ import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import { bearerId, randomSecret } from "../../crypto/random.ts";
 import { recordEvent } from "../../events/events.ts";
-import { enrol } from "../../protection/enrolment.ts";
+import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { admit } from "./admission.ts";
 import { defaultName } from "./authenticator-models.ts";
@@ -122,7 +122,7 @@ export function createRegistration({ keyring, settingsOf, metadata, factors, cod
       const newUser = { ...owner, userHandle: randomSecret(USER_HANDLE_BYTES), userName, createTime: call.now };
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
-        await call.confirmAccess(tx);
+        await admitEnrolment(tx, call, owner);
         const [credentials, ceremonies] = [webauthnRepository(tx), ceremonyRepository(tx)];
         const exclude = await credentials.listAll(owner);
         if (exclude.length >= terms.maxCredentials) return limitReached(terms.maxCredentials);

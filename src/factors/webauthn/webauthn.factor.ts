@@ -27,4 +27,6 @@ export const webauthnFactor: Factor = {
     await ceremonyRepository(tx).deleteAll(owner);
     return (await webauthnRepository(tx).deleteAll(owner)).length;
   },
+  forgetOne: async (tx, owner, credentialId) =>
+    (await webauthnRepository(tx).delete({ ...owner, credentialId })) ? 1 : 0,
 };
