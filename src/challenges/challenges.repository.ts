@@ -54,7 +54,7 @@ const statements = {
   listOpen: statement((s: Building<Owner & { now: Date }>) => {
     const t = s.table(challenges);
     return s.db
-      .select({ expireTime: t.expireTime })
+      .select()
       .from(t)
       .where(and(isOwners(s), inArray(t.state, ["pending", "proven"]), isInTime(s)));
   }),
@@ -119,7 +119,7 @@ const statements = {
 export const challengeRepository = (tx: Tx) => ({
   insert: (row: ChallengeRow) => tx.run(statements.insert, row),
   find: async (key: ChallengeKey) => (await tx.run(statements.find, key))[0],
-  /** When those that could still be proved or redeemed run out. */
+  /** Those that could still be proved or redeemed, unless a lock or a change of factors ended them. */
   listOpen: (owner: Owner, now: Date) => tx.run(statements.listOpen, { ...owner, now }),
   /** Forgets those that ran out before. */
   deleteExpired: (owner: Owner, before: Date) => tx.run(statements.deleteExpired, { ...owner, before }),

@@ -134,7 +134,10 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
   const limitOpen = async (tx: Tx, owner: Owner, now: Date) => {
     const challenges = challengeRepository(tx);
     await challenges.deleteExpired(owner, new Date(now.getTime() - KEPT_MS));
-    const open = await challenges.listOpen(owner, now);
+    const written = await challenges.listOpen(owner, now);
+    if (written.length < MAX_OPEN) return undefined;
+    const open: ChallengeRow[] = [];
+    for (const row of written) if (!hasEnded((await standingOf(tx, row, now)).state)) open.push(row);
     if (open.length < MAX_OPEN) return undefined;
     const first = Math.min(...open.map(({ expireTime }) => expireTime.getTime()));
     return new Refusal("RATE_LIMITED", { retryAfterMs: first - now.getTime() });
@@ -266,7 +269,8 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
         if (!prepared || choice.type === undefined) return { standing: current };
         const noted = { preparedType: choice.type, preparedFactorId: prepared.factorId };
         const again = await challengeRepository(tx).prepare(key, noted, call.now);
-        if (!again) throw ended("EXPIRED");
+        // Another call was quicker, this very moment: proved it, or took it back.
+        if (!again) throw ended((await findOwn(tx, call, key)).state);
         return { standing: { row: again, state: "PENDING" }, preparation: prepared.preparation };
       });
     },

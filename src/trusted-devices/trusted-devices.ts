@@ -144,8 +144,10 @@ export function createTrustedDevices(keyring: Keyring) {
           secretDigest: digests.secret(owner, next),
           previousDigest: row.secretDigest,
         });
-        // Another request with the same secret was quicker, this very moment.
-        return rotated ? { row: rotated, trustToken: trustTokenText(next) } : { row, trustToken: "" };
+        if (rotated) return { row: rotated, trustToken: trustTokenText(next) };
+        // Another request was quicker, this very moment: it used the same secret, or it ended the trust.
+        const current = await devices.findBySeries(owner, row.seriesDigest);
+        return current ? { row: current, trustToken: "" } : NOBODY;
       }
       const age = call.now.getTime() - row.rotateTime.getTime();
       if (digests.isSecret(row.previousDigest, owner, token) && age <= GRACE_MS) return { row, trustToken: "" };

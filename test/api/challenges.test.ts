@@ -261,6 +261,29 @@ describe.each(engines)("challenges on $name", (engine) => {
     await createFor(service, "ann", backend);
   });
 
+  test("what a lock or a change of factors has ended is open no more, and stands in no new one's way", async () => {
+    for (const end of [
+      async (service: ServiceUnderTest, code: string, backend: string) => {
+        for (let n = 0; n < 5; n++) {
+          await failure(service.internal.verifyUserTotpCode({ userId: "ann", code }, backend));
+        }
+        service.pass(MINUTE);
+      },
+      async (service: ServiceUnderTest) => {
+        await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+      },
+    ]) {
+      const service = await serviceForTest(engine);
+      const app = await enrolApp(service, "ann");
+      const backend = await backendOf(service);
+      for (let n = 0; n < 20; n++) await createFor(service, "ann", backend);
+      service.pass(1000);
+      expect((await failure(createFor(service, "ann", backend))).reason).toBe("RATE_LIMITED");
+      await end(service, await wrongCode(app), backend);
+      expect(await createFor(service, "ann", backend)).toMatch(/^[\w-]{22}$/);
+    }
+  });
+
   test("its id is in no log line", async () => {
     const service = await serviceForTest(engine);
     const app = await enrolApp(service, "ann");

@@ -17,20 +17,15 @@ export interface ModelDevice {
 /** What a call answers: "OK" or its reason. */
 export type Outcome = string;
 
-/**
- * What TOTP and its locks are to do for one user, written as plainly as can be and without a look at the service: one
- * thing after the other, numbers in variables, codes by a generator that is not ours.
- */
-export class UserModel {
-  devices: ModelDevice[] = [];
+/** Failures and the locks that they lead to. Counts an attempt, then judges it: undefined for a wrong code. */
+export class AttemptModel {
   failures = 0;
   inARow = 0;
   locks = 0;
   ofTheDay: number[] = [];
   lockedUntil = Number.NEGATIVE_INFINITY;
 
-  /** Counts an attempt, then judges it: undefined for a wrong code. */
-  async attempt(now: number, judge: () => Promise<(() => void) | undefined>): Promise<Outcome> {
+  attempt(now: number, judge: () => (() => void) | undefined): Outcome {
     if (this.lockedUntil > now) return "LOCKED";
     this.failures++;
     this.inARow++;
@@ -44,7 +39,7 @@ export class UserModel {
       this.failures = 0;
       this.locks++;
     }
-    const spend = await judge();
+    const spend = judge();
     if (!spend) return "CODE_REJECTED";
     spend();
     this.failures = 0;
@@ -55,24 +50,43 @@ export class UserModel {
     return "OK";
   }
 
+  /** An administrator lets the user try again. */
+  clear(): void {
+    this.failures = 0;
+    this.inARow = 0;
+    this.locks = 0;
+    this.ofTheDay = [];
+    this.lockedUntil = Number.NEGATIVE_INFINITY;
+  }
+}
+
+/**
+ * What TOTP and its locks are to do for one user, written as plainly as can be and without a look at the service: one
+ * thing after the other, numbers in variables, codes by a generator that is not ours.
+ */
+export class UserModel extends AttemptModel {
+  devices: ModelDevice[] = [];
   /** Spends a code of any active device, oldest first. */
   async verify(now: number, code: string): Promise<Outcome> {
     const active = this.devices.filter(({ state }) => state === "active");
     if (active.length === 0) return "NOT_ENROLLED";
-    return this.attempt(now, async () => {
-      for (const device of active) {
-        const middle = Math.floor(now / STEP) + device.drift;
-        const matches: number[] = [];
-        for (const step of [middle - 1, middle, middle + 1]) {
-          if ((await showCode(device.secret, new Date(step * STEP))) === code) matches.push(step);
-        }
-        const step = matches.find((found) => found > device.lastStep) ?? matches[0];
-        if (step === undefined) continue;
-        // The code is this device's: spent, it is not looked for on another.
-        return step > device.lastStep ? () => UserModel.#spend(device, step, step - middle) : undefined;
+    const spend = await this.#judge(now, code, active);
+    return this.attempt(now, () => spend);
+  }
+
+  async #judge(now: number, code: string, active: readonly ModelDevice[]): Promise<(() => void) | undefined> {
+    for (const device of active) {
+      const middle = Math.floor(now / STEP) + device.drift;
+      const matches: number[] = [];
+      for (const step of [middle - 1, middle, middle + 1]) {
+        if ((await showCode(device.secret, new Date(step * STEP))) === code) matches.push(step);
       }
-      return undefined;
-    });
+      const step = matches.find((found) => found > device.lastStep) ?? matches[0];
+      if (step === undefined) continue;
+      // The code is this device's: spent, it is not looked for on another.
+      return step > device.lastStep ? () => UserModel.#spend(device, step, step - middle) : undefined;
+    }
+    return undefined;
   }
 
   static #spend(device: ModelDevice, step: number, off: number): void {
@@ -86,7 +100,7 @@ export class UserModel {
   /** Takes a new device in, by its first code of now, in place of another where one is named. */
   async enrol(now: number, { id, secret }: { id: string; secret: string }, replaces = ""): Promise<Outcome> {
     const lastStep = Math.floor(now / STEP);
-    return this.attempt(now, async () => () => {
+    return this.attempt(now, () => () => {
       this.devices.push({ id, secret, state: "active", lastStep, drift: 0, hint: 0 });
       const old = this.devices.find((device) => device.id === replaces);
       if (old && old.state !== "revoked") old.state = "revoked";
@@ -111,14 +125,5 @@ export class UserModel {
     if (to === "deleted") this.devices = this.devices.filter((other) => other !== device);
     else device.state = to;
     return "OK";
-  }
-
-  /** An administrator lets the user try again. */
-  clear(): void {
-    this.failures = 0;
-    this.inARow = 0;
-    this.locks = 0;
-    this.ofTheDay = [];
-    this.lockedUntil = Number.NEGATIVE_INFINITY;
   }
 }
