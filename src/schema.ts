@@ -29,6 +29,8 @@ import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
+import { riskDecisions } from "./risk/risk-decisions.table.ts";
+import { riskHistories } from "./risk/risk-histories.table.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk/risk-policies.table.ts";
 import { scheduledTasks, taskRuns } from "./schedule/schedule.table.ts";
 import { tenantSettings } from "./tenants/tenant-settings.table.ts";
@@ -68,6 +70,8 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   ipWhitelist,
   riskPolicyVersions,
   riskPolicies,
+  riskHistories,
+  riskDecisions,
   assertions,
   assertionKeys,
   trustedDevices,

@@ -24,6 +24,7 @@ import { hasFactor, openMetadata } from "./factors/index.ts";
 import { type Listening, openListeners, requireTls } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
 import { createTickets } from "./protection/tickets.ts";
+import { openLocations } from "./risk/locations.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog, type EndedCall } from "./rpc/call-log.ts";
 import { createVerifyHeader } from "./rpc/credentials.ts";
@@ -127,12 +128,13 @@ async function readFiles(config: Config) {
   const first = config.mode === "dev" && !existsSync(config.keyFile);
   const { caFile } = config.webhooks;
   const ca = caFile === undefined ? undefined : await readFile(caFile, "utf8");
-  return { issuers, ca, inspect: inspectKeys(first ? noKeys : await readKeyFile(config.keyFile)) };
+  const locations = await openLocations(config.risk.locationsFile);
+  return { issuers, ca, locations, inspect: inspectKeys(first ? noKeys : await readKeyFile(config.keyFile)) };
 }
 
-type Files = Pick<Awaited<ReturnType<typeof readFiles>>, "issuers" | "ca">;
+type Files = Pick<Awaited<ReturnType<typeof readFiles>>, "issuers" | "ca" | "locations">;
 
-async function listen(config: Config, opened: Store, { issuers, ca }: Files, options: StartOptions) {
+async function listen(config: Config, opened: Store, { issuers, ca, locations }: Files, options: StartOptions) {
   const { log, clock = () => new Date(), kdf = createKdfPool() } = options;
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
@@ -154,7 +156,14 @@ async function listen(config: Config, opened: Store, { issuers, ca }: Files, opt
   const { services, pumps, tasks, mailRoom, phones, sweep, relatedOrigins, raise, keySet } = createServices({
     ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
-    ...{ totpIssuer: totp.issuer, webauthn, metadata, pushWays: pushWaysOf(config), pushAddress: push.address },
+    ...{
+      totpIssuer: totp.issuer,
+      webauthn,
+      metadata,
+      locations,
+      pushWays: pushWaysOf(config),
+      pushAddress: push.address,
+    },
     assertions: config.assertions,
   });
   const descriptors = services.map(({ service }) => service);

@@ -47,7 +47,11 @@ import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.
 import { createApprovals } from "./privacy/approvals.ts";
 import { createResetHandlers } from "./privacy/resets.handlers.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
+import { createHistories } from "./risk/history.ts";
+import { createJudging } from "./risk/judging.ts";
+import type { Locations } from "./risk/locations.ts";
 import { createRiskHandlers } from "./risk/risk.handlers.ts";
+import { createRiskDecisions } from "./risk/risk-decisions.ts";
 import { createRiskPolicies } from "./risk/risk-policies.ts";
 import type { Serving } from "./rpc/call.ts";
 import type { Devices } from "./rpc/device-authentication.ts";
@@ -61,6 +65,7 @@ import { createTasks } from "./tasks.ts";
 import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
+import { createTrustedDevices } from "./trusted-devices/trusted-devices.ts";
 import { createHub } from "./watch/hub.ts";
 import { createRounds, type RoundOptions } from "./webhooks/rounds.ts";
 import { createWebhookHandlers } from "./webhooks/webhooks.handlers.ts";
@@ -88,6 +93,8 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly pushAddress: string;
   /** What is known of models of authenticators. */
   readonly metadata: Metadata | undefined;
+  /** Where addresses are, if a file says so. */
+  readonly locations: Locations | undefined;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
@@ -97,9 +104,6 @@ const notBuilt = {
   admin: [
     "getCoverage",
     "exportUser",
-    "evaluateRisk",
-    "listRiskDecisions",
-    "replayRiskDecisions",
     "createEnforcementRule",
     "getEnforcementRule",
     "listEnforcementRules",
@@ -165,7 +169,11 @@ export function createServices(app: App): Features {
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const networks = createIpWhitelistHandlers(pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
-  const risk = createRiskHandlers({ policies: createRiskPolicies({ factors: registry, settingsOf }), pageTokens });
+  const policies = createRiskPolicies({ factors: registry, settingsOf });
+  const histories = createHistories({ keyring, locations: app.locations });
+  const judging = createJudging({ factors: registry, histories });
+  const decisions = createRiskDecisions({ judging, settingsOf, trustedDevices: createTrustedDevices(keyring) });
+  const risk = createRiskHandlers({ policies, decisions, pageTokens });
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
   const factors = createFactorHandlers({ settingsOf, pageTokens });

@@ -331,6 +331,14 @@ export const settingsSchema = v.strictObject({
     }),
     {},
   ),
+  /** What log-ins are judged by. */
+  risk: v.optional(
+    v.strictObject({
+      /** A MaxMind database of cities or countries (.mmdb), read at the start: what tells new countries and travel. */
+      locationsFile: v.optional(filePath),
+    }),
+    {},
+  ),
   totp: v.optional(
     v.strictObject({
       /** The name that authenticator apps show for this service; no ':'. Default "MFA Service". */

@@ -2,6 +2,7 @@ import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { createAuditUpkeep } from "./audit/upkeep.ts";
 import type { Keyring } from "./crypto/keyring.ts";
 import { forgetEvents } from "./events/placing.ts";
+import { forgetRiskDecisions } from "./risk/risk-decisions.ts";
 import type { Running, Task } from "./schedule/task.ts";
 import type { SettingsOf } from "./tenants/settings.ts";
 
@@ -28,6 +29,12 @@ export function createTasks({ keyring, settingsOf }: TaskOptions): readonly Task
       description: "Forgets events that are older than their tenant keeps them.",
       schedule: "PT1H",
       run: ({ store, now }) => forgetEvents(store, { now, retentionMsOf: eventsKept }),
+    },
+    {
+      name: "risk_retention",
+      description: "Forgets decisions about risk as events, and what users' log-ins looked like who are long gone.",
+      schedule: "PT1H",
+      run: ({ store, now }) => forgetRiskDecisions(store, { now, retentionMsOf: eventsKept }),
     },
     {
       name: "audit_checkpoints",

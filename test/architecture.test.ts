@@ -14,7 +14,10 @@ interface Room {
 const ground = ["core", "db", "crypto"];
 const records = [...ground, "users", "outbox", "events", "audit"];
 const floor = [...records, "tenants", "protection", "watch"];
-const features = ["trusted-devices", "device-sync", "risk", "ip-whitelist", "webhooks", "delivery", "schedule"];
+/** What log-ins are judged by. */
+const judged = ["trusted-devices", "ip-whitelist", "risk"];
+const leaves = ["device-sync", "webhooks", "delivery", "schedule"];
+const features = [...judged, ...leaves];
 
 /** The house, from the ground up. A new room, or a new arrow between two, is a decision: it is made here. */
 const house: readonly Room[] = [
@@ -34,6 +37,12 @@ const house: readonly Room[] = [
   { name: "trusted-devices", uses: floor, types: ["rpc"] },
   { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*", "trusted-devices"], types: ["rpc"] },
   { name: "client", uses: [] },
+  { name: "ip-whitelist", uses: floor, types: ["rpc"] },
+  {
+    name: "risk",
+    uses: [...floor, "factors", "factors/factor.ts", "trusted-devices", "ip-whitelist"],
+    types: ["rpc"],
+  },
   { name: "assertions", uses: [...floor, "client"], types: ["rpc"] },
   {
     name: "challenges",
@@ -45,7 +54,7 @@ const house: readonly Room[] = [
     uses: [...floor, "factors", "factors/factor.ts", "trusted-devices", "challenges"],
     types: ["rpc"],
   },
-  ...features.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
+  ...leaves.map((name) => ({ name, uses: [...floor, "factors", "factors/factor.ts"], types: ["rpc"] })),
   { name: "console", uses: ["core", "client"], types: ["rpc"] },
   {
     name: "schema.ts",

@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, gt, gte, isNotNull, isNull, lt, lte, or, sql } from "drizzle-orm";
+import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { events } from "./events.table.ts";
 
@@ -76,6 +77,21 @@ const statements = {
       .orderBy(asc(t.createTime), asc(t.eventId))
       .limit(1);
   }),
+  findOfUser: statement((s: Building<{ tenantId: string; userId: string; type: EventRow["type"]; since: Date }>) => {
+    const t = s.table(events);
+    return s.db
+      .select({ eventId: t.eventId })
+      .from(t)
+      .where(
+        and(
+          isTenant(s),
+          eq(t.userId, s.param("userId", t.userId)),
+          eq(t.type, s.param("type", t.type)),
+          gte(t.createTime, s.param("since", t.createTime)),
+        ),
+      )
+      .limit(1);
+  }),
   findLastBefore: statement((s: Building<{ tenantId: string; time: Date }>) => {
     const t = s.table(events);
     return s.db
@@ -106,6 +122,9 @@ export const eventRepository = (tx: Tx) => ({
   list: (span: Span) => tx.run(statements.list, span),
   findFirstSince: async (tenantId: string, since: Date) =>
     (await tx.run(statements.findFirstSince, { tenantId, since }))[0]?.position ?? undefined,
+  /** Whether something of a type happened to a user since, placed or not. */
+  happened: async (owner: Owner, type: EventRow["type"], since: Date) =>
+    (await tx.run(statements.findOfUser, { ...owner, type, since })).length > 0,
   findLastBefore: async (tenantId: string, time: Date) =>
     (await tx.run(statements.findLastBefore, { tenantId, time }))[0],
   deleteThrough: async (tenantId: string, through: number) =>

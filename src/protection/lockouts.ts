@@ -37,6 +37,15 @@ export async function lockoutsOf(tx: Tx, owner: Owner, now: Date): Promise<Locko
   return rows.filter((row) => isLocked(row, now)).map((row) => toLockout(row, now));
 }
 
+/** How often a user's proofs failed, of whatever counter: in a row, and in the last 24 hours. */
+export async function failuresOf(tx: Tx, owner: Owner, now: Date): Promise<{ inRow: number; inDay: number }> {
+  const rows = await attemptRepository(tx).list(owner);
+  return {
+    inRow: Math.max(0, ...rows.map(({ consecutiveFailures }) => consecutiveFailures)),
+    inDay: rows.reduce((sum, { recent }) => sum + marksOfDay(recent, now).length, 0),
+  };
+}
+
 /** A page of the lockouts of the caller's tenant, newest first. */
 export async function listLockouts(tx: Tx, call: Call, page: { position: Position; size: number }) {
   const { tenantId } = call.caller;

@@ -1,9 +1,18 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { type MfaRiskPolicy, RiskLevel, type RiskRequirement } from "../../gen/mfa/v1/risk_pb.js";
+import {
+  MfaDecision,
+  type MfaRiskPolicy,
+  RiskLevel,
+  type RiskRequirement,
+  RiskSignalType,
+} from "../../gen/mfa/v1/risk_pb.js";
 import type { Factor } from "../factors/factor.ts";
 import type { Strength } from "../factors/strength.ts";
+import type { Reason } from "./assessment.ts";
 import type { Level, Requirement, Requirements } from "./requirement.ts";
+import type { RiskDecisionRow } from "./risk-decisions.repository.ts";
+import type { Replay } from "./risk-decisions.ts";
 import type { LevelPolicy } from "./risk-policies.ts";
 
 const typeNames = (types: readonly FactorType[]) => types.map((type) => FactorType[type] as Factor["type"]); // rules on the field admit no other
@@ -52,4 +61,37 @@ export const policyMessage = ({ level, requirement, row }: LevelPolicy) => ({
   defaultPolicy: row === undefined,
   version: BigInt(row?.version ?? 0),
   ...(row && { createTime: timestampFromDate(row.createTime), updateTime: timestampFromDate(row.updateTime) }),
+});
+
+/** Why a log-in was judged as it was, as the contract has it. */
+export const reasonMessage = ({ signal, points, ...rest }: Reason) => ({
+  ...rest,
+  signal: RiskSignalType[signal],
+  weight: points / 100,
+});
+
+/** A decision, as the contract has it. */
+export const decisionMessage = (row: RiskDecisionRow) => ({
+  decisionId: row.decisionId,
+  userId: row.userId,
+  level: RiskLevel[row.level],
+  decision: MfaDecision[row.decision],
+  reasons: row.reasons.map(reasonMessage),
+  requirement: requirementMessage(row.requirement),
+  newDevice: row.newDevice,
+  policyVersion: BigInt(row.policyVersion),
+  ip: row.ip,
+  application: row.application,
+  createTime: timestampFromDate(row.createTime),
+});
+
+/** The name of an enum's value that filters; empty where none is asked for. */
+export const filterName = (value: RiskLevel | MfaDecision, names: Record<number, string>): string =>
+  value === 0 ? "" : (names[value] ?? "");
+
+/** How many decisions went from one outcome to another, as the contract has it. */
+export const transitionMessage = ({ before, after, count }: Replay["transitions"][number]) => ({
+  before: MfaDecision[before],
+  after: MfaDecision[after],
+  count: BigInt(count),
 });

@@ -10,6 +10,7 @@ import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import type { Settings } from "../tenants/settings.ts";
 import { userRepository } from "../users/users.repository.ts";
+import { clientName } from "./client-name.ts";
 import { nextTrustToken, readTrustToken, trustDigests, trustTokenText } from "./trust-token.ts";
 import { type TrustedDeviceRow, trustedDeviceRepository } from "./trusted-devices.repository.ts";
 
@@ -41,13 +42,6 @@ export interface Trust {
 const GRACE_MS = 10_000;
 const MAX_MS = 30 * 24 * 60 * 60 * 1000;
 const NOBODY: Trust = { row: undefined, trustToken: "" };
-
-const browsers = /(Firefox|Edg|OPR|Chrome|Safari)\//;
-const systems = /(Windows|Android|iPhone|iPad|Mac OS X|Linux)/;
-
-/** "Firefox on Linux", as far as the user agent says so. */
-const nameFrom = (userAgent: string) =>
-  [browsers.exec(userAgent)?.[1], systems.exec(userAgent)?.[1]].filter(Boolean).join(" on ") || "Trusted device";
 
 /**
  * Clients that a user trusts after a second factor: at low risk they stand in for it, and never raise the level. Each has
@@ -107,7 +101,7 @@ export function createTrustedDevices(keyring: Keyring) {
         secretDigest: digests.secret(owner, token),
         previousDigest: null,
         rotateTime: call.now,
-        displayName: trusting.displayName || nameFrom(userAgent),
+        displayName: trusting.displayName || clientName(userAgent),
         userAgent: userAgent.slice(0, 128),
         ip,
         application: trusting.application,
@@ -155,6 +149,21 @@ export function createTrustedDevices(keyring: Keyring) {
       await devices.delete({ ...owner, trustedDeviceId });
       await recordEvent(tx, call, { owner, type: "DEVICE_TRUST_STOLEN", factorId: trustedDeviceId });
       return NOBODY;
+    },
+
+    /** Whether a secret would be worth anything, without rotating it or ending a trust. */
+    async isTrusted(
+      tx: Tx,
+      call: Call,
+      owner: Owner,
+      { trustToken, application }: { trustToken: string; application: string },
+    ): Promise<boolean> {
+      const found = await findByToken(tx, owner, trustToken);
+      if (!found || !digests.isSecret(found.row.secretDigest, owner, found.token)) return false;
+      const { row } = found;
+      const user = await userRepository(tx).find(owner);
+      const isOver = row.expireTime <= call.now || row.mfaEpoch !== (user?.mfaEpoch ?? 0);
+      return !isOver && (row.application === "" || row.application === application);
     },
 
     /** A page of the owner's devices, and the one whose secret the call came with; nothing is rotated. */

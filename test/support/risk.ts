@@ -1,6 +1,6 @@
 import { AuthenticationStrength, type FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { EngineUnderTest } from "./engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "./service.ts";
+import { type ServiceUnderTest, type Started, serviceForTest } from "./service.ts";
 
 /** What an administrator of risk may do. */
 export const RISK_SCOPES = "mfa.read mfa.policy.write mfa.audit.read mfa.ip.write mfa.settings.write";
@@ -22,8 +22,8 @@ export const DEFAULTS = {
 };
 
 /** A service with an administrator of its risk policy. */
-export async function riskService(engine: EngineUnderTest) {
-  const service = await serviceForTest(engine);
+export async function riskService(engine: EngineUnderTest, started: Started = {}) {
+  const service = await serviceForTest(engine, started);
   const token = (tenant?: string) => policyAdmin(service, tenant);
   return {
     ...service,
@@ -33,6 +33,10 @@ export async function riskService(engine: EngineUnderTest) {
     replace: async (request: object, tenant?: string) =>
       service.admin.updateMfaRiskPolicy(request, await token(tenant)),
     whole: async (tenant?: string) => service.admin.getMfaRiskPolicy({}, await token(tenant)),
+    judge: async (request: object, tenant?: string) =>
+      service.admin.evaluateRisk({ userId: "ann", client: { ip: "203.0.113.7" }, ...request }, await token(tenant)),
+    decisions: async (request: object = {}, tenant?: string) =>
+      (await service.admin.listRiskDecisions(request, await token(tenant))).decisions,
     reset: async (level: number, tenant?: string) =>
       (await service.admin.deleteRiskPolicy({ level, reason: "undone" }, await token(tenant))).policy,
   };

@@ -22,7 +22,7 @@ import { type EngineUnderTest, openForTest } from "./engines.ts";
 export const UNLIMITED = { user: 1e9, admin: 1e9, service: 1e9, source: 1e9, guesses: 1e9 };
 
 /** What a test wants otherwise. */
-interface Started {
+export interface Started {
   readonly origins?: string[];
   readonly rates?: Partial<typeof UNLIMITED>;
   readonly limits?: Partial<ListenerLimits>;
@@ -40,6 +40,7 @@ interface Started {
   readonly delivery?: Config["delivery"];
   /** Whether scheduled tasks run: by themselves they would change what a test compares. */
   readonly schedule?: boolean;
+  readonly risk?: Config["risk"];
 }
 
 const NOON = new Date("2026-03-01T12:00:00.000Z");
@@ -58,6 +59,7 @@ export async function serviceForTest(
     delivery = {},
     webhooks,
     schedule = false,
+    risk = {},
     now = NOON,
   }: Started = {},
 ) {
@@ -80,7 +82,7 @@ export async function serviceForTest(
   const server = await startServer(
     {
       ...config,
-      delivery,
+      ...{ delivery, risk },
       schedule: { enabled: schedule },
       webhooks: { ...config.webhooks, ...webhooks },
       rates: { ...UNLIMITED, ...rates },

@@ -1,0 +1,18 @@
+import type { ClientContext } from "../../gen/mfa/v1/client_context_pb.js";
+import type { RiskSignal } from "../../gen/mfa/v1/risk_pb.js";
+import type { ClientOrigin } from "../core/client-origin.ts";
+import { parseIp } from "../core/ip-address.ts";
+
+/** Reads where a log-in is said to come from; what says nothing, or nothing that can be read, is not trusted. */
+export function originOf(client: ClientContext | undefined): ClientOrigin {
+  const ip = parseIp(client?.ip ?? "");
+  return {
+    ip: ip?.text ?? "",
+    trusted: ip !== undefined,
+    userAgent: client?.userAgent ?? "",
+    application: client?.application ?? "",
+  };
+}
+
+/** Reads what a caller knows; its detail is not judged. */
+export const signalOf = ({ name, value }: RiskSignal) => ({ name, value });

@@ -1,0 +1,126 @@
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import { type Position, START } from "../db/page.ts";
+import type { Store } from "../db/store.ts";
+import { listHeld } from "../factors/index.ts";
+import type { SettingsOf } from "../tenants/settings.ts";
+import type { TrustedDevices } from "../trusted-devices/trusted-devices.ts";
+import type { Outcome } from "./decision.ts";
+import type { LogInSeen } from "./judging.ts";
+import { type Judging, rowOf, standingOf } from "./judging.ts";
+import type { Requirements } from "./requirement.ts";
+import { type RiskDecisionRow, riskDecisionRepository, type WantedDecisions } from "./risk-decisions.repository.ts";
+import { riskHistoryRepository } from "./risk-histories.repository.ts";
+
+/** What decisions need of the process. */
+export interface DecisionOptions {
+  readonly judging: Judging;
+  readonly settingsOf: SettingsOf;
+  readonly trustedDevices: TrustedDevices;
+}
+
+/** A log-in that somebody wants judged. */
+export interface Trial {
+  readonly owner: Owner;
+  readonly seen: Omit<LogInSeen, "trusted">;
+  readonly trustToken: string;
+  /** Levels to judge by in place of the tenant's. */
+  readonly candidate: Requirements | undefined;
+  readonly dryRun: boolean;
+}
+
+/** What another policy would have made of past log-ins. */
+export interface Replay {
+  readonly judged: number;
+  readonly transitions: readonly { readonly before: Outcome; readonly after: Outcome; readonly count: number }[];
+  readonly examples: readonly RiskDecisionRow[];
+}
+
+/** Decisions that one unit reads: others must not wait for a long replay. */
+const WINDOW = 500;
+const everything: WantedDecisions = {
+  ...{ userId: "", level: "", decision: "" },
+  since: new Date(0),
+  until: new Date("9999-12-31T00:00:00.000Z"),
+};
+
+/** What administrators ask about decisions: how a log-in would be judged, how others were, and by another policy. */
+export function createRiskDecisions({ judging, settingsOf, trustedDevices }: DecisionOptions) {
+  return {
+    /** Judges a log-in without one happening. */
+    async evaluate(call: Call, { owner, seen, trustToken, candidate, dryRun }: Trial) {
+      const settings = await settingsOf(owner.tenantId);
+      return call.unit(async (tx) => {
+        const { application } = seen.client;
+        const trusted = await trustedDevices.isTrusted(tx, call, owner, { trustToken, application });
+        const has = standingOf(await listHeld(tx, owner, call.now), settings);
+        const standing = { ...has, trusted, asked: "UNSPECIFIED", enforced: "UNSPECIFIED" } as const;
+        const about = { standing, candidate, now: call.now };
+        const judgement = await judging.judge(tx, owner, { ...seen, trusted }, about);
+        const recorded = { judgement, client: seen.client, underWay: false };
+        const isKept = !dryRun && candidate === undefined;
+        const row = isKept
+          ? await judging.record(tx, call, owner, recorded)
+          : { ...rowOf(call, owner, recorded), decisionId: "" };
+        return { row, types: judgement.decided.types };
+      });
+    },
+
+    /** A page of the tenant's decisions, newest first. */
+    list: (call: Call, wanted: Partial<WantedDecisions>, page: { position: Position; size: number }) =>
+      call.unit((tx) => riskDecisionRepository(tx).list(call.caller.tenantId, { ...everything, ...wanted }, page)),
+
+    /** Judges the latest decisions again by other levels. */
+    async replay(call: Call, levels: Requirements, { most, examples }: { most: number; examples: number }) {
+      const counts = new Map<string, { before: Outcome; after: Outcome; count: number }>();
+      const changed: RiskDecisionRow[] = [];
+      let judged = 0;
+      let position: Position | undefined = START;
+      while (position !== undefined && judged < most && !call.signal.aborted) {
+        const page: { position: Position; size: number } = { position, size: Math.min(WINDOW, most - judged) };
+        const found = await call.unit((tx) => riskDecisionRepository(tx).list(call.caller.tenantId, everything, page));
+        for (const row of found.rows) {
+          const [before, after] = [row.decision, judging.rejudge(row, levels).decision];
+          const key = `${before} ${after}`;
+          counts.set(key, { before, after, count: (counts.get(key)?.count ?? 0) + 1 });
+          if (before !== after && changed.length < examples) changed.push(row);
+        }
+        judged += found.rows.length;
+        position = found.next;
+      }
+      return { judged, transitions: [...counts.values()], examples: changed } satisfies Replay;
+    },
+  };
+}
+
+/** What administrators ask about decisions. */
+export type RiskDecisions = ReturnType<typeof createRiskDecisions>;
+
+const TENANTS = 100;
+const BATCH = 500;
+/** How long a user's history is kept without a log-in. */
+const HISTORY_MS = 400 * 24 * 3600 * 1000;
+
+/** Forgets decisions that are older than their tenant keeps them, and what is known of users who are long gone; says how many. */
+export async function forgetRiskDecisions(
+  store: Store,
+  { now, retentionMsOf }: { now: Date; retentionMsOf: (tenantId: string) => Promise<number> },
+): Promise<number> {
+  let forgotten = 0;
+  for (let after = "", full = true; full; ) {
+    const tenants = await store.read((tx) => riskDecisionRepository(tx).listTenants(after, TENANTS));
+    full = tenants.length === TENANTS;
+    for (const tenantId of tenants) {
+      after = tenantId;
+      const retentionMs = await retentionMsOf(tenantId);
+      if (!Number.isFinite(retentionMs)) continue;
+      const time = new Date(now.getTime() - retentionMs);
+      for (let count = BATCH; count === BATCH; ) {
+        count = await store.write((tx) => riskDecisionRepository(tx).deleteBefore(tenantId, time, BATCH));
+        forgotten += count;
+      }
+    }
+  }
+  const gone = await store.write((tx) => riskHistoryRepository(tx).deleteBefore(new Date(now.getTime() - HISTORY_MS)));
+  return forgotten + gone.length;
+}

@@ -1,0 +1,43 @@
+import { and, eq, lt } from "drizzle-orm";
+import type { Owner } from "../core/caller.ts";
+import { type Building, statement, type Tx } from "../db/store.ts";
+import { riskHistories } from "./risk-histories.table.ts";
+
+/** A row of the table. */
+export type RiskHistoryRow = ReturnType<typeof riskHistories>["$inferSelect"];
+
+const statements = {
+  find: statement((s: Building<Owner>) => {
+    const t = s.table(riskHistories);
+    return s.db
+      .select()
+      .from(t)
+      .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId))));
+  }),
+  put: statement((s: Building<RiskHistoryRow>) => {
+    const t = s.table(riskHistories);
+    return s.db
+      .insert(t)
+      .values(s.row(t))
+      .onConflictDoUpdate({
+        target: [t.tenantId, t.userId],
+        set: { history: s.param("history", t.history), lastTime: s.param("lastTime", t.lastTime) },
+      })
+      .returning({ userId: t.userId });
+  }),
+  deleteBefore: statement((s: Building<{ time: Date }>) => {
+    const t = s.table(riskHistories);
+    return s.db
+      .delete(t)
+      .where(lt(t.lastTime, s.param("time", t.lastTime)))
+      .returning({ userId: t.userId });
+  }),
+};
+
+/** What users' log-ins looked like. */
+export const riskHistoryRepository = (tx: Tx) => ({
+  find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
+  put: (row: RiskHistoryRow) => tx.run(statements.put, row),
+  /** Forgets users who have not logged in since. */
+  deleteBefore: (time: Date) => tx.run(statements.deleteBefore, { time }),
+});
