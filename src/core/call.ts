@@ -25,6 +25,8 @@ export interface Call {
    * returns, a Refusal included, and rolls back when `work` throws. Await nothing in it but queries.
    */
   unit<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** A unit that reads, whatever the RPC does. What it finds may have changed before the next unit. */
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
    * Asks again, inside a unit, what may have let a user in without a second factor: that they had none to show.
    * Throws the refusal when another call has enrolled one since. The unit has serialised the user before.

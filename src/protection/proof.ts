@@ -5,7 +5,7 @@ import type { Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
 import { topicOf } from "../users/user-topic.ts";
 import type { Counter } from "./attempts.table.ts";
-import { confirmLock, refund, reserve, settle } from "./attempts.ts";
+import { confirmLock, type Reservation, refund, reserve, settle } from "./attempts.ts";
 
 /** What the caller hears of a no, and what the event keeps of it. */
 export interface Rejection {
@@ -28,6 +28,12 @@ export interface Proof<Loaded, Match, Result> {
   readonly challengeId?: string;
   /** How it is refused; as a code unless it says otherwise. */
   readonly rejection?: Rejection;
+  /**
+   * Judging costs so little that it may come first: then counting, spending and the event share one unit. What it finds
+   * stays inside until the count is committed, and a locked user's right code is refused like a wrong one. `load` then
+   * reads only.
+   */
+  readonly isCheap?: true;
   /**
    * Where judging is dear: takes a place for it, to be left in the end. Throws RATE_LIMITED when there is none, before
    * anything is counted: a queue that is full is nobody's failed attempt.
@@ -57,9 +63,9 @@ export const resulting = <Loaded, Match, A extends object, B>(
 });
 
 /**
- * The only way a proof travels: reserve, judge, spend. The attempt is counted and committed before it is judged;
- * judging sees no transaction; spending, clearing the count and the event share one unit. Every no of one kind is the
- * same, and only the event says which.
+ * The only way a proof travels: reserve, judge, spend. Nobody learns what the judgement found before the attempt is
+ * counted and committed; judging sees no transaction; spending, clearing the count and the event share one unit. Every
+ * no of one kind is the same, and only the event says which.
  */
 export async function prove<Loaded, Match, Result extends object>(
   call: Call,
@@ -83,31 +89,36 @@ export async function prove<Loaded, Match, Result extends object>(
 async function travel<Loaded, Match, Result extends object>(
   call: Call,
   owner: Owner,
-  { factorType, counter, challengeId = "", rejection = CODE, load, judge, spend }: Proof<Loaded, Match, Result>,
+  {
+    factorType,
+    counter,
+    challengeId = "",
+    rejection = CODE,
+    isCheap,
+    load,
+    judge,
+    spend,
+  }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
   const count = { ...owner, counter };
   const profile = await call.lockProfile();
-  const reserved = await call.unit(async (tx) => {
-    const loaded = await load(tx);
-    if (loaded instanceof Refusal) return loaded;
-    const reservation = await reserve(tx, count, profile, call.now);
-    return reservation instanceof Refusal ? reservation : { loaded, ...reservation };
-  });
-  if (reserved instanceof Refusal) return reserved;
 
-  const fail = async (failure: Pick<Happening, "type" | "failureReason">): Promise<Refusal> => {
-    await call.unit(async (tx) => {
-      await recordEvent(tx, call, { owner, factorType, challengeId, ...failure });
-      if (!reserved.lockExpireTime) return;
+  const fail = async (tx: Tx, { lockExpireTime }: Reservation, failure: Pick<Happening, "type" | "failureReason">) => {
+    await recordEvent(tx, call, { owner, factorType, challengeId, ...failure });
+    if (lockExpireTime) {
       await confirmLock(tx, count, call.now);
       tx.announce(topicOf(owner));
       await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
-    });
+    }
     return new Refusal(rejection.reason);
   };
-  const match = await judge(reserved.loaded);
-  if (match === undefined) return fail({ type: "PROOF_FAILED", failureReason: rejection.unmatched });
-  const result = await call.unit(async (tx) => {
+  const unmatched = { type: "PROOF_FAILED", failureReason: rejection.unmatched } as const;
+  const unspent = {
+    type: rejection.unspent === "REPLAYED" ? "PROOF_REPLAYED" : "PROOF_FAILED",
+    failureReason: rejection.unspent,
+  } as const;
+  /** Spends what matched; undefined when it cannot be spent. */
+  const conclude = async (tx: Tx, reserved: Reservation, match: Match): Promise<Result | Refusal | undefined> => {
     const spent = await spend(tx, match);
     if (!spent) return undefined;
     if (spent instanceof Refusal) {
@@ -117,8 +128,29 @@ async function travel<Loaded, Match, Result extends object>(
     await settle(tx, count, reserved);
     await recordEvent(tx, call, { owner, type: "PROOF_SUCCEEDED", factorType, challengeId });
     return spent;
+  };
+
+  if (isCheap) {
+    const loaded = await call.read(load);
+    if (loaded instanceof Refusal) return loaded;
+    const match = await judge(loaded);
+    return call.unit(async (tx) => {
+      const reserved = await reserve(tx, count, profile, call.now);
+      if (reserved instanceof Refusal) return reserved;
+      if (match === undefined) return fail(tx, reserved, unmatched);
+      return (await conclude(tx, reserved, match)) ?? fail(tx, reserved, unspent);
+    });
+  }
+
+  const reserved = await call.unit(async (tx) => {
+    const loaded = await load(tx);
+    if (loaded instanceof Refusal) return loaded;
+    const reservation = await reserve(tx, count, profile, call.now);
+    return reservation instanceof Refusal ? reservation : { loaded, ...reservation };
   });
+  if (reserved instanceof Refusal) return reserved;
+  const match = await judge(reserved.loaded);
+  const result = match === undefined ? undefined : await call.unit((tx) => conclude(tx, reserved, match));
   if (result) return result;
-  const type = rejection.unspent === "REPLAYED" ? "PROOF_REPLAYED" : "PROOF_FAILED";
-  return fail({ type, failureReason: rejection.unspent });
+  return call.unit((tx) => fail(tx, reserved, match === undefined ? unmatched : unspent));
 }

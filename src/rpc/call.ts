@@ -101,6 +101,7 @@ export function startCall(method: DescMethod, request: Message, context: Handler
       if (reads) return store.read(work);
       return once ? once.unit(work) : store.write(work);
     },
+    read: (work) => store.read(work),
     async confirmAccess(tx) {
       const byTicket = caller.principal === Principal.TICKET;
       const unproven = caller.principal === Principal.USER && caller.acr !== "aal2";

@@ -51,6 +51,7 @@ async function prover(service: ServiceUnderTest) {
       sign: keyring.mac,
       lockProfile: async () => "standard",
       unit: (work) => service.store.write(work),
+      read: (work) => service.store.read(work),
       confirmAccess: async () => {},
       signal: new AbortController().signal,
       clock: () => service.clock.now,

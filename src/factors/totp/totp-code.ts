@@ -1,4 +1,4 @@
-import { timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, timingSafeEqual } from "node:crypto";
 import { generateSync } from "@otplib/hotp";
 import { NodeCryptoPlugin } from "@otplib/plugin-crypto-node";
 
@@ -9,7 +9,14 @@ export type CodeParameters = {
   readonly periodSeconds: number;
 };
 
-const crypto = new NodeCryptoPlugin();
+/** otplib's own hands Node bare bytes, which since Node 24 cost five times what the same bytes in a KeyObject do. */
+class KeyObjectPlugin extends NodeCryptoPlugin {
+  override hmac(algorithm: CodeParameters["algorithm"], key: Uint8Array, data: Uint8Array): Uint8Array {
+    return createHmac(algorithm, createSecretKey(key)).update(data).digest();
+  }
+}
+
+const crypto = new KeyObjectPlugin();
 
 /** Steps to either side of the expected one that are accepted: one step of network delay (RFC 6238 §5.2). */
 export const WINDOW = 1;
