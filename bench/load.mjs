@@ -22,15 +22,22 @@ export function grpcCaller(port, path) {
         const headers = token ? { ...fixed, authorization: `Bearer ${token}` } : fixed;
         const stream = session(turn++ % CONNECTIONS).request(headers);
         let status;
+        let reason;
         stream.on("response", (head) => {
           status = head["grpc-status"];
+          reason = head["grpc-message"];
         });
         stream.on("trailers", (trailers) => {
           status = trailers["grpc-status"];
+          reason = trailers["grpc-message"];
         });
         stream.on("error", reject);
-        stream.on("close", () => (status === "0" ? resolve() : reject(new Error(`grpc-status ${status}`))));
-        stream.resume();
+        const parts = [];
+        stream.on("data", (part) => parts.push(part));
+        const answer = () => (parts.length > 1 ? Buffer.concat(parts) : (parts[0] ?? Buffer.alloc(5))).subarray(5);
+        stream.on("close", () =>
+          status === "0" ? resolve(answer()) : reject(new Error(`grpc-status ${status}: ${reason}`)),
+        );
         const frame = Buffer.allocUnsafe(5 + message.length);
         frame[0] = 0;
         frame.writeUInt32BE(message.length, 1);

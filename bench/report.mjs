@@ -51,8 +51,23 @@ function totpTables({ comparisons, memory, peer, settings }) {
   ].join("\n\n");
 }
 
+function webauthnTable({ rows, settings: { inFlight, rounds } }) {
+  const cells = rows.map(({ name, rate, p99, cpu, loop, ofLibrary }) => [
+    name,
+    `${count(rate)}/s`,
+    `${p99.toFixed(0)} ms`,
+    `${cpu.toFixed(0)} µs`,
+    `${loop.toFixed(0)} µs`,
+    ratio(ofLibrary),
+  ]);
+  return [
+    `${inFlight} in flight, medians of ${rounds} alternating rounds:`,
+    table(["", "Calls", "p99", "CPU a call", "of it on the main loop", "CPU ÷ library"], cells),
+  ].join("\n\n");
+}
+
 /** How each bench's report is told. */
-export const tablesOf = { start: startTable, totp: totpTables };
+export const tablesOf = { start: startTable, totp: totpTables, webauthn: webauthnTable };
 
 const COLORS = ["#1b6ca8", "#8a8d91", "#4fa3d9", "#c4c6c9", "#0b3c5d", "#b5651d", "#7a3e0d"];
 

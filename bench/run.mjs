@@ -6,10 +6,12 @@ import { join } from "node:path";
 import { plotTotp, tablesOf } from "./report.mjs";
 import { benchStart } from "./start.mjs";
 import { benchTotp } from "./totp.mjs";
+import { benchWebAuthn } from "./webauthn.mjs";
 
 const benches = {
   start: { run: benchStart, tables: tablesOf.start },
   totp: { run: benchTotp, tables: tablesOf.totp, plot: plotTotp },
+  webauthn: { run: benchWebAuthn, tables: tablesOf.webauthn },
 };
 
 const words = process.argv.slice(2);

@@ -11,16 +11,17 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { generateSync } from "otplib";
 import { VerifyUserTotpCodeRequestSchema } from "../gen/mfa/v1/totp_pb.js";
 import { grpcCaller, load } from "./load.mjs";
+import { median } from "./median.mjs";
 import { startServer as startPostgres } from "./postgres.mjs";
 import { run, start } from "./processes.mjs";
 import { codeAt, userOf } from "./totp/users.ts";
 
 const STEP = 30_000;
 const VERIFY = "/mfa.v1.InternalMfaService/VerifyUserTotpCode";
-const HEALTH = "/grpc.health.v1.Health/Check";
+/** What answers without doing anything. */
+export const HEALTH = "/grpc.health.v1.Health/Check";
 const BETTER_AUTH = "1.7.25";
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
 const say = (text) => process.stderr.write(`${text}\n`);
 
 /** Users in an order that no cache foresees, the same in every run. */
@@ -63,7 +64,8 @@ export function verification(service, users) {
   };
 }
 
-function fixed(port, path, message = Buffer.alloc(0)) {
+/** Calls that say the same thing always. */
+export function fixed(port, path, message = Buffer.alloc(0)) {
   const caller = grpcCaller(port, path);
   return { call: () => caller.call(message), close: caller.close };
 }

@@ -31,14 +31,23 @@ const server = await startServer(
 await server.warmUp();
 
 const profiler = new Session();
-const answers: Record<string, (by: number) => unknown | Promise<unknown>> = {
+// biome-ignore lint/suspicious/noExplicitAny: each question has an argument of its own
+const answers: Record<string, (by: any) => unknown | Promise<unknown>> = {
   /** Moves the clock; a token of the new time. */
   advance: (by) => {
     shift += by;
     return mintDevToken(config.dataDir, { audience: "mfa-internal", subject: "bench", scope: "mfa.verify" }, clock());
   },
+  /** A token of a user, fresh. */
+  userToken: (subject: string) =>
+    mintDevToken(config.dataDir, { audience: "mfa", subject, acr: "aal2", session: subject }, clock()),
   now: () => clock().getTime(),
   cpu: () => process.cpuUsage(),
+  /** Microseconds: of the processor, and of the main loop not idle. */
+  cost: () => {
+    const { user, system } = process.cpuUsage();
+    return { cpu: user + system, loop: performance.eventLoopUtilization().active * 1000 };
+  },
   rss: () => process.memoryUsage.rss(),
   /** Begins to sample what the process does; the end answers the samples. */
   profile: async () => {
@@ -49,7 +58,7 @@ const answers: Record<string, (by: number) => unknown | Promise<unknown>> = {
   profiled: async () => (await profiler.post("Profiler.stop")).profile,
   stop: () => server.stop(),
 };
-process.on("message", async ({ id, ask, by = 0 }: { id: number; ask: string; by?: number }) => {
+process.on("message", async ({ id, ask, by }: { id: number; ask: string; by?: unknown }) => {
   process.send?.({ id, answer: await answers[ask]?.(by) });
   if (ask === "stop") process.exit(0);
 });
