@@ -153,7 +153,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
   // Whoever brings a clock means it for everything.
   const timeOf = options.clock ? async () => clock() : databaseTime(store);
-  const { services, pumps, tasks, mailRoom, phones, sweep, relatedOrigins, raise, keySet } = createServices({
+  const { services, pumps, tasks, mailRoom, phones, relatedOrigins, raise, keySet } = createServices({
     ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     ...{
@@ -205,7 +205,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   };
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
   const listeners = await openListeners(config.listeners, shared);
-  worker = startWorker({ store, keyring, clock, providers, sweep, ...deliveryLog(log) });
+  worker = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
   const repeating = pumps.map(({ name, periodMs, run, stop }) => {
     const task = repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well"));
     const end = async () => {

@@ -10,7 +10,6 @@ import { challengeOutcomes } from "./challenges/outcomes.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import type { TimeOf } from "./db/database-time.ts";
-import type { Tx } from "./db/store.ts";
 import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
 import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
@@ -144,8 +143,6 @@ export interface Features {
   readonly relatedOrigins: (host: string) => Promise<string | undefined>;
   /** What the door knows of paired phones. */
   readonly phones: Devices;
-  /** Forgets what is past its time, in a unit of its own. */
-  sweep(tx: Tx, now: Date): Promise<void>;
   /** Takes an assertion for the fresh second factor that an RPC asks for. */
   readonly raise: Raise;
   /** The public keys of assertions. */
@@ -269,11 +266,7 @@ export function createServices(app: App): Features {
       ),
     },
   ];
-  const sweep = async (tx: Tx, now: Date) => {
-    await otp.sweep(tx, now);
-    await push.sweep(tx, now);
-  };
   const { raise, keySet } = proofs;
   const relatedOrigins = createRelatedOrigins(tenants.listAll, app.clock);
-  return { services, pumps, tasks, mailRoom, phones: push.register, relatedOrigins, sweep, raise, keySet };
+  return { services, pumps, tasks, mailRoom, phones: push.register, relatedOrigins, raise, keySet };
 }

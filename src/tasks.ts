@@ -1,8 +1,10 @@
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { createAuditUpkeep } from "./audit/upkeep.ts";
 import type { Keyring } from "./crypto/keyring.ts";
+import { ends } from "./ends.ts";
 import { forgetEvents } from "./events/placing.ts";
 import { forgetRiskDecisions } from "./risk/risk-decisions.ts";
+import { forgetEnded } from "./schedule/end.ts";
 import type { Running, Task } from "./schedule/task.ts";
 import type { SettingsOf } from "./tenants/settings.ts";
 
@@ -23,7 +25,20 @@ export function createTasks({ keyring, settingsOf }: TaskOptions): readonly Task
   const eventsKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.eventRetention);
   const audit = ({ store, now }: Running) =>
     createAuditUpkeep({ store, keyring, clock: () => now, retentionMsOf: auditKept });
+  /** A task that forgets what has ended. */
+  const forgets = (name: keyof typeof ends, schedule: string, description: string): Task => ({
+    ...{ name, schedule, description },
+    run: ({ store, now }) => forgetEnded(store, ends[name], now),
+  });
   return [
+    forgets(
+      "expired_rows",
+      "PT10M",
+      "Forgets challenges, ceremonies, tickets, enrolments and the like that have expired.",
+    ),
+    forgets("trusted_devices", "PT1H", "Forgets devices whose time of trust is over."),
+    forgets("outbox", "PT1H", "Forgets messages that were settled a week ago."),
+    forgets("old_records", "PT1H", "Forgets old decisions, requests and runs, and counts that count nothing any more."),
     {
       name: "event_retention",
       description: "Forgets events that are older than their tenant keeps them.",

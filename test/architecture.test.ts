@@ -61,8 +61,12 @@ const house: readonly Room[] = [
     uses: [...floor, "factors/*", "trusted-devices", "assertions", "challenges", "privacy", ...features],
   },
   {
+    name: "ends.ts",
+    uses: [...floor, "factors/*", "trusted-devices", "assertions", "challenges", "privacy", ...features],
+  },
+  {
     name: "tasks.ts",
-    uses: [...floor, "factors", "factors/*", "assertions", "challenges", "privacy", ...features],
+    uses: ["ends.ts", ...floor, "factors", "factors/*", "assertions", "challenges", "privacy", ...features],
   },
   {
     name: "services.ts",

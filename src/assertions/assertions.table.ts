@@ -15,5 +15,8 @@ export const assertions = (d: Dialect) =>
       consumeTime: d.instant("consume_time"),
       expireTime: d.instant("expire_time").notNull(),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId, t.assertionId] })],
+    (t) => [
+      d.primaryKey({ columns: [t.tenantId, t.userId, t.assertionId] }),
+      d.index("assertions_by_end").on(t.expireTime),
+    ],
   );

@@ -66,5 +66,8 @@ export const challenges = (d: Dialect) =>
       expireTime: d.instant("expire_time").notNull(),
       updateTime: d.instant("update_time").notNull(),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId, t.challengeId] })],
+    (t) => [
+      d.primaryKey({ columns: [t.tenantId, t.userId, t.challengeId] }),
+      d.index("challenges_by_end").on(t.expireTime),
+    ],
   );

@@ -1,7 +1,7 @@
 import { newId } from "../core/id.ts";
 import { SealBroken } from "../crypto/aead.ts";
 import type { Keyring } from "../crypto/keyring.ts";
-import type { Store, Tx } from "../db/store.ts";
+import type { Store } from "../db/store.ts";
 import { type OutboxRow, outboxRepository } from "../outbox/outbox.repository.ts";
 import type { Channel } from "../outbox/outbox.table.ts";
 import { openContent } from "../outbox/outbox.ts";
@@ -29,8 +29,6 @@ export interface WorkerOptions {
   readonly onDelivered: (delivered: Delivered) => void;
   /** Hears of a store that is away; what was not settled is tried again. */
   readonly onTrouble: (error: unknown) => void;
-  /** Forgets what else is past its time, every hour. */
-  readonly sweep?: (tx: Tx, now: Date) => Promise<void>;
   /** How often it looks without being woken: for retries, and for what other instances wrote. */
   readonly pollMs?: number;
   /** How long one provider may take with one message. */
@@ -48,10 +46,6 @@ export interface Worker {
 /** Attempts at once on one channel: one whose provider hangs keeps no other waiting. */
 const PLACES = 8;
 const CHANNELS: readonly Channel[] = ["notice", "sms", "email", "web-push", "fcm", "apns", "push-webhook"];
-const DAY_MS = 24 * 3600 * 1000;
-/** How long it can be looked up what became of a message. */
-const KEPT_MS = 7 * DAY_MS;
-const PURGE_EVERY_MS = 3600 * 1000;
 
 /**
  * Delivers what the outbox holds. An attempt begins with a lease by one conditional statement, so that of any number of
@@ -59,7 +53,7 @@ const PURGE_EVERY_MS = 3600 * 1000;
  * again under the same idempotency key.
  */
 export function startWorker(options: WorkerOptions): Worker {
-  const { store, keyring, clock, providers, onDelivered, onTrouble, sweep, pollMs = 1000, limitMs = 15_000 } = options;
+  const { store, keyring, clock, providers, onDelivered, onTrouble, pollMs = 1000, limitMs = 15_000 } = options;
   const stop = new AbortController();
   const underWay = new Map<Promise<void>, Channel>();
   const providersOf = Map.groupBy(providers, ({ channel }) => channel);
@@ -68,7 +62,6 @@ export function startWorker(options: WorkerOptions): Worker {
   let stopping = false;
   let looking: Promise<void> | undefined;
   let again = false;
-  let purged = clock().getTime();
   // One process at a time has a SQLite file: what is leased there was leased by one that is dead.
   let orphaned = store.engine === "sqlite";
 
@@ -164,12 +157,6 @@ export function startWorker(options: WorkerOptions): Worker {
       again = false;
       more = (await look()) || again;
     }
-    if (clock().getTime() < purged + PURGE_EVERY_MS || stopping) return;
-    purged = clock().getTime();
-    await store.write(async (tx) => {
-      await outboxRepository(tx).purge(new Date(purged - KEPT_MS));
-      await sweep?.(tx, new Date(purged));
-    });
   }
 
   function wake(): void {

@@ -1,5 +1,6 @@
-import { and, asc, desc, eq, isNotNull, lt, lte, ne, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, lte, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { deleteEnded } from "../db/ended.ts";
 import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { type Channel, outboxMessages } from "./outbox.table.ts";
@@ -134,13 +135,7 @@ const statements = {
       .orderBy(desc(t.createTime), desc(t.messageId))
       .limit(s.limit("limit"));
   }),
-  purge: statement((s: Building<{ before: Date }>) => {
-    const t = s.table(outboxMessages);
-    return s.db
-      .delete(t)
-      .where(and(ne(t.state, "queued"), lt(t.updateTime, s.param("before", t.updateTime))))
-      .returning({ messageId: t.messageId });
-  }),
+  purge: deleteEnded(outboxMessages, "updateTime", (t) => ne(t.state, "queued")),
 };
 
 /** Messages on their way. */
@@ -166,6 +161,6 @@ export const outboxRepository = (tx: Tx) => ({
     const rows = await tx.run(statements.listKept, { ...of, first, second, third, ...pagedBack(position, size) });
     return slice(rows, size, (row) => ({ time: row.createTime, id: row.messageId }));
   },
-  /** Forgets messages that were settled before then. */
-  purge: (before: Date) => tx.run(statements.purge, { before }),
+  /** Forgets some messages that were settled before then; says how many. */
+  purge: async (before: Date, limit: number) => (await tx.run(statements.purge, { before, limit })).length,
 });

@@ -1,6 +1,7 @@
-import { and, desc, eq, gt, gte, isNull, sql } from "drizzle-orm";
+import { and, desc, eq, gt, gte, isNull, or, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
+import { deleteEnded } from "../db/ended.ts";
 import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { attempts, type Counter } from "./attempts.table.ts";
@@ -180,6 +181,14 @@ const statements = {
       .where(isCount(s))
       .returning({ counter: t.counter });
   }),
+  purge: deleteEnded(attempts, "updateTime", (t, isPast) =>
+    and(
+      eq(t.failures, 0),
+      eq(t.consecutiveFailures, 0),
+      or(isNull(t.lockExpireTime), isPast("lockExpireTime")),
+      or(isNull(t.lockTime), isPast("lockTime")),
+    ),
+  ),
   clear: statement((s: Building<Count>) => {
     const t = s.table(attempts);
     return s.db
@@ -228,6 +237,8 @@ export const attemptRepository = (tx: Tx) => ({
     tx.run(statements.unlock, { ...count, failures, lockExpireTime }),
   /** Takes back one attempt and nothing else. */
   refund: (count: Count, mark: string) => tx.run(statements.refund, { ...count, mark }),
+  /** Forgets some counts that nothing was added to since then and that count nothing; says how many. */
+  purge: async (before: Date, limit: number) => (await tx.run(statements.purge, { before, limit })).length,
   /** Forgets all failures and ends the lock. */
   clear: (count: Count) => tx.run(statements.clear, count),
 });

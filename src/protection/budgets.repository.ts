@@ -1,4 +1,4 @@
-import { and, eq, lt } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { budgets, type Slice } from "./budgets.table.ts";
@@ -34,13 +34,6 @@ const statements = {
       )
       .returning({ key: t.key });
   }),
-  purge: statement((s: Building<{ before: Date }>) => {
-    const t = s.table(budgets);
-    return s.db
-      .delete(t)
-      .where(lt(t.updateTime, s.param("before", t.updateTime)))
-      .returning({ key: t.key });
-  }),
 };
 
 /** What has been drawn from budgets. */
@@ -49,6 +42,4 @@ export const budgetRepository = (tx: Tx) => ({
   touch: async (key: BudgetKey, now: Date): Promise<readonly Slice[]> =>
     (await tx.run(statements.touch, { ...key, slices: [], updateTime: now }))[0]?.slices ?? [],
   update: (key: BudgetKey, slices: readonly Slice[]) => tx.run(statements.update, { ...key, slices }),
-  /** Forgets budgets that nothing was drawn from since then. */
-  purge: (before: Date) => tx.run(statements.purge, { before }),
 });

@@ -18,5 +18,8 @@ export const requestIds = (d: Dialect) =>
       sealedReply: d.bytes("sealed_reply"),
       expireTime: d.instant("expire_time").notNull(),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.subject, t.rpc, t.requestId] })],
+    (t) => [
+      d.primaryKey({ columns: [t.tenantId, t.subject, t.rpc, t.requestId] }),
+      d.index("request_ids_by_end").on(t.expireTime),
+    ],
   );

@@ -20,5 +20,6 @@ export const tickets = (d: Dialect) =>
       d.primaryKey({ columns: [t.tenantId, t.userId, t.digest] }),
       // Nobody says whose a ticket is but the ticket.
       d.uniqueIndex("tickets_digest").on(t.digest),
+      d.index("tickets_by_end").on(t.expireTime),
     ],
   );

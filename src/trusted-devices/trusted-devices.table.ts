@@ -31,5 +31,6 @@ export const trustedDevices = (d: Dialect) =>
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.trustedDeviceId] }),
       d.uniqueIndex("trusted_devices_by_series").on(t.tenantId, t.userId, t.seriesDigest),
+      d.index("trusted_devices_by_end").on(t.expireTime),
     ],
   );

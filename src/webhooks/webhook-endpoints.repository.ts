@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, lt, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, lt, lte, sql } from "drizzle-orm";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { eventStreams } from "../events/event-streams.table.ts";
 import { webhookEndpoints } from "./webhook-endpoints.table.ts";
@@ -66,6 +66,16 @@ const statements = {
       })
       .where(isEndpoint(s))
       .returning();
+  }),
+  forgetOldSecrets: statement((s: Building<{ before: Date; limit: number }>) => {
+    const t = s.table(webhookEndpoints);
+    const isPast = lte(t.oldSecretExpireTime, s.param("before", t.oldSecretExpireTime));
+    const found = s.db.select({ endpointId: t.endpointId }).from(t).where(isPast).limit(s.limit("limit"));
+    return s.db
+      .update(t)
+      .set({ sealedOldSecret: null, oldSecretExpireTime: null })
+      .where(and(isPast, inArray(t.endpointId, found)))
+      .returning({ endpointId: t.endpointId });
   }),
   putBack: statement((s: Building<EndpointKey & { position: number; replays: number; now: Date }>) => {
     const t = s.table(webhookEndpoints);
@@ -138,6 +148,9 @@ export const webhookEndpointRepository = (tx: Tx) => ({
   change: async (change: Change) => (await tx.run(statements.change, change))[0],
   /** Gives it a new secret, beside which the present one is used until then. */
   rotate: async (rotation: Rotation) => (await tx.run(statements.rotate, rotation))[0],
+  /** Forgets some former secrets whose time was over by then; says how many. */
+  forgetOldSecrets: async (before: Date, limit: number) =>
+    (await tx.run(statements.forgetOldSecrets, { before, limit })).length,
   /** Puts its place back, and ends the round under way; false when somebody else has put it back meanwhile. */
   putBack: async (key: EndpointKey, position: number, replays: number, now: Date) =>
     (await tx.run(statements.putBack, { ...key, position, replays, now })).length === 1,

@@ -226,7 +226,7 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     const waiting = await outbox.send({ expireTime: new Date("2027-01-01T00:00:00.000Z") });
     await worker.ended(2);
     await worker.stop(0);
-    await outbox.store.write((tx) => outboxRepository(tx).purge(new Date(outbox.clock.now.getTime() + 1)));
+    await outbox.store.write((tx) => outboxRepository(tx).purge(new Date(outbox.clock.now.getTime() + 1), 100));
     expect(await outbox.row(done)).toBeUndefined();
     expect(await outbox.row(waiting)).toBeDefined();
   });

@@ -5,9 +5,10 @@ import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { getTableColumns, getTableName } from "drizzle-orm";
 import pg from "pg";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, test } from "vitest";
 import { type Engine, tableIn } from "../../src/db/dialect.ts";
 import { migrationsFolder } from "../../src/db/migrate.ts";
+import { ends, staying } from "../../src/ends.ts";
 import { tables } from "../../src/schema.ts";
 import { engines, openForTest } from "../support/engines.ts";
 
@@ -49,6 +50,17 @@ async function contents(folder: string): Promise<Record<string, string>> {
     await Promise.all(paths.map(async (path) => [relative(folder, path), await readFile(path, "utf8")] as const)),
   );
 }
+
+test("a table whose rows end is swept, or stays for a reason that is given", () => {
+  const swept = new Set<unknown>(Object.values(ends).flatMap((list) => list.map(({ table }) => table)));
+  const forgotten = tables.filter((define) => {
+    const columns = Object.values(getTableColumns(tableIn("sqlite")(define))).map(({ name }) => name);
+    const hasEnd = columns.some((name) => /(^|_)(expire|expires|expiry|end|until)(_time|_at)?$/.test(name));
+    return hasEnd && !swept.has(define) && !staying.has(define as never);
+  });
+  const names = forgotten.map((define) => getTableName(tableIn("sqlite")(define)));
+  expect(names, "give it a line in src/ends.ts").toEqual([]);
+});
 
 describe.each(engines)("the schema on $name", (engine) => {
   it("holds the tables of src/schema.ts and no others", async () => {

@@ -1,5 +1,6 @@
 import { and, asc, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { deleteEnded } from "../../db/ended.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { backupCodeSets, backupCodes } from "./backup-codes.table.ts";
@@ -73,6 +74,7 @@ const statements = {
     const t = s.table(backupCodeSets);
     return s.db.delete(t).where(isState(s)).returning({ setId: t.setId });
   }),
+  deleteExpired: deleteEnded(backupCodeSets, "expireTime"),
   deleteSets: statement((s: Building<Owner>) => {
     const t = s.table(backupCodeSets);
     return s.db.delete(t).where(isOwners(s)).returning({ setId: t.setId });
@@ -170,6 +172,14 @@ export const backupCodeSetRepository = (tx: Tx) => ({
     for (const { setId } of await tx.run(statements.deleteSet, { ...owner, state })) {
       await tx.run(statements.deleteCodesOfSet, { ...owner, setId });
     }
+  },
+  /** Forgets some sets that waited in vain for the word that they are saved, codes and all; says how many. */
+  deleteExpired: async (before: Date, limit: number) => {
+    const expired = await tx.run(statements.deleteExpired, { before, limit });
+    for (const { tenantId, userId, setId } of expired) {
+      await tx.run(statements.deleteCodesOfSet, { tenantId, userId, setId });
+    }
+    return expired.length;
   },
   /** Forgets all; says how many codes. */
   deleteAll: async (owner: Owner) => {

@@ -1,3 +1,4 @@
+import { isNotNull } from "drizzle-orm";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** Sets of backup codes: of each user at most one in force and one that waits for the word that it is saved. */
@@ -28,6 +29,7 @@ export const backupCodeSets = (d: Dialect) =>
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.state] }),
       d.index("backup_code_sets_by_time").on(t.tenantId, t.createTime, t.setId),
+      d.index("backup_code_sets_by_end").on(t.expireTime).where(isNotNull(t.expireTime)),
     ],
   );
 

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, gte, inArray, isNotNull, lte, ne, or } from "drizzle-orm";
+import { and, asc, eq, gt, gte, inArray, ne, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
@@ -114,13 +114,6 @@ const statements = {
       .where(and(isAddress(s), eq(t.state, "active")))
       .returning();
   }),
-  purge: statement((s: Building<{ now: Date }>) => {
-    const t = s.table(otpAddresses);
-    return s.db
-      .delete(t)
-      .where(and(isNotNull(t.expireTime), lte(t.expireTime, s.param("now", t.expireTime))))
-      .returning({ factorId: t.factorId });
-  }),
 };
 
 /** Numbers and addresses of a user. Those no longer in force appear in `find` and `listTold` only. */
@@ -143,6 +136,4 @@ export const otpAddressRepository = (tx: Tx) => ({
     (await tx.run(statements.setState, { ...of, state, now }))[0],
   /** Notes a use; undefined when it is not in force any more. */
   use: async (key: Key, now: Date) => (await tx.run(statements.use, { ...key, now }))[0],
-  /** Forgets pending and former ones whose time is over. */
-  purge: (now: Date) => tx.run(statements.purge, { now }),
 });

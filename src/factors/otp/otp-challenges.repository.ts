@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, isNull, lt } from "drizzle-orm";
+import { and, desc, eq, gt, isNull } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
@@ -76,23 +76,9 @@ const statements = {
       .where(and(isChallenge(s), isOpen(s), eq(t.codeDigest, s.param("codeDigest", t.codeDigest))))
       .returning();
   }),
-  purge: statement((s: Building<{ before: Date }>) => {
-    const t = s.table(otpChallenges);
-    return s.db
-      .delete(t)
-      .where(lt(t.expireTime, s.param("before", t.expireTime)))
-      .returning({ challengeId: t.challengeId });
-  }),
   insertDecision: statement((s: Building<SendDecisionRow>) => {
     const t = s.table(sendDecisions);
     return s.db.insert(t).values(s.row(t)).returning({ decisionId: t.decisionId });
-  }),
-  purgeDecisions: statement((s: Building<{ before: Date }>) => {
-    const t = s.table(sendDecisions);
-    return s.db
-      .delete(t)
-      .where(lt(t.createTime, s.param("before", t.createTime)))
-      .returning({ decisionId: t.decisionId });
   }),
 };
 
@@ -112,12 +98,9 @@ export const otpChallengeRepository = (tx: Tx) => ({
    * the code was replaced or has expired.
    */
   spend: async (code: Key & { codeDigest: Buffer }, now: Date) => (await tx.run(statements.spend, { ...code, now }))[0],
-  /** Forgets those that expired before then. */
-  purge: (before: Date) => tx.run(statements.purge, { before }),
 });
 
 /** What was decided about sending. */
 export const sendDecisionRepository = (tx: Tx) => ({
   insert: (row: SendDecisionRow) => tx.run(statements.insertDecision, row),
-  purge: (before: Date) => tx.run(statements.purgeDecisions, { before }),
 });

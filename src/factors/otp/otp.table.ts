@@ -1,3 +1,4 @@
+import { isNotNull } from "drizzle-orm";
 import type { Dialect } from "../../db/dialect.ts";
 import type { ChannelName } from "./channels.ts";
 
@@ -32,7 +33,10 @@ export const otpAddresses = (d: Dialect) =>
       /** When a pending or former one is forgotten; null for those in use. */
       expireTime: d.instant("expire_time"),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId, t.factorId] })],
+    (t) => [
+      d.primaryKey({ columns: [t.tenantId, t.userId, t.factorId] }),
+      d.index("otp_addresses_by_end").on(t.expireTime).where(isNotNull(t.expireTime)),
+    ],
   );
 
 /** Codes that were sent and can still be typed. */
@@ -59,7 +63,10 @@ export const otpChallenges = (d: Dialect) =>
       expireTime: d.instant("expire_time").notNull(),
       spendTime: d.instant("spend_time"),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId, t.challengeId] })],
+    (t) => [
+      d.primaryKey({ columns: [t.tenantId, t.userId, t.challengeId] }),
+      d.index("otp_challenges_by_end").on(t.expireTime),
+    ],
   );
 
 /** What was decided about sending, and why: for those who look into fraud. */

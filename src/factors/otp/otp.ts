@@ -6,7 +6,6 @@ import { Refusal } from "../../core/refusal.ts";
 import type { Tx } from "../../db/store.ts";
 import { outboxRepository } from "../../outbox/outbox.repository.ts";
 import { wasLockedSince } from "../../protection/attempts.ts";
-import { budgetRepository } from "../../protection/budgets.repository.ts";
 import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
 import type { Settings } from "../../tenants/settings.ts";
@@ -15,7 +14,7 @@ import { createAddressBook } from "./address-book.ts";
 import { type ChannelName, type OtpChannel, TOLD_MS } from "./channels.ts";
 import type { OtpPurpose } from "./otp.table.ts";
 import { type OtpAddressRow, otpAddressRepository } from "./otp-addresses.repository.ts";
-import { type OtpChallengeRow, otpChallengeRepository, sendDecisionRepository } from "./otp-challenges.repository.ts";
+import { type OtpChallengeRow, otpChallengeRepository } from "./otp-challenges.repository.ts";
 import { createDispatch, type OtpOptions, type Prepared } from "./otp-dispatch.ts";
 
 export type { OtpOptions } from "./otp-dispatch.ts";
@@ -34,7 +33,6 @@ export interface Typed {
 }
 
 const PENDING_MS = 10 * 60 * 1000;
-const DAY_MS = 24 * 3600 * 1000;
 
 const actionOf = (channel: ChannelName, verb: string) => `${channel}.${verb}`;
 
@@ -141,15 +139,6 @@ export function createOtp(options: OtpOptions) {
     settingsFor,
     proofOf,
     book,
-
-    /** Forgets what is past its time. */
-    async sweep(tx: Tx, now: Date) {
-      const ago = (ms: number) => new Date(now.getTime() - ms);
-      await otpAddressRepository(tx).purge(now);
-      await otpChallengeRepository(tx).purge(ago(DAY_MS));
-      await sendDecisionRepository(tx).purge(ago(30 * DAY_MS));
-      await budgetRepository(tx).purge(ago(2 * DAY_MS));
-    },
 
     /** Sends a code to a new number or address, which stays pending until the code is typed in. */
     async start(

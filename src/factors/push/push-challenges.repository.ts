@@ -183,13 +183,6 @@ const statements = {
     const t = s.table(pushChallenges);
     return s.db.delete(t).where(isOwner(s)).returning({ pushId: t.pushId });
   }),
-  purge: statement((s: Building<{ before: Date }>) => {
-    const t = s.table(pushChallenges);
-    return s.db
-      .delete(t)
-      .where(lt(t.createTime, s.param("before", t.createTime)))
-      .returning({ pushId: t.pushId });
-  }),
   countByState: statement((s: Building<Window>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -248,13 +241,6 @@ const statements = {
         ),
       );
   }),
-  purgeBlocks: statement((s: Building<{ before: Date }>) => {
-    const t = s.table(pushBlocks);
-    return s.db
-      .delete(t)
-      .where(lt(t.hour, s.param("before", t.hour)))
-      .returning({ userId: t.userId });
-  }),
 };
 
 const HOUR_MS = 3_600_000;
@@ -301,11 +287,6 @@ export const pushChallengeRepository = (tx: Tx) => ({
     (await tx.run(statements.redeem, { ...owner, challengeId, now }))[0],
   /** Forgets all of a user's. */
   deleteAll: (owner: Owner) => tx.run(statements.deleteAll, owner),
-  /** Forgets what was created before. */
-  purge: async (before: Date) => {
-    await tx.run(statements.purge, { before });
-    await tx.run(statements.purgeBlocks, { before });
-  },
   /** How many of a window stand so, by state and reason as they were written. */
   countByState: (window: Window) => tx.run(statements.countByState, window),
   /** How many of a window nobody answered in time. */

@@ -1,5 +1,6 @@
-import { and, asc, eq, gt, lt, lte, ne, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { deleteEnded } from "../../db/ended.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushDevices } from "./push.table.ts";
@@ -194,18 +195,7 @@ const statements = {
     const t = s.table(pushDevices);
     return s.db.delete(t).where(isOwner(s)).returning({ state: t.state });
   }),
-  purge: statement((s: Building<{ before: Date; now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .delete(t)
-      .where(
-        or(
-          and(eq(t.state, "pending"), lte(t.expireTime, s.param("now", t.expireTime))),
-          and(eq(t.state, "revoked"), lt(t.updateTime, s.param("before", t.updateTime))),
-        ),
-      )
-      .returning({ deviceId: t.deviceId });
-  }),
+  purge: deleteEnded(pushDevices, "updateTime", (t) => eq(t.state, "revoked")),
 };
 
 /** Users' paired phones. */
@@ -242,6 +232,6 @@ export const pushDeviceRepository = (tx: Tx) => ({
   /** Forgets all devices; says how many were paired. */
   deleteAll: async (owner: Owner) =>
     (await tx.run(statements.deleteAll, owner)).filter(({ state }) => state === "active").length,
-  /** Forgets pending ones that expired, and revoked ones from before. */
-  purge: (before: Date, now: Date) => tx.run(statements.purge, { before, now }),
+  /** Forgets some that were revoked before then; says how many. */
+  purge: async (before: Date, limit: number) => (await tx.run(statements.purge, { before, limit })).length,
 });

@@ -1,3 +1,4 @@
+import { isNotNull } from "drizzle-orm";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** Where a device hears of challenges, as it is stored. */
@@ -53,6 +54,7 @@ export const pushDevices = (d: Dialect) =>
       d.primaryKey({ columns: [t.tenantId, t.userId, t.deviceId] }),
       d.uniqueIndex("push_devices_by_id").on(t.deviceId),
       d.index("push_devices_by_pairing").on(t.pairingDigest),
+      d.index("push_devices_by_end").on(t.expireTime).where(isNotNull(t.expireTime)),
     ],
   );
 

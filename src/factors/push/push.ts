@@ -12,10 +12,9 @@ import { pushProver } from "./push.prover.ts";
 import type { PushChannel } from "./push.table.ts";
 import { type Address, createAddresses, type PushWays } from "./push-address.ts";
 import { createAnswers } from "./push-answers.ts";
-import { pushChallengeRepository } from "./push-challenges.repository.ts";
 import { pushDeviceRepository } from "./push-devices.repository.ts";
 import { createPushDevices } from "./push-devices.ts";
-import { createHistory, KEPT_MS } from "./push-history.ts";
+import { createHistory } from "./push-history.ts";
 import { createRequests } from "./push-requests.ts";
 import { createVapidKeys } from "./vapid-keys.ts";
 
@@ -89,13 +88,6 @@ export function createPush(options: PushOptions) {
     /** Takes a device's address out of use that its provider reported gone; the device stays and polls. */
     async retire(owner: Owner, deviceId: string, addressVersion: number): Promise<void> {
       await store.write((tx) => pushDeviceRepository(tx).retire({ ...owner, deviceId, addressVersion }, clock()));
-    },
-
-    /** Forgets what is past its time. */
-    async sweep(tx: Tx, now: Date): Promise<void> {
-      const before = new Date(now.getTime() - KEPT_MS);
-      await pushDeviceRepository(tx).purge(before, now);
-      await pushChallengeRepository(tx).purge(before);
     },
   };
 }

@@ -20,5 +20,5 @@ export const temporaryPasses = (d: Dialect) =>
       /** When it was spent; null before. */
       useTime: d.instant("use_time"),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId] })],
+    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId] }), d.index("temporary_passes_by_end").on(t.expireTime)],
   );

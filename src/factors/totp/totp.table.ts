@@ -1,3 +1,4 @@
+import { isNotNull } from "drizzle-orm";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** Authenticator apps: pending until a first code proves them. */
@@ -32,5 +33,8 @@ export const totpDevices = (d: Dialect) =>
       /** When a pending device is forgotten; null once it is proven. */
       expireTime: d.instant("expire_time"),
     },
-    (t) => [d.primaryKey({ columns: [t.tenantId, t.userId, t.deviceId] })],
+    (t) => [
+      d.primaryKey({ columns: [t.tenantId, t.userId, t.deviceId] }),
+      d.index("totp_devices_by_end").on(t.expireTime).where(isNotNull(t.expireTime)),
+    ],
   );

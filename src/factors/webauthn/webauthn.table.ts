@@ -102,5 +102,6 @@ export const webauthnCeremonies = (d: Dialect) =>
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.ceremonyId] }),
       d.index("webauthn_ceremonies_by_challenge").on(t.tenantId, t.userId, t.challengeDigest),
+      d.index("webauthn_ceremonies_by_end").on(t.expireTime),
     ],
   );
