@@ -13,6 +13,7 @@ import { webauthnCeremonies } from "./factors/webauthn/webauthn.table.ts";
 import { ipWhitelist } from "./ip-whitelist/ip-whitelist.table.ts";
 import { outboxRepository } from "./outbox/outbox.repository.ts";
 import { outboxMessages } from "./outbox/outbox.table.ts";
+import { approvals } from "./privacy/approvals.table.ts";
 import { attemptRepository } from "./protection/attempts.repository.ts";
 import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
@@ -21,6 +22,7 @@ import { tickets } from "./protection/tickets.table.ts";
 import { type End, rowsOf } from "./schedule/end.ts";
 import { scheduledTasks, taskRuns } from "./schedule/schedule.table.ts";
 import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
+import { users } from "./users/users.table.ts";
 import { webhookEndpointRepository } from "./webhooks/webhook-endpoints.repository.ts";
 import { webhookEndpoints } from "./webhooks/webhook-endpoints.table.ts";
 
@@ -64,6 +66,7 @@ export const ends = {
     rowsOf(sendDecisions, "createTime", 30 * DAY_MS),
     rowsOf(pushChallenges, "createTime", PUSH_KEPT_MS),
     rowsOf(pushBlocks, "hour", PUSH_KEPT_MS),
+    rowsOf(approvals, "expireTime", 90 * DAY_MS),
     rowsOf(taskRuns, "endTime", 90 * DAY_MS),
     rowsOf(budgets, "updateTime", 2 * DAY_MS),
     {
@@ -87,5 +90,6 @@ export const ends = {
 /** Tables with an end that outlasts it, each for a reason. */
 export const staying: ReadonlyMap<Define, string> = new Map<Define, string>([
   [ipWhitelist, "an administrator's word: it stays listed, as expired, until somebody takes it off"],
+  [users, "its end is that of a cool-down; the row dates the user's changes, and has none"],
   [scheduledTasks, "its end is that of a lease"],
 ]);
