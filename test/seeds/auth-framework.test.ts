@@ -1,11 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { enrolApp, showCode } from "../support/authenticator.ts";
+import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 
-describe.each(engines)("auth-framework's TOTP operations on $name", (engine) => {
+describe.each(engines)("auth-framework's operations on $name", (engine) => {
   test("setupMFA and verifyMFA: a secret and its URI, in force after a six-digit code within ten minutes", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
@@ -33,5 +35,46 @@ describe.each(engines)("auth-framework's TOTP operations on $name", (engine) => 
     });
     await service.mfa.disableTotp(request, await service.user("ann", "aal2"));
     expect((await service.mfa.getMfaStatus({}, token)).status?.enrolled).toBe(false);
+  });
+
+  test("regenerateBackupCodes: a new set in the place of the old, after a fresh second factor", async () => {
+    const service = await serviceForTest(engine);
+    const { token } = await enrolApp(service, "ann");
+    // Reversed: it asks for no proof there.
+    expect(await failure(service.mfa.generateBackupCodes({}, token))).toMatchObject({
+      reason: "INSUFFICIENT_USER_AUTHENTICATION",
+    });
+    const first = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+    service.pass(1000);
+    const second = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+    expect(second.codes).toHaveLength(first.codes.length);
+    const old = service.mfa.verifyBackupCode({ code: first.codes[0] ?? "" }, token);
+    expect(await failure(old)).toMatchObject({ reason: "CODE_REJECTED" });
+  });
+
+  test("verifyBackupCode: good once", async () => {
+    const service = await serviceForTest(engine);
+    const { token } = await enrolApp(service, "ann");
+    const { codes } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
+    const verify = () => service.mfa.verifyBackupCode({ code: codes[0] ?? "" }, token);
+    expect((await verify()).count?.remaining).toBe(codes.length - 1);
+    expect(await failure(verify())).toMatchObject({ reason: "CODE_REJECTED" });
+    const { status } = await service.mfa.getMfaStatus({}, token);
+    expect(status?.backupCodesRemaining).toBe(codes.length - 1);
+  });
+
+  test("POST /auth/login with challenge_id and mfa_code: a challenge, answered, redeemed once", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    const backend = await backendOf(service);
+    const challengeId = await createFor(service, "ann", backend, { sessionId: "s" });
+    const answered = await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
+    expect(answered.challenge?.state).toBe(ChallengeState.PROVEN);
+    // Reversed: who knows the challenge's id has not logged in; the backend redeems it for its own session.
+    const { assertion } = await redeem(service, backend, { challengeId, sessionId: "s" });
+    expect(assertion).toMatchObject({ acr: "aal2", amr: ["otp", "mfa"] });
+    expect(await failure(redeem(service, backend, { challengeId, sessionId: "s" }))).toMatchObject({
+      reason: "CHALLENGE_EXPIRED",
+    });
   });
 });

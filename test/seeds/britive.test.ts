@@ -2,12 +2,14 @@ import { describe, expect, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
 import { adminOf } from "../support/admins.ts";
-import { enrolApp, showCode } from "../support/authenticator.ts";
+import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
+import { inSession, totp } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { enrolPasskey } from "../support/passkey.ts";
 import { serviceForTest } from "../support/service.ts";
 
-describe.each(engines)("Britive's TOTP operations on $name", (engine) => {
+describe.each(engines)("Britive's operations on $name", (engine) => {
   test("POST /api/mfa/register/{factor}: CHALLENGE with a key and a SHA-512 URI, REGISTERED after a code", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
@@ -52,5 +54,34 @@ describe.each(engines)("Britive's TOTP operations on $name", (engine) => {
     await service.admin.resetUserFactor(asked, await adminOf(service, "mfa.reset"));
     const found = await service.admin.getUserTotp({ userId: "ann" }, await adminOf(service, "mfa.read"));
     expect(found).toMatchObject({ enabled: false, devices: [] });
+  });
+
+  test("GET /api/mfa/registrations and WEB_AUTHN as a factor: everything the user has", async () => {
+    const service = await serviceForTest(engine);
+    const { deviceId } = await enrolApp(service, "ann");
+    const { credential, passkey, token } = await enrolPasskey(service, "ann");
+    const { factors } = await service.mfa.listFactors({}, token);
+    expect(factors.map(({ type, factorId }) => [type, factorId])).toEqual([
+      [FactorType.WEBAUTHN, credential.credentialId],
+      [FactorType.TOTP, deviceId],
+    ]);
+    const { ceremonyId, options } = await service.mfa.startWebAuthnAuthentication({}, token);
+    const signed = { ceremonyId, response: passkey.get(options) };
+    expect((await service.mfa.finishWebAuthnAuthentication(signed, token)).userVerified).toBe(true);
+  });
+
+  test("POST /api/step-up/authenticate/{factor}: SUCCEEDED is an assertion, FAILED an error, CHALLENGE a hint", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    const token = await inSession(service, "ann", "web");
+    const failed = service.mfa.stepUp({ audience: "console", proof: totp(await wrongCode(app)) }, token);
+    expect(await failure(failed)).toMatchObject({ reason: "CODE_REJECTED" });
+    const { assertion } = await service.mfa.stepUp({ audience: "console", proof: totp(await app.code()) }, token);
+    expect(assertion).toMatchObject({ acr: "aal2", amr: ["otp", "mfa"] });
+    const hinted = await failure(service.mfa.generateBackupCodes({}, token));
+    expect(hinted).toMatchObject({
+      reason: "INSUFFICIENT_USER_AUTHENTICATION",
+      metadata: { acr_values: "aal2", challenge_hint: "mfa.rpc GenerateBackupCodes" },
+    });
   });
 });
