@@ -24,9 +24,8 @@ const load = () => JSON.parse(readFileSync(PHONE_FILE, "utf8"));
 
 function show({ context, createTime }) {
   say(`${context.application}: ${context.renderedAction || "a log-in"}`);
-  say(
-    `  from ${context.ip || "an unknown address"} ${context.location} with ${context.userAgent || "an unknown browser"}`,
-  );
+  const place = [context.ip || "an unknown address", context.location].filter(Boolean).join(", ");
+  say(`  from ${place} with ${context.userAgent || "an unknown browser"}`);
   say(`  at ${new Date(Number(createTime.seconds) * 1000).toISOString()}`);
 }
 

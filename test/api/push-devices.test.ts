@@ -9,7 +9,7 @@ import { PushChannel, PushDeviceState, PushKeyAlgorithm } from "../../gen/mfa/v1
 import { enrolApp } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { newPhone, pairPhone, switchPushOn } from "../support/push.ts";
+import { newPhone, pairPhone, reasonOf, switchPushOn } from "../support/push.ts";
 import { everyRow } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 import { ticketOffice } from "../support/tickets.ts";
@@ -20,12 +20,6 @@ const subscription = {
   p256dh: Buffer.concat([Buffer.of(4), Buffer.alloc(64, 7)]),
   auth: Buffer.alloc(16, 9),
 };
-
-const reasonOf = (call: Promise<unknown>): Promise<string> =>
-  call.then(
-    () => "OK",
-    (error: { reason?: string }) => error.reason || String(error),
-  );
 
 describe.each(engines)("paired phones on $name", (engine) => {
   const start = async () => {

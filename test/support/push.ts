@@ -4,7 +4,8 @@ import { newKey, openPhone, type PhoneKey } from "../../examples/push-device/pho
 import type { PushAddressSchema } from "../../gen/mfa/v1/push_pb.js";
 import type { PushSettingsSchema } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { inSession } from "./challenges.ts";
-import type { ServiceUnderTest } from "./service.ts";
+import type { EngineUnderTest } from "./engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "./service.ts";
 
 /** Switches approvals on for a tenant. */
 export async function switchPushOn(
@@ -68,3 +69,38 @@ export async function askPhone(service: ServiceUnderTest, user: string, fields: 
 /** A number that is not the one of the page. */
 export const wrongNumber = (number: string): string =>
   String((Number(number) + 1) % 10 ** number.length).padStart(number.length, "0");
+
+/** Signatures that are good once, and what workers do meanwhile. */
+export const ASIDE = ["request_ids", "outbox_messages", "events", "event_streams"];
+
+/** What a phone's call failed with; "OK" where it did not. */
+export const reasonOf = (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => "OK",
+    (error: { reason?: string }) => error.reason || String(error),
+  );
+
+/** The state that a page reads. */
+export const stateOf = async (service: ServiceUnderTest, challengeId: string, token: string) =>
+  (await service.mfa.getPushChallenge({ challengeId }, token)).challenge?.state;
+
+/** A service whose tenant has approvals on. */
+export async function startPush(engine: EngineUnderTest) {
+  const service = await serviceForTest(engine);
+  return { service, admin: await switchPushOn(service) };
+}
+
+/** The same with a phone of ann's. */
+export async function pairedPhone(engine: EngineUnderTest) {
+  const started = await startPush(engine);
+  return { ...started, phone: await pairPhone(started.service, "ann") };
+}
+
+/** The same with what waits for the phone, and the page that waits for it. */
+export async function askedPhone(engine: EngineUnderTest, fields: object = {}) {
+  const { service, phone, admin } = await pairedPhone(engine);
+  const page = await askPhone(service, "ann", fields);
+  const [waiting] = await phone.pending();
+  if (!waiting) throw new Error("nothing waits");
+  return { service, phone, admin, page, waiting };
+}

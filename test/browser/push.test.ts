@@ -1,0 +1,169 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { build } from "esbuild";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
+import { PushChallengeState, PushDenyReason } from "../../gen/mfa/v1/push_pb.js";
+import { createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
+import { startBrowser } from "../support/browser.ts";
+import { backendOf, inSession, redeem } from "../support/challenges.ts";
+import { failure } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { switchPushOn, wrongNumber } from "../support/push.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import type { PageScript, Session, Wanted } from "./push-page.ts";
+
+const [sqlite] = engines as [(typeof engines)[number]];
+const root = join(import.meta.dirname, "../..");
+const artefacts = join(root, "artefacts");
+const transfer = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
+
+let bundle = "";
+let browser: Browser;
+let closeBrowser: (() => Promise<void>) | undefined;
+
+beforeAll(async () => {
+  mkdirSync(artefacts, { recursive: true });
+  const entry = join(import.meta.dirname, "push-page.ts");
+  const bundled = build({ entryPoints: [entry], bundle: true, write: false, format: "iife", platform: "browser" });
+  const [{ outputFiles }, started] = await Promise.all([bundled, startBrowser()]);
+  bundle = outputFiles[0]?.text ?? "";
+  ({ browser, close: closeBrowser } = started);
+});
+afterAll(() => closeBrowser?.());
+
+/** Serves the log-in page at an origin of its own. */
+async function servePage(): Promise<string> {
+  const html =
+    '<!doctype html><meta charset="utf-8"><title>Log in</title><p>Type this number on your phone:</p>' +
+    '<h1 id="number"></h1><p role="status" id="state"></p><script src="/page.js"></script>';
+  const server = createServer((request, response) => {
+    const script = request.url === "/page.js";
+    response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });
+    response.end(script ? bundle : html);
+  });
+  server.listen(0, "localhost");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://localhost:${(server.address() as AddressInfo).port}`;
+}
+
+/** The phone on the command line, as a person runs it: one command, what is typed, and what it says. */
+const simulator =
+  (service: ServiceUnderTest) =>
+  async (command: readonly string[], typed = "") => {
+    // It signs by the machine's clock.
+    service.clock.now = new Date();
+    const script = join(root, "examples/push-device/push-device.mjs");
+    const child = spawn(process.execPath, [script, ...command], {
+      env: {
+        ...process.env,
+        MFA_ADDRESS: `127.0.0.1:${service.port}`,
+        PHONE_FILE: join(service.dataDir, "phone.json"),
+      },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    child.stdin.end(`${typed}\n`);
+    const [said] = await Promise.all([text(child.stdout), once(child, "exit")]);
+    return said;
+  };
+
+describe.each(["Connect", "gRPC-Web"] as const)(
+  "a log-in page in Chromium over %s, with a phone beside it",
+  (protocol) => {
+    const start = async () => {
+      const origin = await servePage();
+      const service = await serviceForTest(sqlite, { origins: [origin], now: new Date() });
+      await switchPushOn(service);
+      const page = await browser.newPage();
+      onTestFinished(() => page.close());
+      await page.goto(origin);
+      const phone = simulator(service);
+      const sessionOf = async (session: string): Promise<Session> => ({
+        ...{ protocol, url: `http://127.0.0.1:${service.gatewayPort}` },
+        token: await inSession(service, "ann", session),
+      });
+      const uri = await page.evaluate((at) => (globalThis as PageScript).pair(at), await sessionOf("at home"));
+      expect(await phone(["pair", uri])).toMatch(/^paired: ann at MFA Service, device [\w-]+$/m);
+      const session = await sessionOf("web");
+      const ask = async (wanted: Wanted) => {
+        const asked = await page.evaluate(([at, what]) => (globalThis as PageScript).ask(at, what), [
+          session,
+          wanted,
+        ] as const);
+        const number = (await page.locator("#number").textContent()) ?? "";
+        return { ...asked, number };
+      };
+      return {
+        ...{ service, page, phone, ask, session },
+        shows: (states: string) => page.getByRole("status").filter({ hasText: states }).waitFor({ timeout: 20_000 }),
+        look: (challengeId: string) =>
+          page.evaluate(([at, id]) => (globalThis as PageScript).look(at, id), [session, challengeId] as const),
+      };
+    };
+
+    test("the right number is approved, seen by the page, and redeemed as a signed statement", async () => {
+      const { service, page, phone, ask, shows } = await start();
+      const { challengeId, number } = await ask({ audience: "shop", action: transfer });
+      expect(number).toMatch(/^\d\d$/);
+      await shows("PENDING");
+      await page.screenshot({ path: join(artefacts, `push-waiting-${protocol}.png`) });
+      const said = await phone(["answer"], number);
+      expect(said).toContain("MFA Service: transfer.create\namount: 100 EUR\nto: Bob");
+      expect(said).toMatch(/with Chrome on Linux/);
+      expect(said).toMatch(/approved\n$/);
+      expect(said.replace(/^ {2}at .*$/m, "")).not.toContain(number);
+      await shows("PENDING → PROVEN");
+      const backend = await backendOf(service);
+      const { assertion } = await redeem(service, backend, { challengeId, sessionId: "web", action: transfer });
+      await shows("PENDING → PROVEN → REDEEMED, over");
+      const verify = createAssertionVerifier({
+        ...{ issuer: "mfa-service", audience: "shop", clock: () => service.clock.now },
+        key: remoteKeys(
+          `http://127.0.0.1:${service.gatewayPort}/.well-known/jwks.json`,
+          fetch,
+          () => service.clock.now,
+        ),
+        once: async () => true,
+      });
+      const expected = { tenantId: "dev", userId: "ann", sessionId: "web", action: transfer };
+      const claims = await verify(assertion?.token ?? "", { ...expected, binding: "authenticator" });
+      expect(claims).toMatchObject({ acr: "aal2", amr: ["swk", "mca", "mfa"], cid: challengeId });
+      expect(assertion?.actionBinding).toBe(ActionBinding.AUTHENTICATOR);
+    });
+
+    test("three wrong numbers end the request", async () => {
+      const { service, phone, ask, shows, look } = await start();
+      const { challengeId, number } = await ask({ audience: "shop" });
+      for (let n = 0; n < 3; n++) expect(await phone(["answer"], wrongNumber(number))).toMatch(/no: CODE_REJECTED\n$/);
+      await shows("PENDING → CANCELLED, over");
+      expect(await look(challengeId)).toMatchObject({ state: PushChallengeState.FAILED });
+      expect(await phone(["list"])).toBe("0 waiting\n");
+      const redemption = redeem(service, await backendOf(service), { challengeId, sessionId: "web" });
+      expect((await failure(redemption)).reason).toBe("CHALLENGE_EXPIRED");
+    });
+
+    test("a denial takes no number and tells its reason", async () => {
+      const { service, phone, ask, shows, look } = await start();
+      const { challengeId } = await ask({ audience: "shop" });
+      expect(await phone(["answer"], "x")).toMatch(/denied\n$/);
+      await shows("PENDING → DENIED, over");
+      expect(await look(challengeId)).toEqual({ state: PushChallengeState.DENIED, denyReason: PushDenyReason.NOT_ME });
+      const redemption = redeem(service, await backendOf(service), { challengeId, sessionId: "web" });
+      expect((await failure(redemption)).reason).toBe("CHALLENGE_EXPIRED");
+      const second = await ask({ audience: "shop" });
+      expect(await phone(["answer"], "n")).toMatch(/denied\n$/);
+      expect(await look(second.challengeId)).toMatchObject({ denyReason: PushDenyReason.MISTAKE });
+      expect(await ask({ audience: "shop" })).toMatchObject({ challengeId: "", reason: "RATE_LIMITED" });
+    });
+  },
+);
