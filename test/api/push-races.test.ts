@@ -77,27 +77,27 @@ describe.each(engines)("races about approvals on $name", (engine) => {
       const racing = redemptions();
       const [approved, denied] = [await Promise.all(both.approved), await Promise.all(both.denied)];
       const redeemed = await racing;
-      const counts = {
-        approved: approved.filter((one) => one === "OK").length,
-        denied: denied.filter((one) => one === "OK").length,
-      };
-      expect(counts.approved + counts.denied, `round ${round}`).toBe(1);
+      const answers = [...approved, ...denied];
+      for (const reason of answers) expect(reason).toMatch(/^(OK|WRONG_STATE|CHALLENGE_EXPIRED|STORE_UNAVAILABLE)$/);
+      // On a machine that is too busy some are told to try again, and do not learn whether they were the one.
+      const isSure = !answers.includes("STORE_UNAVAILABLE");
+      const acknowledged = answers.filter((one) => one === "OK").length;
+      expect(acknowledged, `round ${round}`).toBeLessThanOrEqual(1);
+      if (isSure) expect(acknowledged, `round ${round}`).toBe(1);
       expect(late).toBe(0);
-      for (const reason of [...approved, ...denied]) expect(reason).toMatch(/^(OK|WRONG_STATE|CHALLENGE_EXPIRED)$/);
       const state = await stateOf(service, challengeId, page.token);
       const generic = (await service.mfa.getChallenge({ challengeId }, page.token)).challenge?.state;
-      if (counts.denied === 1) {
-        expect({ redeemed, state, generic }).toEqual({
-          ...{ redeemed: 0, state: PushChallengeState.DENIED, generic: ChallengeState.DENIED },
-        });
+      const isOver = state === PushChallengeState.DENIED;
+      expect(isOver ? approved : denied).not.toContain("OK");
+      if (isOver) {
+        expect({ redeemed, generic }).toEqual({ redeemed: 0, generic: ChallengeState.DENIED });
         expect((await failure(redeeming())).reason).toBe("CHALLENGE_EXPIRED");
       } else {
         const again = await tally(times(5, redeeming));
         expect(redeemed + (again.OK ?? 0)).toBe(1);
         expect(await stateOf(service, challengeId, page.token)).toBe(PushChallengeState.REDEEMED);
       }
-      won.approved += counts.approved;
-      won.denied += counts.denied;
+      won[isOver ? "denied" : "approved"] += 1;
       won.redeemed += redeemed;
     }
     process.stdout.write(

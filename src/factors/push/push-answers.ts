@@ -50,6 +50,13 @@ export function createAnswers({
     return state === "pending" ? undefined : undecidable(state);
   };
 
+  /** As `stopped`, for denials: what another factor has proved meanwhile can still be stopped. */
+  const undeniable = async (tx: Tx, row: PushChallengeRow, now: Date): Promise<Refusal | undefined> => {
+    const owner = { tenantId: row.tenantId, userId: row.userId };
+    const behind = await challenges.stateOf(tx, owner, row.challengeId, now);
+    return behind === "PROVEN" && row.state === "pending" ? undefined : stopped(tx, row, now);
+  };
+
   const signedBy = (device: PushDeviceRow, parts: Buffer, signature: Uint8Array) => {
     const key = pairedKey(keyring, device);
     return key !== undefined && isSigned(key, parts, signature);
@@ -147,16 +154,19 @@ export function createAnswers({
       const { tenantId, userId } = key;
       const owner = { tenantId, userId };
       const { push } = await settingsOf(tenantId);
-      const seen = await call.unit((tx) => find(tx, call, key));
+      const seen = await call.unit(async (tx) => {
+        const found = await find(tx, call, key);
+        return { ...found, over: await undeniable(tx, found.row, call.now) };
+      });
       if (!signedBy(seen.device, denialParts(seen.row, reason), signature)) return new Refusal("SIGNATURE_REJECTED");
+      // Asked again under the lock; of many at once, most need not wait for that.
+      if (seen.over) return seen.over;
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const device = await pushDeviceRepository(tx).use({ ...owner, deviceId: seen.device.deviceId }, call.now);
         if (!device) return new Refusal("NOT_FOUND");
         const row = (await pushChallengeRepository(tx).find(key)) ?? seen.row;
-        const behind = await challenges.stateOf(tx, owner, row.challengeId, call.now);
-        // Proved by another factor meanwhile, it can still be stopped.
-        const refused = behind === "PROVEN" && row.state === "pending" ? undefined : await stopped(tx, row, call.now);
+        const refused = await undeniable(tx, row, call.now);
         if (refused) return refused;
         const denied = await pushChallengeRepository(tx).deny({
           ...decision(row, device, call.now),
