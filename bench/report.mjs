@@ -66,8 +66,35 @@ function webauthnTable({ rows, settings: { inFlight, rounds } }) {
   ].join("\n\n");
 }
 
+function challengeTables({ comparisons, settings }) {
+  const { levels, rounds, ms, users } = settings;
+  const of = (name, inFlight) => comparisons.find((one) => one.name === name && one.inFlight === inFlight);
+  const names = [...new Set(comparisons.map(({ name }) => name))];
+  const cell = (name) => (level) => {
+    const { rate, p50, p99, cpu } = of(name, level);
+    return `${count(rate)}/s, ${p50.toFixed(1)}/${p99.toFixed(1)} ms, ${cpu.toFixed(0)} µs`;
+  };
+  const [ours, ...others] = names;
+  const heads = levels.map((level) => `${level} in flight`);
+  return [
+    `Log-ins a second, latency p50/p99 of a whole log-in, CPU of the server a log-in; of the health check, calls. ${count(users)} users, ${rounds} alternating rounds of ${ms / 1000} s:`,
+    table(
+      ["", ...heads],
+      names.map((name) => [name, ...levels.map(cell(name))]),
+    ),
+    "Ratios, medians of the rounds:",
+    table(
+      ["", ...heads],
+      others.map((name) => [`${ours} ÷ ${name}`, ...levels.map((level) => of(name, level).ofThis.toFixed(3))]),
+    ),
+  ].join("\n\n");
+}
+
 /** How each bench's report is told. */
-export const tablesOf = { start: startTable, totp: totpTables, webauthn: webauthnTable };
+export const tablesOf = {
+  ...{ start: startTable, totp: totpTables, webauthn: webauthnTable },
+  challenge: challengeTables,
+};
 
 const COLORS = ["#1b6ca8", "#8a8d91", "#4fa3d9", "#c4c6c9", "#0b3c5d", "#b5651d", "#7a3e0d"];
 

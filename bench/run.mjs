@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
+import { benchChallenge } from "./challenge.mjs";
 import { plotTotp, tablesOf } from "./report.mjs";
 import { benchStart } from "./start.mjs";
 import { benchTotp } from "./totp.mjs";
@@ -12,6 +13,7 @@ const benches = {
   start: { run: benchStart, tables: tablesOf.start },
   totp: { run: benchTotp, tables: tablesOf.totp, plot: plotTotp },
   webauthn: { run: benchWebAuthn, tables: tablesOf.webauthn },
+  challenge: { run: benchChallenge, tables: tablesOf.challenge },
 };
 
 const words = process.argv.slice(2);

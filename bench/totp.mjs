@@ -16,16 +16,18 @@ import { startServer as startPostgres } from "./postgres.mjs";
 import { run, start } from "./processes.mjs";
 import { codeAt, userOf } from "./totp/users.ts";
 
-const STEP = 30_000;
+/** How long a code is good. */
+export const STEP = 30_000;
 const VERIFY = "/mfa.v1.InternalMfaService/VerifyUserTotpCode";
 /** What answers without doing anything. */
 export const HEALTH = "/grpc.health.v1.Health/Check";
 const BETTER_AUTH = "1.7.25";
 
-const say = (text) => process.stderr.write(`${text}\n`);
+/** Tells whoever waits. */
+export const say = (text) => process.stderr.write(`${text}\n`);
 
 /** Users in an order that no cache foresees, the same in every run. */
-function shuffled(count) {
+export function shuffled(count) {
   const order = Uint32Array.from({ length: count }, (_, n) => n);
   let seed = 42;
   for (let n = count - 1; n > 0; n--) {
@@ -100,7 +102,7 @@ function peerVerification(peer, logIns) {
 }
 
 /** Alternates rounds of all targets at one number of calls in flight. */
-async function compare(targets, { inFlight, rounds, ms }) {
+export async function compare(targets, { inFlight, rounds, ms }) {
   const results = new Map(targets.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const { name, service, work } of targets) {

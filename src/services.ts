@@ -214,7 +214,7 @@ export function createServices(app: App): Features {
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
     { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
   ];
-  const tasks = createTasks({ keyring, settingsOf });
+  const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm });
   const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });
   const services: Served[] = [
     {

@@ -1,4 +1,5 @@
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import { type Algorithm, createAssertionKeys } from "./assertions/assertion-keys.ts";
 import { createAuditUpkeep } from "./audit/upkeep.ts";
 import type { Keyring } from "./crypto/keyring.ts";
 import { ends } from "./ends.ts";
@@ -12,6 +13,8 @@ import type { SettingsOf } from "./tenants/settings.ts";
 export interface TaskOptions {
   readonly keyring: Keyring;
   readonly settingsOf: SettingsOf;
+  /** What new keys of assertions sign with. */
+  readonly algorithm: Algorithm;
 }
 
 /** A thousand years: as long as for ever, and still a date. */
@@ -20,7 +23,7 @@ const EVER_MS = 1000 * 365 * 24 * 3600 * 1000;
 const orForEver = (duration: Duration | undefined) => (duration ? durationMs(duration) : EVER_MS);
 
 /** The service's own upkeep, one line a task: what is due when, and what it does. */
-export function createTasks({ keyring, settingsOf }: TaskOptions): readonly Task[] {
+export function createTasks({ keyring, settingsOf, algorithm }: TaskOptions): readonly Task[] {
   const auditKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.auditRetention);
   const eventsKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.eventRetention);
   const audit = ({ store, now }: Running) =>
@@ -39,6 +42,13 @@ export function createTasks({ keyring, settingsOf }: TaskOptions): readonly Task
     forgets("trusted_devices", "PT1H", "Forgets devices whose time of trust is over."),
     forgets("outbox", "PT1H", "Forgets messages that were settled a week ago."),
     forgets("old_records", "PT1H", "Forgets old decisions, requests and runs, and counts that count nothing any more."),
+    {
+      name: "assertion_keys",
+      description: "Has a new key sign assertions twenty minutes later; the old one is published until ten after that.",
+      schedule: "P90D",
+      run: async ({ store, now }) =>
+        Number(await createAssertionKeys({ store, keyring, clock: () => now, algorithm }).rotate()),
+    },
     {
       name: "event_retention",
       description: "Forgets events that are older than their tenant keeps them.",

@@ -36,7 +36,11 @@ const answers: Record<string, (by: any) => unknown | Promise<unknown>> = {
   /** Moves the clock; a token of the new time. */
   advance: (by) => {
     shift += by;
-    return mintDevToken(config.dataDir, { audience: "mfa-internal", subject: "bench", scope: "mfa.verify" }, clock());
+    return mintDevToken(
+      config.dataDir,
+      { audience: "mfa-internal", subject: "bench", scope: "mfa.verify mfa.challenge" },
+      clock(),
+    );
   },
   /** A token of a user, fresh. */
   userToken: (subject: string) =>

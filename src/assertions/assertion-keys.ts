@@ -36,6 +36,8 @@ export const KEY_SET_MAX_AGE_MS = 10 * MINUTE_MS;
 const LEAD_MS = 2 * KEY_SET_MAX_AGE_MS;
 /** How long a key signs. */
 const USE_MS = 90 * DAY_MS;
+/** Asked for more often, no key is changed: a run that was made up for, or done by two, changes one. */
+const PAUSE_MS = 60 * MINUTE_MS;
 /** How long before the end of a key its successor is made. */
 const EARLY_MS = DAY_MS;
 /** What a key signed outlives its use by two minutes, clocks that differ included by far less than this. */
@@ -158,13 +160,15 @@ export function createAssertionKeys({ store, keyring, clock, algorithm }: Assert
       return { keys: rows.filter((row) => isPublished(rows, row, now)).map(({ publicKey }) => publicKey) };
     },
 
-    /** Has a new key take over as soon as every verifier can know it. */
-    async rotate(): Promise<void> {
+    /** Has a new key take over as soon as every verifier can know it; false for an hour after the last was made. */
+    async rotate(): Promise<boolean> {
       const now = clock();
       const rows = await read();
-      const waiting = rows.some(({ useTime }) => useTime > now);
-      if (!waiting) await add(rows, new Date(now.getTime() + (rows.length > 0 ? LEAD_MS : 0)), now);
+      const newest = rows.at(-1);
+      if (newest && now.getTime() - newest.createTime.getTime() < PAUSE_MS) return false;
+      await add(rows, new Date(now.getTime() + (newest ? LEAD_MS : 0)), now);
       cached = undefined;
+      return true;
     },
   };
 }

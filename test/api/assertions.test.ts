@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
@@ -6,11 +7,15 @@ import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { AssertionRejected, createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
+import { readKeyFile } from "../../src/crypto/key-file.ts";
+import { openKeyring } from "../../src/crypto/keyring.ts";
+import { createTasks } from "../../src/tasks.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { enrolCodes } from "../support/backup-codes.ts";
 import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { instanceOn } from "../support/schedule.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 const MINUTE = 60_000;
@@ -254,6 +259,80 @@ describe.each(engines)("assertions on $name", (engine) => {
       await answer(service, backend, { userId: "ann", challengeId: other, code: await app.code() });
       expect(await redeem(service, backend, { challengeId: other })).toMatchObject({ restrictedSession: false });
     }
+  });
+
+  /** Who signs at present, by an assertion of ann's. */
+  const signing = (service: ServiceUnderTest, app: Awaited<ReturnType<typeof enrolApp>>) => async () => {
+    service.pass(30_000);
+    const token = await backendOf(service);
+    const challengeId = await createFor(service, "ann", token);
+    await answer(service, token, { userId: "ann", challengeId, code: await app.code() });
+    const { assertion } = await redeem(service, token, { challengeId });
+    const header = JSON.parse(Buffer.from(assertion?.token.split(".")[0] ?? "", "base64url").toString());
+    return { kid: header.kid as string, token: assertion?.token ?? "", verify: verifierOf(service) };
+  };
+  const publishedOf = async (service: ServiceUnderTest) => {
+    const page = await fetch(`http://127.0.0.1:${service.gatewayPort}/.well-known/jwks.json`);
+    const { keys } = (await page.json()) as { keys: { kid: string }[] };
+    return keys.map(({ kid }) => kid).filter((kid) => !kid.includes("audit"));
+  };
+
+  test("an operator changes the key by the scheduled task, with the same overlap, once an hour at most", async () => {
+    const service = await serviceForTest(engine);
+    const sign = signing(service, await enrolApp(service, "ann"));
+    const first = await sign();
+    const settingsOf = () => Promise.reject(new Error("the installation's keys are no tenant's"));
+    const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
+    const tasks = createTasks({ keyring, settingsOf, algorithm: "EdDSA" });
+    const one = instanceOn(
+      service.store,
+      service.clock,
+      tasks.filter(({ name }) => name === "assertion_keys"),
+    );
+    await one.introduce();
+    await one.turn(); // due at once, and too early: the key is young
+    const run = async () => {
+      const root = { audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.schedule.write" } as const;
+      const asked = { taskName: "assertion_keys", reason: "a change of staff" };
+      await service.admin.runScheduledTask(asked, await service.mint(root));
+      await one.turn();
+      service.pass(MINUTE); // by then every instance has seen what another did
+    };
+    await run();
+    expect(await publishedOf(service)).toEqual([first.kid]);
+    service.pass(60 * MINUTE);
+    await run();
+    await run();
+    const [, second, ...more] = await publishedOf(service);
+    expect(more).toEqual([]);
+    const overlapping = await sign();
+    expect(overlapping.kid).toBe(first.kid);
+    service.pass(18 * MINUTE);
+    const later = await sign();
+    expect(later.kid).toBe(second);
+    // What the old key signed holds as long as it would have without a change.
+    expect(await publishedOf(service)).toEqual([first.kid, second]);
+    await expect(later.verify(later.token, forAnn)).resolves.toMatchObject({ sub: "ann" });
+    service.pass(11 * MINUTE);
+    expect(await publishedOf(service)).toEqual([second]);
+    await expect(first.verify(first.token, forAnn)).rejects.toThrow("an unknown key");
+    expect(one.troubles).toEqual([]);
+  });
+
+  test("a key that is known to others is deleted: a minute later another signs, and what it signed is refused", async () => {
+    const service = await serviceForTest(engine);
+    const sign = signing(service, await enrolApp(service, "ann"));
+    const stolen = await sign();
+    await service.execute("DELETE FROM assertion_keys");
+    service.pass(31_000);
+    const next = await sign();
+    expect(next.kid).not.toBe(stolen.kid);
+    expect(await publishedOf(service)).toEqual([next.kid]);
+    await expect(next.verify(stolen.token, forAnn)).rejects.toThrow("an unknown key");
+    const request = { userId: "ann", token: stolen.token };
+    const refused = await failure(service.internal.verifyAssertion(request, await backendOf(service)));
+    expect(refused.reason).toBe("ASSERTION_REJECTED");
+    await service.internal.verifyAssertion({ ...request, token: next.token }, await backendOf(service));
   });
 
   test("the key set is at the gateway for ten minutes, without private halves", async () => {

@@ -4,11 +4,13 @@ import { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision } from "../../gen/mfa/v1/risk_pb.js";
 import { type Building, statement } from "../../src/db/store.ts";
 import { trustedDevices } from "../../src/trusted-devices/trusted-devices.table.ts";
+import { adminOf } from "../support/admins.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { answer, backendOf, createFor } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { allowTrust } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
+import { eventsOf } from "../support/records.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const DAY = 24 * 60 * 60_000;
@@ -68,6 +70,45 @@ describe.each(engines)("trusted devices on $name", (engine) => {
     expect(await check(late?.trustToken ?? "")).toEqual(unknown);
   });
 
+  test("a secret of two uses ago is theft at once: nobody is trusted by the series any more, and an event says so", async () => {
+    const { service, trust, check } = await trusting(engine);
+    const first = await trust();
+    const second = (await check(first))?.trustToken ?? "";
+    const third = (await check(second))?.trustToken ?? "";
+    const kept = await trust({ displayName: "Another" });
+    expect((await check(first))?.trusted).toBe(false);
+    for (const token of [first, second, third])
+      expect(await check(token)).toMatchObject({ trusted: false, trustToken: "" });
+    // The user's other clients are none of the thief's.
+    expect((await check(kept))?.trusted).toBe(true);
+    const { devices } = await service.mfa.listTrustedDevices({}, await service.user("ann", "aal2"));
+    expect(devices.map(({ displayName }) => displayName)).toEqual(["Another"]);
+    expect((await eventsOf(service.store)).filter((event) => event.includes("STOLEN"))).toHaveLength(1);
+  });
+
+  test("somebody else who presents a secret is not trusted by it, and does not end what its owner has", async () => {
+    const { service, trust, check } = await trusting(engine);
+    const first = await trust();
+    const second = (await check(first))?.trustToken ?? "";
+    await enrolApp(service, "eve");
+    service.pass(60_000);
+    for (const userId of ["eve", "nobody"]) {
+      for (const token of [first, second]) {
+        const request = { userId, client, trustToken: token };
+        const found = await service.internal.evaluateMfa(request, await backendOf(service));
+        expect(found.deviceTrust).toMatchObject({ trusted: false, trustToken: "" });
+      }
+    }
+    const own = { trustToken: first, application: "" };
+    const asEve = await service.mfa.checkDeviceTrust(own, await service.user("eve"));
+    expect(asEve.deviceTrust).toMatchObject({ trusted: false, trustToken: "" });
+    const third = await check(second);
+    expect(third?.trusted).toBe(true);
+    // Not even with a row that was moved to them: its digests are the owner's.
+    await service.execute("UPDATE trusted_devices SET user_id = 'eve'");
+    expect((await check(third?.trustToken ?? "", {}, "eve"))?.trusted).toBe(false);
+  });
+
   test("of many uses of one secret at once all are trusted and one gets the next", async () => {
     const { trust, check } = await trusting(engine);
     const token = await trust();
@@ -99,6 +140,13 @@ describe.each(engines)("trusted devices on $name", (engine) => {
           await revokers(service),
         );
         expect(reply).toMatchObject({ revokedTrustedDeviceCount: 1, mfaEpoch: 2n });
+      },
+    ],
+    [
+      "an administrator's reset",
+      async (service: ServiceUnderTest) => {
+        const reset = { userId: "ann", reason: "lost phone" };
+        await service.admin.resetUserMfa(reset, await adminOf(service));
       },
     ],
     [
