@@ -11,6 +11,8 @@ export interface Method {
 
 const own = (name: string) => `urn:mfa:amr:${name}`;
 const WEBAUTHN = own("webauthn");
+const BACKUP_CODE = own("backup-code");
+const TEMPORARY_PASS = own("temporary-pass");
 const USER_VERIFIED = own("user-verified");
 const PASSKEY_ALONE = own("passkey-alone");
 
@@ -26,8 +28,8 @@ const names: Record<Method["type"], (method: Method) => string[]> = {
   PUSH: () => ["swk", "mca"],
   SMS: () => ["sms"],
   EMAIL: () => [own("email")],
-  BACKUP_CODE: () => [own("backup-code")],
-  TEMPORARY_PASS: () => [own("temporary-pass")],
+  BACKUP_CODE: () => [BACKUP_CODE],
+  TEMPORARY_PASS: () => [TEMPORARY_PASS],
 };
 
 /** The level and the methods that a proof is stated as: RFC 8176's names, and ours as URNs where it has none. */
@@ -51,3 +53,9 @@ export const isWorth = (
   { acr, amr }: { readonly acr: string; readonly amr: readonly string[] },
   strength: keyof typeof AuthenticationStrength,
 ): boolean => demands[strength](acr, amr);
+
+/** Whether it was stated by a backup code. */
+export const isByBackupCode = (amr: readonly string[]): boolean => amr.includes(BACKUP_CODE);
+
+/** Whether what was proved is used up by now: no ground for trust that lasts. */
+export const isUsedUp = (amr: readonly string[]): boolean => isByBackupCode(amr) || amr.includes(TEMPORARY_PASS);

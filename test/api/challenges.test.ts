@@ -7,6 +7,9 @@ import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { answer, backendOf, createFor, inSession, logIn, totp } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { switchOn } from "../support/otp.ts";
+import { makePasskey } from "../support/passkey.ts";
+import { switchPushOn } from "../support/push.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
@@ -224,6 +227,32 @@ describe.each(engines)("challenges on $name", (engine) => {
     }
     expect(shapes[0]).toEqual(shapes[1]);
     expect(shapes[0]).toMatchObject({ factors: [], code: [status.PERMISSION_DENIED, "CODE_REJECTED", {}] });
+  });
+
+  test("no kind of answer tells an unknown user from one who does not have it", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await switchPushOn(service);
+    await enrolApp(service, "ann");
+    const backend = await backendOf(service);
+    const none = { ...logIn("nobody"), client: { ip: "203.0.113.7" } };
+    const answers = [
+      { case: "smsCode", value: "123456" },
+      { case: "backupCode", value: "ABC-DEFG-HJKM-NPQR-STVW" },
+      { case: "temporaryPass", value: "ABC-DEFG-HJKM-NPQR-STVW" },
+      { case: "push", value: "A".repeat(22) },
+      { case: "webauthn", value: makePasskey().get({ rpId: "localhost", challenge: "A".repeat(43) }) },
+    ] as const;
+    for (const kind of answers) {
+      const refusals = [];
+      for (const userId of ["ann", "nobody"]) {
+        const { challenge } = await service.internal.createUserChallenge({ ...none, userId }, backend);
+        const request = { userId, challengeId: challenge?.challengeId ?? "", proof: { kind }, client: none.client };
+        const { code, reason, metadata } = await failure(service.internal.verifyUserChallenge(request, backend));
+        refusals.push({ code, reason, metadata });
+      }
+      expect([kind.case, refusals[1]]).toEqual([kind.case, refusals[0]]);
+    }
   });
 
   test("an action is hashed in canonical form and shown in the tenant's words", async () => {

@@ -3,10 +3,12 @@ import { describe, expect, test } from "vitest";
 import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { enrolApp } from "../support/authenticator.ts";
+import { enrolCodes } from "../support/backup-codes.ts";
 import { backendOf, inSession, totp } from "../support/challenges.ts";
 import { failure, tally } from "../support/client.ts";
+import { allowTrust } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 const MINUTE = 60_000;
 const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
@@ -110,6 +112,30 @@ describe.each(engines)("step-up by assertion on $name", (engine) => {
       service.mfa.stepUp({ proof: totp(code), audience: "shop" }, await inSession(service, "eve", "one")),
     );
     expect(none.reason).toBe("NOT_ENROLLED");
+  });
+
+  test("a backup code raises no more than the tenant lets it, and never to trust a client", async () => {
+    const service = await serviceForTest(engine);
+    await allowTrust(service);
+    const { codes } = await enrolCodes(service, "ann");
+    const token = await inSession(service, "ann", "one");
+    const unused = [...codes];
+    const stepUp = async (name: string) => {
+      const proof = { kind: { case: "backupCode" as const, value: unused.pop() ?? "" } };
+      const { assertion } = await service.mfa.stepUp({ proof, audience: "mfa", action: rpc(name) }, token);
+      return { "mfa-assertion": assertion?.token ?? "" };
+    };
+    const revoke = async () => service.mfa.revokeAllTrustedDevices({}, token, await stepUp("RevokeAllTrustedDevices"));
+    const refusal = { code: status.FAILED_PRECONDITION, reason: "FACTOR_NOT_ALLOWED" };
+    const trust = service.mfa.trustDevice({}, token, await stepUp("TrustDevice"));
+    expect(await failure(trust)).toMatchObject(refusal);
+    await revoke();
+    await setTenant(service, { backupCodes: { restrictSession: true } });
+    service.pass(30_000);
+    expect(await failure(revoke())).toMatchObject(refusal);
+    // To enrol and to replace is what it is for.
+    await service.mfa.startTotpEnrollment({}, token, await stepUp("StartTotpEnrollment"));
+    await service.mfa.generateBackupCodes({}, token, await stepUp("GenerateBackupCodes"));
   });
 
   test("where policy wants the authenticator's signature a code will not do", async () => {
