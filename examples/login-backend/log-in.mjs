@@ -61,6 +61,12 @@ export function createLogIn({ channel, token, audience, keySetUrl, strength = "U
   const once = async (id) => used.size < used.add(id).size;
   const verify = createAssertionVerifier({ issuer: "mfa-service", audience, key: remoteKeys(keySetUrl), once });
 
+  /** E-mail is no second factor: an application that names it takes less than any factor, and never less than more. */
+  const leastOf = (found) =>
+    kinds.includes("EMAIL") && found.strength === AuthenticationStrength.ANY_FACTOR
+      ? AuthenticationStrength.UNSPECIFIED
+      : found.strength;
+
   return {
     /** After the password: what this log-in still needs. The session's id is new, whatever the browser had before. */
     async begin({ userId, client, trustToken = "" }) {
@@ -75,9 +81,18 @@ export function createLogIn({ channel, token, audience, keySetUrl, strength = "U
       if (decision === "ENROLL") return { ticket: found.ticket, enrollable: found.enrollableTypes };
       if (decision !== "CHALLENGE") return { denied: true };
       const { sessionId, nonce } = about;
-      const allowedFactorTypes = kinds.map((kind) => FactorType[kind]);
-      const terms = { purpose: ChallengePurpose.LOG_IN, sessionId, nonce, allowedFactorTypes };
-      const { challenge } = await call(rpcs.createUserChallenge, { userId, client, terms });
+      // What was judged is what has to be proved, by the factors that were offered for it and no others.
+      const offered = found.factors.map(({ type }) => type);
+      const allowedFactorTypes = [...new Set(kinds.length > 0 ? kinds.map((kind) => FactorType[kind]) : offered)];
+      const terms = {
+        purpose: ChallengePurpose.LOG_IN,
+        sessionId,
+        nonce,
+        allowedFactorTypes,
+        strength: leastOf(found),
+      };
+      const asked = { userId, client, terms, decisionId: found.decisionId };
+      const { challenge } = await call(rpcs.createUserChallenge, asked);
       return { logIn: { ...about, challengeId: challenge.challengeId }, factors: challenge.factors };
     },
 

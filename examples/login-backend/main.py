@@ -130,9 +130,17 @@ def log_in(client):
         return {**session, "acr": "aal1", "amr": ["pwd"]}
     if found["decision"] != "CHALLENGE":
         raise Refused("DENIED")
-    kinds = ["FACTOR_TYPE_" + kind for kind in os.environ.get("MFA_KINDS", "").split(",") if kind]
-    terms = {"purpose": "CHALLENGE_PURPOSE_LOG_IN", "sessionId": session_id, "nonce": nonce, "allowedFactorTypes": kinds}
-    created = internal("CreateUserChallenge", userId=user_id, client=client, terms=terms)["challenge"]
+    # What was judged is what has to be proved, by the factors that were offered for it and no others. E-mail is no second
+    # factor: an application that names it takes less than any factor, and never less than more.
+    named = ["FACTOR_TYPE_" + kind for kind in os.environ.get("MFA_KINDS", "").split(",") if kind]
+    kinds = named or list(dict.fromkeys(one["type"] for one in found.get("factors", [])))
+    least = found.get("strength", "AUTHENTICATION_STRENGTH_UNSPECIFIED")
+    if "FACTOR_TYPE_EMAIL" in named and least == "AUTHENTICATION_STRENGTH_ANY_FACTOR":
+        least = "AUTHENTICATION_STRENGTH_UNSPECIFIED"
+    terms = {"purpose": "CHALLENGE_PURPOSE_LOG_IN", "sessionId": session_id, "nonce": nonce}
+    terms.update(allowedFactorTypes=kinds, strength=least)
+    asked = {"userId": user_id, "client": client, "terms": terms, "decisionId": found["decisionId"]}
+    created = internal("CreateUserChallenge", **asked)["challenge"]
     challenge = {"userId": user_id, "challengeId": created["challengeId"], "client": client}
     offers = [
         " ".join(filter(None, ["  " + one["type"][len("FACTOR_TYPE_") :], one.get("displayName"), one.get("maskedTarget")]))
