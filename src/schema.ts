@@ -11,6 +11,7 @@ import { keyChecks } from "./crypto/key-checks.table.ts";
 import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
 import { syncedBlobs, syncedDevices } from "./device-sync/synced-devices.table.ts";
+import { enforcementDeadlines, enforcementRules } from "./enforcement/enforcement.table.ts";
 import { eventStreams } from "./events/event-streams.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
@@ -72,6 +73,8 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   riskPolicies,
   riskHistories,
   riskDecisions,
+  enforcementRules,
+  enforcementDeadlines,
   assertions,
   assertionKeys,
   trustedDevices,

@@ -15,6 +15,8 @@ import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
 import { createDeviceSyncHandlers } from "./device-sync/device-sync.handlers.ts";
+import { createEnforcementHandlers } from "./enforcement/enforcement.handlers.ts";
+import { createEnforcementRules } from "./enforcement/enforcement-rules.ts";
 import { createEventHandlers } from "./events/events.handlers.ts";
 import { placeAllEvents } from "./events/placing.ts";
 import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
@@ -29,19 +31,19 @@ import { createOtp } from "./factors/otp/otp.ts";
 import { createPushHandlers } from "./factors/push/push.handlers.ts";
 import { createPush } from "./factors/push/push.ts";
 import type { PushWays } from "./factors/push/push-address.ts";
+import { canEnrol } from "./factors/strength.ts";
 import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
 import { temporaryPassProver } from "./factors/temporary-pass/temporary-pass.prover.ts";
 import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
 import { totpProver } from "./factors/totp/totp.prover.ts";
 import { createTotp } from "./factors/totp/totp.ts";
-
+import { countUnenrolled } from "./factors/unenrolled.ts";
 import type { Metadata } from "./factors/webauthn/metadata.ts";
 import { createRelatedOrigins } from "./factors/webauthn/related-origins.ts";
 import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
 import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
-
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
 import { createApprovals } from "./privacy/approvals.ts";
 import { createResetHandlers } from "./privacy/resets.handlers.ts";
@@ -100,15 +102,7 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
 const notBuilt = {
   user: [],
-  admin: [
-    "getCoverage",
-    "exportUser",
-    "createEnforcementRule",
-    "getEnforcementRule",
-    "listEnforcementRules",
-    "updateEnforcementRule",
-    "deleteEnforcementRule",
-  ],
+  admin: ["getCoverage", "exportUser"],
   internal: ["importFactors", "eraseUser"],
 } as const;
 
@@ -166,6 +160,13 @@ export function createServices(app: App): Features {
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const networks = createIpWhitelistHandlers(pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
+  const rules = createEnforcementHandlers(
+    createEnforcementRules({
+      isSatisfiable: async (tenantId, strength) => canEnrol(registry, await settingsOf(tenantId), strength),
+      countUnenrolled: (tenantId) => countUnenrolled(store, tenantId),
+    }),
+    pageTokens,
+  );
   const policies = createRiskPolicies({ factors: registry, settingsOf });
   const histories = createHistories({ keyring, locations: app.locations });
   const judging = createJudging({ factors: registry, histories });
@@ -200,7 +201,7 @@ export function createServices(app: App): Features {
     ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
   ];
   const hub = createHub(store, app.clock);
-  const proofs = createProofs({ ...app, hub, settingsOf, pageTokens, factors: registry, provers });
+  const proofs = createProofs({ ...app, hub, settingsOf, pageTokens, judging, histories, factors: registry, provers });
   const { describeAction } = proofs;
   const passkeys = createWebAuthnHandlers({ webauthn, pageTokens, challenges: proofs.user, describeAction });
   const ask = proofs.askPhones;
@@ -245,6 +246,7 @@ export function createServices(app: App): Features {
           ...hooks.admin,
           ...approvals.admin,
           ...risk.admin,
+          ...rules.admin,
           ...schedule.admin,
           ...resets.admin,
         },

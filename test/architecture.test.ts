@@ -15,7 +15,7 @@ const ground = ["core", "db", "crypto"];
 const records = [...ground, "users", "outbox", "events", "audit"];
 const floor = [...records, "tenants", "protection", "watch"];
 /** What log-ins are judged by. */
-const judged = ["trusted-devices", "ip-whitelist", "risk"];
+const judged = ["trusted-devices", "ip-whitelist", "risk", "enforcement"];
 const leaves = ["device-sync", "webhooks", "delivery", "schedule"];
 const features = [...judged, ...leaves];
 
@@ -32,21 +32,26 @@ const house: readonly Room[] = [
   { name: "protection", uses: records, types: ["rpc"] },
   { name: "watch", uses: ["core"], types: ["db"] },
   { name: "rpc", uses: floor },
+  { name: "enforcement", uses: records, types: ["rpc"] },
   { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants", "protection"] },
   { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
   { name: "trusted-devices", uses: floor, types: ["rpc"] },
-  { name: "factors", uses: [...floor, "factors/factor.ts", "factors/*", "trusted-devices"], types: ["rpc"] },
+  {
+    name: "factors",
+    uses: [...floor, "enforcement", "factors/factor.ts", "factors/*", "trusted-devices"],
+    types: ["rpc"],
+  },
   { name: "client", uses: [] },
   { name: "ip-whitelist", uses: floor, types: ["rpc"] },
   {
     name: "risk",
-    uses: [...floor, "factors", "factors/factor.ts", "trusted-devices", "ip-whitelist"],
+    uses: [...floor, "enforcement", "factors", "factors/factor.ts", "trusted-devices", "ip-whitelist"],
     types: ["rpc"],
   },
   { name: "assertions", uses: [...floor, "client"], types: ["rpc"] },
   {
     name: "challenges",
-    uses: [...floor, "client", "trusted-devices", "assertions", "factors", "factors/factor.ts"],
+    uses: [...floor, "client", ...judged, "assertions", "factors", "factors/factor.ts"],
     types: ["rpc"],
   },
   {

@@ -1,26 +1,37 @@
-import type { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
-import { newId } from "../core/id.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
+import { enforceAt, type Stated } from "../enforcement/enforcement.ts";
+import type { Factor } from "../factors/factor.ts";
 import { listHeld, primaryAmong } from "../factors/index.ts";
+import { canBeWorth, type Strength, strongest } from "../factors/strength.ts";
 import { lockoutsOf } from "../protection/lockouts.ts";
 import type { createTickets } from "../protection/tickets.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
+import type { Reason } from "../risk/assessment.ts";
+import { type Decided, decide, type Outcome } from "../risk/decision.ts";
+import type { Histories } from "../risk/history.ts";
+import { type Judgement, type Judging, type LogInSeen, standingOf } from "../risk/judging.ts";
+import type { Level } from "../risk/requirement.ts";
+import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import type { Trust, TrustedDevices } from "../trusted-devices/trusted-devices.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Offer } from "./challenges.table.ts";
 import { offersOf } from "./challenges.ts";
-import { eligible, type Registry } from "./eligibility.ts";
+import type { Registry } from "./eligibility.ts";
 
 /** A log-in as its backend describes it. */
 export interface LogIn {
   readonly trustToken: string;
   /** What the application asks for at least. */
-  readonly strength: keyof typeof AuthenticationStrength;
+  readonly strength: Strength;
   /** When the first factor was proved; undefined where the backend does not say. */
   readonly firstFactorTime: Date | undefined;
+  /** What the client looks like; empty where the backend does not say. */
+  readonly fingerprint: string;
+  readonly signals: LogInSeen["signals"];
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
 }
 
 /** What evaluation needs of the process. */
@@ -28,68 +39,129 @@ export interface EvaluationOptions extends Registry {
   readonly settingsOf: SettingsOf;
   readonly tickets: ReturnType<typeof createTickets>;
   readonly trustedDevices: TrustedDevices;
+  readonly judging: Judging;
+  readonly histories: Histories;
 }
 
 /** What a log-in still needs. */
 export interface Evaluation {
   readonly decisionId: string;
-  readonly decision: "ALLOW" | "CHALLENGE" | "ENROLL" | "DENY";
-  readonly strength: keyof typeof AuthenticationStrength;
+  readonly decision: Outcome;
+  readonly level: Level;
+  readonly reasons: readonly Reason[];
+  readonly policyVersion: number;
+  readonly strength: Strength;
   readonly offers: readonly Offer[];
   readonly enrollable: readonly { readonly type: Offer["type"] }[];
   readonly ticket: { readonly ticket: string; readonly expireTime: Date } | undefined;
   readonly trust: Trust | undefined;
   readonly lockouts: Awaited<ReturnType<typeof lockoutsOf>>;
   readonly mfaEpoch: number;
+  readonly enforced: boolean;
+  readonly graceUntil: Date | undefined;
+  /** What rules that are only reported would have made of it; undefined where that is the same. */
+  readonly reportOnly: Outcome | undefined;
 }
 
 /**
- * Judges log-ins. Every log-in is taken for one of low risk, and no user must have a factor, as there is no risk engine
- * and there are no enforcement rules yet: a factor is asked for where the user has one, or the application demands it.
+ * Judges log-ins: how risky one is, what the tenant's policy asks for at that level, what rules and the application
+ * demand, and what of it the user has.
  */
-export function createEvaluation({ settingsOf, tickets, trustedDevices, ...registry }: EvaluationOptions) {
-  const decide = (
-    { strength }: LogIn,
-    { enrolled, anyKind, trusted }: { enrolled: boolean; anyKind: boolean; trusted: boolean },
-  ): Evaluation["decision"] => {
-    // A trusted client stands in for a proof that nobody asked for by its worth; it is no proof.
-    if (enrolled && trusted && strength === "UNSPECIFIED") return "ALLOW";
-    if (enrolled) return anyKind ? "CHALLENGE" : "DENY";
-    return strength === "UNSPECIFIED" ? "ALLOW" : "ENROLL";
+export function createEvaluation(options: EvaluationOptions) {
+  const { settingsOf, tickets, trustedDevices, judging, histories, factors, provers } = options;
+
+  const enrollableFor = ({ requirement, decided }: Judgement, settings: Settings) => {
+    const counting = factors.filter((factor) => factor.counts && factor.isEnrollable(settings));
+    const worth = counting.filter((factor) => canBeWorth(factor, decided.strength));
+    const named = worth.filter(({ type }) => requirement.anyOf.some((group) => group.includes(type)));
+    // Where only kinds that do not count are named, one that does comes first.
+    return named.length > 0 ? named : worth;
+  };
+
+  /** A ticket to enrol the first factor: where one is needed, or put off and wanted; at high risk for nobody. */
+  const ticketFor = async (
+    tx: Tx,
+    call: Call,
+    owner: Owner,
+    {
+      firstFactorTime = new Date(0),
+      ...found
+    }: { firstFactorTime: Date | undefined; decision: Outcome; putOff: boolean },
+  ) => {
+    if (found.decision !== "ENROLL" && !found.putOff) return undefined;
+    const ticket = await tickets.issue(tx, owner, { now: call.now, firstFactorTime });
+    return ticket instanceof Refusal && found.decision !== "ENROLL" ? undefined : ticket;
+  };
+
+  const offersFor = (
+    {
+      held,
+      settings,
+      primary,
+    }: {
+      held: Awaited<ReturnType<typeof listHeld>>;
+      settings: Settings;
+      primary: string | undefined;
+    },
+    { types, strength }: Decided,
+    lockouts: Evaluation["lockouts"],
+  ) => {
+    const proverOf = (type: Factor["type"]) => provers.find((prover) => prover.type === type);
+    const isOpen = (type: Factor["type"]) => {
+      const prover = proverOf(type);
+      return prover !== undefined && !lockouts.some(({ counter }) => counter === prover.counter);
+    };
+    const kinds = types.filter(isOpen).map((type) => ({ type }));
+    const isWeak = ({ factor, deviceBound }: (typeof held)[number]) =>
+      strength === "DEVICE_BOUND" && factor.type === "WEBAUTHN" && !deviceBound;
+    return offersOf(
+      held.filter((one) => !isWeak(one)),
+      kinds,
+      settings,
+      primary,
+    );
   };
 
   return {
     /** The same statements for users that are not known, who are taken for users without factors. */
     async evaluate(call: Call, owner: Owner, logIn: LogIn): Promise<Evaluation | Refusal> {
       const settings = await settingsOf(owner.tenantId);
-      const demands = { allowedTypes: [], strength: logIn.strength, requiresBinding: false };
-      const kinds = eligible(registry, demands, settings);
+      const { client, now } = call;
       return call.unit(async (tx: Tx) => {
         const user = await userRepository(tx).find(owner);
-        const held = await listHeld(tx, owner, call.now);
-        const lockouts = await lockoutsOf(tx, owner, call.now);
-        const { application } = call.client;
-        const asked = { trustToken: logIn.trustToken, application };
-        const trust = logIn.trustToken === "" ? undefined : await trustedDevices.checkIn(tx, call, owner, asked);
-        const primary = primaryAmong(held, user?.primaryFactorId);
-        const fitting = logIn.strength === "DEVICE_BOUND" ? held.filter(({ deviceBound }) => deviceBound) : held;
-        const all = offersOf(fitting, kinds, settings, primary?.factorId);
-        const counterOf = (type: Offer["type"]) => registry.provers.find((prover) => prover.type === type)?.counter;
-        const offers = all.filter(({ type }) => !lockouts.some(({ counter }) => counter === counterOf(type)));
-        const enrolled = held.some(({ factor, state }) => factor.counts && state === "ACTIVE");
-        const decision = decide(logIn, { enrolled, anyKind: all.length > 0, trusted: trust?.row !== undefined });
-        const enrollable = registry.factors.filter((factor) => factor.counts && factor.isEnrollable(settings));
-        const ticket =
-          decision === "ENROLL"
-            ? await tickets.issue(tx, owner, { now: call.now, firstFactorTime: logIn.firstFactorTime ?? new Date(0) })
-            : undefined;
+        const held = await listHeld(tx, owner, now);
+        const lockouts = await lockoutsOf(tx, owner, now);
+        const { trustToken, fingerprint, signals, firstFactorTime, strength: asked } = logIn;
+        const presented = { trustToken, application: client.application };
+        const trust = trustToken === "" ? undefined : await trustedDevices.checkIn(tx, call, owner, presented);
+        const stated: Stated = { roles: logIn.roles, groups: logIn.groups, application: client.application };
+        const rules = await enforceAt(tx, owner, stated, now);
+        const enforced = strongest(...rules.demanded);
+        const standing = { ...standingOf(held, settings), trusted: trust?.row !== undefined, asked, enforced };
+        const seen = { client, fingerprint, signals, trusted: standing.trusted };
+        const judgement = await judging.judge(tx, owner, seen, { standing, now });
+        const { assessment, requirement, decided, look } = judgement;
+        const { decision } = decided;
+        const { level } = assessment;
+        const stricter = { ...standing, enforced: strongest(enforced, ...rules.reported) };
+        const reported = decide(factors, { level, requirement }, stricter).decision;
+        const putOff = rules.graceUntil !== undefined && !standing.enrolled && decision === "ALLOW" && level !== "HIGH";
+        const ticket = await ticketFor(tx, call, owner, { firstFactorTime, decision, putOff });
         if (ticket instanceof Refusal) return ticket;
+        const row = await judging.record(tx, call, owner, { judgement, client, underWay: true });
+        // What is let in now is what the user's log-ins look like; what is challenged, once that is redeemed.
+        if (decision === "ALLOW") await histories.remember(tx, owner, look, now);
+        const primary = primaryAmong(held, user?.primaryFactorId)?.factorId;
         return {
-          ...{ decisionId: newId(), decision, trust, lockouts, ticket },
-          strength: logIn.strength === "UNSPECIFIED" ? "ANY_FACTOR" : logIn.strength,
-          offers: decision === "CHALLENGE" ? offers : [],
-          enrollable: decision === "ENROLL" ? enrollable : [],
+          ...{ decisionId: row.decisionId, decision, level, reasons: assessment.reasons, trust, lockouts, ticket },
+          policyVersion: judgement.policyVersion,
+          strength: decided.strength === "UNSPECIFIED" ? "ANY_FACTOR" : decided.strength,
+          offers: decision === "CHALLENGE" ? offersFor({ held, settings, primary }, decided, lockouts) : [],
+          enrollable: ticket === undefined ? [] : enrollableFor(judgement, settings),
           mfaEpoch: user?.mfaEpoch ?? 0,
+          enforced: rules.enforced,
+          graceUntil: rules.graceUntil,
+          reportOnly: reported === decision ? undefined : reported,
         };
       });
     },

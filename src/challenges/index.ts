@@ -8,6 +8,8 @@ import type { Keyring } from "../crypto/keyring.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import type { Store } from "../db/store.ts";
 import { createTickets } from "../protection/tickets.ts";
+import type { Histories } from "../risk/history.ts";
+import type { Judging } from "../risk/judging.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
 import { createTrustedDeviceHandlers } from "../trusted-devices/trusted-devices.handlers.ts";
 import { createTrustedDevices } from "../trusted-devices/trusted-devices.ts";
@@ -32,6 +34,8 @@ export interface ProofOptions extends Registry {
   readonly hub: Hub;
   readonly settingsOf: SettingsOf;
   readonly pageTokens: PageTokens;
+  readonly judging: Judging;
+  readonly histories: Histories;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
@@ -47,7 +51,7 @@ export function createProofs(options: ProofOptions) {
   const challenges = createChallenges({ ...registry, settingsOf, hub });
   const trustedDevices = createTrustedDevices(options.keyring);
   const tickets = createTickets(options.keyring);
-  const evaluation = createEvaluation({ ...registry, settingsOf, tickets, trustedDevices });
+  const evaluation = createEvaluation({ ...registry, ...options, tickets, trustedDevices });
   const redemption = createRedemption({ ...registry, settingsOf, assertions, trustedDevices });
   const stepUp = createStepUp({ ...registry, challenges, redemption, assertions });
   const handlers = [

@@ -5,6 +5,9 @@ import { MfaDecision, RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { recordChange } from "../audit/changes.ts";
 import { Refusal } from "../core/refusal.ts";
 import { toLockStatus } from "../factors/factor-messages.ts";
+import type { Strength } from "../factors/strength.ts";
+import { signalOf } from "../risk/log-in-messages.ts";
+import { reasonMessage } from "../risk/risk-messages.ts";
 import type { Handlers } from "../rpc/service.ts";
 import { deviceTrustMessage } from "../trusted-devices/trusted-device-messages.ts";
 import type { TrustedDevices } from "../trusted-devices/trusted-devices.ts";
@@ -16,7 +19,9 @@ import type { createEvaluation, Evaluation } from "./evaluation.ts";
 const evaluationMessage = (found: Evaluation) => ({
   decisionId: found.decisionId,
   decision: MfaDecision[found.decision],
-  level: RiskLevel.LOW, // until there is a risk engine
+  level: RiskLevel[found.level],
+  reasons: found.reasons.map(reasonMessage),
+  policyVersion: BigInt(found.policyVersion),
   strength: AuthenticationStrength[found.strength],
   factors: factorsOf(found.offers),
   enrollableTypes: found.enrollable.map(({ type }) => FactorType[type]),
@@ -25,6 +30,9 @@ const evaluationMessage = (found: Evaluation) => ({
     ticketExpireTime: timestampFromDate(found.ticket.expireTime),
   }),
   ...(found.trust && { deviceTrust: deviceTrustMessage(found.trust) }),
+  enforced: found.enforced,
+  ...(found.graceUntil && { graceUntilTime: timestampFromDate(found.graceUntil) }),
+  ...(found.reportOnly && { reportOnlyDecision: MfaDecision[found.reportOnly] }),
   lock: toLockStatus(found.lockouts),
   mfaEpoch: BigInt(found.mfaEpoch),
 });
@@ -32,16 +40,14 @@ const evaluationMessage = (found: Evaluation) => ({
 /** What a backend asks around a log-in: what it needs, and that nothing before it counts any more. */
 export function createLogInHandlers(evaluation: ReturnType<typeof createEvaluation>, trustedDevices: TrustedDevices) {
   const internal = {
-    evaluateMfa: async ({ userId, trustToken, strength, firstFactorTime }, call) => {
-      const found = await evaluation.evaluate(
-        call,
-        { tenantId: call.caller.tenantId, userId },
-        {
-          trustToken,
-          strength: AuthenticationStrength[strength] as keyof typeof AuthenticationStrength,
-          firstFactorTime: firstFactorTime && timestampDate(firstFactorTime),
-        },
-      );
+    evaluateMfa: async (request, call) => {
+      const { trustToken, strength, firstFactorTime, deviceFingerprint, signals, roles, groups } = request;
+      const owner = { tenantId: call.caller.tenantId, userId: request.userId };
+      const found = await evaluation.evaluate(call, owner, {
+        ...{ trustToken, roles, groups, fingerprint: deviceFingerprint, signals: signals.map(signalOf) },
+        strength: AuthenticationStrength[strength] as Strength,
+        firstFactorTime: firstFactorTime && timestampDate(firstFactorTime),
+      });
       return found instanceof Refusal ? found : evaluationMessage(found);
     },
 

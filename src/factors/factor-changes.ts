@@ -35,7 +35,7 @@ export async function forgetKind(call: Call, owner: Owner, factor: Factor, confi
     const held = (await listHeld(tx, owner, call.now)).filter((one) => one.factor === factor);
     const count = await factor.forget(tx, owner, call.now);
     const lost = factor.counts && held.some(({ state }) => state === "ACTIVE");
-    if (lost) await factorSet.guardLast(tx, owner, confirmed);
+    if (lost) await factorSet.guardLast(tx, owner, confirmed, call.now);
     const change = { owner, factorType: factor.type, targetId: "" } as const;
     const after = { factorType: factor.type, deleted: count };
     // Where there was none, nothing about the user has changed.

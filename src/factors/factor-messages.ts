@@ -50,6 +50,8 @@ export const toStatus = (status: Status, type = FactorType.UNSPECIFIED) => ({
   enrollableTypes: status.enrollable.map((factor) => FactorType[factor.type]),
   primaryFactorType: status.primary ? FactorType[status.primary.factor.type] : FactorType.UNSPECIFIED,
   backupCodesRemaining: status.kinds.find(({ factor }) => factor.type === "BACKUP_CODE")?.activeCount ?? 0,
+  enforced: status.rules.enforced,
+  ...(status.rules.graceUntil && { graceUntilTime: timestampFromDate(status.rules.graceUntil) }),
   lock: toLockStatus(status.lockouts),
   trustedDeviceCount: status.trustedDevices,
   temporaryPass: status.kinds.some(({ factor }) => factor.type === "TEMPORARY_PASS"),

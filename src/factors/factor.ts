@@ -56,9 +56,10 @@ export interface Factor {
 export interface FactorSet {
   /**
    * To be run after a change that took a counting instance away, in its unit: throws LAST_FACTOR, and so undoes the
-   * change, when none that counts is left and the user did not say that they know. The unit has serialised the user.
+   * change, when none that counts is left and the user did not say that they know, or a rule demands one. The unit has serialised
+   * the user.
    */
-  guardLast(tx: Tx, owner: Owner, confirmed: boolean): Promise<void>;
+  guardLast(tx: Tx, owner: Owner, confirmed: boolean, now: Date): Promise<void>;
   /** The id of the user's first choice; undefined when nothing is active. */
   primaryOf(tx: Tx, owner: Owner, now: Date): Promise<string | undefined>;
 }

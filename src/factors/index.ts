@@ -1,6 +1,7 @@
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
+import { enforcedOf } from "../enforcement/enforcement.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { backupCodesFactor } from "./backup-codes/backup-codes.factor.ts";
 import type { Factor, FactorInstance, FactorSet } from "./factor.ts";
@@ -49,8 +50,11 @@ export function primaryAmong(held: readonly Held[], chosen: string | undefined):
 
 /** What single kinds may know of the user's other factors. */
 export const factorSet: FactorSet = {
-  async guardLast(tx, owner, confirmed) {
-    if (!confirmed && !(await hasFactor(tx, owner))) throw new Refusal("LAST_FACTOR");
+  async guardLast(tx, owner, confirmed, now) {
+    if (await hasFactor(tx, owner)) return;
+    const { enforced } = await enforcedOf(tx, owner, now);
+    if (enforced) throw new Refusal("LAST_FACTOR", { metadata: { required: "true" } });
+    if (!confirmed) throw new Refusal("LAST_FACTOR");
   },
   async primaryOf(tx, owner, now) {
     const user = await userRepository(tx).find(owner);

@@ -1,6 +1,7 @@
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import type { Tx } from "../db/store.ts";
+import { enforcedOf } from "../enforcement/enforcement.ts";
 import { lockoutsOf } from "../protection/lockouts.ts";
 import type { Settings } from "../tenants/settings.ts";
 import { trustedDeviceRepository } from "../trusted-devices/trusted-devices.repository.ts";
@@ -81,6 +82,7 @@ export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner,
     kinds: summaries.filter(({ activeCount, pending }) => activeCount > 0 || pending),
     enrollable,
     lockouts: await lockoutsOf(tx, owner, now),
+    rules: await enforcedOf(tx, owner, now),
     mfaEpoch: epoch,
     trustedDevices: await trustedDeviceRepository(tx).countStanding({ ...owner, epoch, now }),
     recommendations: recommend(held, enrollable),

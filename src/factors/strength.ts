@@ -42,3 +42,7 @@ export const STRENGTHS: readonly Strength[] = [
 /** The strongest of several demands. */
 export const strongest = (...asked: readonly Strength[]): Strength =>
   asked.reduce((most, one) => (STRENGTHS.indexOf(one) > STRENGTHS.indexOf(most) ? one : most), "UNSPECIFIED");
+
+/** Whether users of a tenant with these settings can enrol a factor that counts and whose proofs are worth this. */
+export const canEnrol = (factors: readonly Factor[], settings: Settings, strength: Strength): boolean =>
+  factors.some((factor) => factor.counts && factor.isEnrollable(settings) && canBeWorth(factor, strength));

@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, asc, eq, gt, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { topicOf } from "./user-topic.ts";
@@ -40,6 +40,15 @@ const statements = {
   serialise: upsert(0),
   bumpEpoch: upsert(1),
   find: statement((s: Building<Owner>) => s.db.select().from(s.table(users)).where(isUser(s))),
+  list: statement((s: Building<{ tenantId: string; after: string; limit: number }>) => {
+    const t = s.table(users);
+    return s.db
+      .select({ userId: t.userId })
+      .from(t)
+      .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), gt(t.userId, s.param("after", t.userId))))
+      .orderBy(asc(t.userId))
+      .limit(s.limit("limit"));
+  }),
   choose: statement((s: Building<Owner & { factorId: string }>) => {
     const t = s.table(users);
     return s.db
@@ -59,6 +68,9 @@ export const userRepository = (tx: Tx) => ({
   serialise: async (owner: Owner, now: Date): Promise<number> =>
     (await tx.run(statements.serialise, { ...owner, now }))[0]?.mfaEpoch ?? 0,
   find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
+  /** The ids of a tenant's known users behind one, in the engine's own order. */
+  list: async (tenantId: string, after: string, limit: number) =>
+    (await tx.run(statements.list, { tenantId, after, limit })).map(({ userId }) => userId),
   /** Makes a factor the user's first choice; the unit has serialised the user. */
   choose: (owner: Owner, factorId: string) => tx.run(statements.choose, { ...owner, factorId }),
   /** Keeps the user from enrolling until then; the unit has serialised the user. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
-import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import { auditSubjects } from "../../src/audit/audit-subjects.table.ts";
@@ -117,6 +117,11 @@ describe.each(engines)("records on $name", (engine) => {
     const { entryId = "" } = entry ?? {};
     await service.admin.updateIpWhitelistEntry({ entryId, version: 1n, label: "shop" }, root);
     await service.admin.deleteIpWhitelistEntry({ entryId }, root);
+    const everyone = { selector: { everyone: true }, strength: AuthenticationStrength.ANY_FACTOR, reportOnly: true };
+    const { rule } = await service.admin.createEnforcementRule(everyone, root);
+    const { ruleId = "" } = rule ?? {};
+    await service.admin.updateEnforcementRule({ ruleId, version: 1n, description: "trial" }, root);
+    await service.admin.deleteEnforcementRule({ ruleId }, root);
     const level = RiskLevel.LOW;
     await service.admin.updateRiskPolicy({ level, description: "reviewed" }, root);
     await service.admin.deleteRiskPolicy({ level }, root);

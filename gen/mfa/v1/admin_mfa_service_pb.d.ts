@@ -358,7 +358,8 @@ export declare const AdminMfaService: GenService<{
    * Demands a second factor of some users from a time on.
    *
    * Begin with report_only. Each user's deadline is written once, and no change of the rule renews
-   * it. Fails with POLICY_UNSATISFIABLE when no enrolled kind could meet it.
+   * it. Fails with POLICY_UNSATISFIABLE when no kind that users can enrol could meet it, and with
+   * LIMIT_REACHED at 100.
    *
    * @generated from rpc mfa.v1.AdminMfaService.CreateEnforcementRule
    */

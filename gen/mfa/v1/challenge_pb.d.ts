@@ -1010,6 +1010,14 @@ export declare type EvaluateMfaRequest = Message<"mfa.v1.EvaluateMfaRequest"> & 
    * @generated from field: google.protobuf.Timestamp first_factor_time = 9;
    */
   firstFactorTime?: Timestamp | undefined;
+
+  /**
+   * What the client looks like. A signal, never proof of anything. Without it devices are told
+   * apart by browser and system.
+   *
+   * @generated from field: string device_fingerprint = 10;
+   */
+  deviceFingerprint: string;
 };
 
 /**
@@ -1075,7 +1083,7 @@ export declare type EvaluateMfaResponse = Message<"mfa.v1.EvaluateMfaResponse"> 
 
   /**
    * Lets the user enrol a first factor and nothing else; 128 random bits, base64url. Only if the
-   * decision is to enrol, or grace runs.
+   * decision is to enrol, or grace runs; at high risk never.
    *
    * @generated from field: string ticket = 8;
    */
@@ -1117,7 +1125,8 @@ export declare type EvaluateMfaResponse = Message<"mfa.v1.EvaluateMfaResponse"> 
   lock?: LockStatus | undefined;
 
   /**
-   * What rules in report-only would have decided; unset where they agree.
+   * What rules in report-only would have decided once their deadlines have passed; unset where
+   * they agree.
    *
    * @generated from field: mfa.v1.MfaDecision report_only_decision = 14;
    */

@@ -229,7 +229,7 @@ export declare type CreateEnforcementRuleResponse = Message<"mfa.v1.CreateEnforc
   rule?: EnforcementRule | undefined;
 
   /**
-   * How many known users have no factor at present.
+   * How many known users have no factor at present. Counts among the first 1,000.
    *
    * @generated from field: int64 unenrolled_count = 2;
    */

@@ -253,7 +253,8 @@ export declare type MfaStatus = Message<"mfa.v1.MfaStatus"> & {
   backupCodesRemaining: number;
 
   /**
-   * Whether policy requires a factor of this user.
+   * Whether policy requires a factor of this user: by a rule for everyone, or one that meant them
+   * when they last logged in.
    *
    * @generated from field: bool enforced = 6;
    */
@@ -261,7 +262,7 @@ export declare type MfaStatus = Message<"mfa.v1.MfaStatus"> & {
 
   /**
    * Until when the user may still log in without one; absent when not enforced or no longer. Set
-   * once, never renewed.
+   * once, at the first log-in under the rule, and never renewed; before that as if it were now.
    *
    * @generated from field: google.protobuf.Timestamp grace_until_time = 7;
    */

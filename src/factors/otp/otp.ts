@@ -282,7 +282,7 @@ export function createOtp(options: OtpOptions) {
         const changed = await otpAddressRepository(tx).setState({ ...owner, channel: channel.name }, state, call.now);
         if (!changed) return (await inUse(tx, owner, { channel, now: call.now }))[0] ?? new Refusal("NOT_ENROLLED");
         const on = state === "active";
-        if (!on && channel.counts) await guardLast(tx, owner, confirmed);
+        if (!on && channel.counts) await guardLast(tx, owner, confirmed, call.now);
         await recordChange(tx, call, {
           owner,
           type: on ? "FACTOR_ENABLED" : "FACTOR_DISABLED",

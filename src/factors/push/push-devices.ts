@@ -49,7 +49,7 @@ export function createPushDevices(set: FactorSet, addresses: ReturnType<typeof c
           if (!found) return new Refusal("NOT_FOUND");
           return found.state === "revoked" ? found : new Refusal("WRONG_STATE", { metadata: { state: "PENDING" } });
         }
-        await set.guardLast(tx, owner, confirmed);
+        await set.guardLast(tx, owner, confirmed, call.now);
         const change = { owner, factorType: "PUSH", targetId: key.deviceId } as const;
         await recordChange(tx, call, { ...change, type: "FACTOR_REMOVED", action: "push.revoked" });
         return device;

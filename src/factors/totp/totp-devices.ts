@@ -104,7 +104,7 @@ export function createTotpDevices(set: FactorSet) {
           await record(tx, call, key, turn, { ...stated, write: recordAudit });
           return found;
         }
-        if (name !== "enable") await set.guardLast(tx, key, stated.confirmed);
+        if (name !== "enable") await set.guardLast(tx, key, stated.confirmed, call.now);
         await record(tx, call, key, turn, stated);
         return device;
       });
@@ -116,7 +116,7 @@ export function createTotpDevices(set: FactorSet) {
         await userRepository(tx).serialise(key, call.now);
         const device = await totpRepository(tx).delete(key, call.now);
         if (!device) return new Refusal("NOT_FOUND");
-        if (device.state === "active") await set.guardLast(tx, key, stated.confirmed);
+        if (device.state === "active") await set.guardLast(tx, key, stated.confirmed, call.now);
         // One that was pending or revoked was no factor: the user can prove what they could before.
         const write = device.state === "pending" || device.state === "revoked" ? recordAudit : recordChange;
         await record(tx, call, key, { event: "FACTOR_REMOVED", action: "totp.deleted" }, { ...stated, write });
@@ -134,7 +134,7 @@ export function createTotpDevices(set: FactorSet) {
           await devices.disable({ ...owner, deviceId }, call.now);
           await record(tx, call, { ...owner, deviceId }, turns.disable, stated);
         }
-        if (active.length > 0) await set.guardLast(tx, owner, stated.confirmed);
+        if (active.length > 0) await set.guardLast(tx, owner, stated.confirmed, call.now);
         else await record(tx, call, { ...owner, deviceId: "" }, turns.disable, { ...stated, write: recordAudit });
         return active.length;
       });

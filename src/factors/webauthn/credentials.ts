@@ -101,7 +101,7 @@ export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">)
         await userRepository(tx).serialise(owner, call.now);
         const row = await webauthnRepository(tx).delete({ ...owner, credentialId });
         if (!row) return new Refusal("NOT_FOUND");
-        await factors.guardLast(tx, owner, confirmed);
+        await factors.guardLast(tx, owner, confirmed, call.now);
         await recordRow(tx, call, owner, row, "deleted");
         const [signals] = await signalsFor(tx, owner, row.rpId);
         return { signals };

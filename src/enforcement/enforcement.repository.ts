@@ -1,0 +1,106 @@
+import { and, asc, eq } from "drizzle-orm";
+import type { Owner } from "../core/caller.ts";
+import { type Building, statement, type Tx } from "../db/store.ts";
+import { enforcementDeadlines, enforcementRules } from "./enforcement.table.ts";
+
+/** A rule as it is stored. */
+export type EnforcementRuleRow = ReturnType<typeof enforcementRules>["$inferSelect"];
+/** A user's deadline as it is stored. */
+export type DeadlineRow = ReturnType<typeof enforcementDeadlines>["$inferSelect"];
+
+/** A rule of a tenant. */
+export type RuleKey = { readonly tenantId: string; readonly ruleId: string };
+
+const isTenant = (s: Building<{ tenantId: string }>) => {
+  const t = s.table(enforcementRules);
+  return eq(t.tenantId, s.param("tenantId", t.tenantId));
+};
+
+const isRule = (s: Building<RuleKey>) => {
+  const t = s.table(enforcementRules);
+  return and(isTenant(s), eq(t.ruleId, s.param("ruleId", t.ruleId)));
+};
+
+const isOwners = (s: Building<Owner>) => {
+  const t = s.table(enforcementDeadlines);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+};
+
+const statements = {
+  find: statement((s: Building<RuleKey>) => s.db.select().from(s.table(enforcementRules)).where(isRule(s))),
+  list: statement((s: Building<{ tenantId: string }>) => {
+    const t = s.table(enforcementRules);
+    return s.db.select().from(t).where(isTenant(s)).orderBy(asc(t.createTime), asc(t.ruleId));
+  }),
+  insert: statement((s: Building<EnforcementRuleRow>) => {
+    const t = s.table(enforcementRules);
+    return s.db.insert(t).values(s.row(t)).returning({ ruleId: t.ruleId });
+  }),
+  update: statement((s: Building<EnforcementRuleRow & { basedOn: number }>) => {
+    const t = s.table(enforcementRules);
+    return s.db
+      .update(t)
+      .set({
+        description: s.param("description", t.description),
+        selector: s.param("selector", t.selector),
+        strength: s.param("strength", t.strength),
+        graceMs: s.param("graceMs", t.graceMs),
+        startTime: s.param("startTime", t.startTime),
+        reportOnly: s.param("reportOnly", t.reportOnly),
+        enabled: s.param("enabled", t.enabled),
+        version: s.param("version", t.version),
+        updateTime: s.param("updateTime", t.updateTime),
+      })
+      .where(and(isRule(s), eq(t.version, s.param("basedOn", t.version))))
+      .returning({ ruleId: t.ruleId });
+  }),
+  delete: statement((s: Building<RuleKey>) => s.db.delete(s.table(enforcementRules)).where(isRule(s)).returning()),
+  deadlines: statement((s: Building<Owner>) => s.db.select().from(s.table(enforcementDeadlines)).where(isOwners(s))),
+  give: statement((s: Building<DeadlineRow>) => {
+    const t = s.table(enforcementDeadlines);
+    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning();
+  }),
+  apply: statement((s: Building<Owner & { ruleId: string; applies: boolean }>) => {
+    const t = s.table(enforcementDeadlines);
+    return s.db
+      .update(t)
+      .set({ applies: s.param("applies", t.applies) })
+      .where(and(isOwners(s), eq(t.ruleId, s.param("ruleId", t.ruleId))))
+      .returning({ ruleId: t.ruleId });
+  }),
+  deleteDeadlines: statement((s: Building<RuleKey>) => {
+    const t = s.table(enforcementDeadlines);
+    return s.db
+      .delete(t)
+      .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.ruleId, s.param("ruleId", t.ruleId))))
+      .returning({ userId: t.userId });
+  }),
+};
+
+/** Rules about who must have a factor, and users' deadlines under them. */
+export const enforcementRepository = (tx: Tx) => ({
+  find: async (key: RuleKey) => (await tx.run(statements.find, key))[0],
+  /** All of a tenant, oldest first; there are few. */
+  list: (tenantId: string) => tx.run(statements.list, { tenantId }),
+  insert: (row: EnforcementRuleRow) => tx.run(statements.insert, row),
+  /** Puts the row in the place of version `basedOn`: true for exactly one of any number of callers. */
+  update: async (row: EnforcementRuleRow, basedOn: number) =>
+    (await tx.run(statements.update, { ...row, basedOn })).length === 1,
+  /** Takes a rule away, with the deadlines under it. */
+  async delete(key: RuleKey) {
+    const [row] = await tx.run(statements.delete, key);
+    if (row) await tx.run(statements.deleteDeadlines, key);
+    return row;
+  },
+  deadlines: (owner: Owner) => tx.run(statements.deadlines, owner),
+  /** Writes a deadline where there is none; answers the one that holds. */
+  async give(row: DeadlineRow): Promise<DeadlineRow> {
+    const [given] = await tx.run(statements.give, row);
+    if (given) return given;
+    const { tenantId, userId } = row;
+    const held = await tx.run(statements.deadlines, { tenantId, userId });
+    return held.find(({ ruleId }) => ruleId === row.ruleId) ?? row;
+  },
+  /** Notes whether a rule means a user at present. */
+  apply: (owner: Owner, ruleId: string, applies: boolean) => tx.run(statements.apply, { ...owner, ruleId, applies }),
+});
