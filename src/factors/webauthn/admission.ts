@@ -4,8 +4,8 @@ import type { Terms } from "./relying-party.ts";
 import type { Registered } from "./verification.ts";
 import type { Insistence } from "./webauthn.table.ts";
 
-/** What a registration was started with. */
-export interface Started {
+/** What was asked of the authenticator when its registration started, or is by now. */
+export interface Asked {
   readonly attachment: string;
   readonly discoverable: Insistence;
 }
@@ -19,14 +19,14 @@ const refusedBy = (term: string): Admission => ({ refusedBy: `webauthn.${term}` 
 export function admit(
   registered: Registered,
   terms: Terms,
-  started: Started,
+  asked: Asked,
   metadata: Metadata | undefined,
   now: Date,
 ): Admission {
   if (terms.denySynced && registered.backupEligible) return refusedBy("deny_synced");
-  const isElsewhere = registered.attachment !== "" && registered.attachment !== started.attachment;
-  if (started.attachment && isElsewhere) return refusedBy("attachment");
-  if (started.discoverable === "required" && registered.discoverable === false) return refusedBy("discoverable");
+  const isElsewhere = registered.attachment !== "" && registered.attachment !== asked.attachment;
+  if (asked.attachment && isElsewhere) return refusedBy("attachment");
+  if (asked.discoverable === "required" && registered.discoverable === false) return refusedBy("discoverable");
   if (!terms.attested) return { attested: false };
 
   const { aaguid, certificates } = registered;

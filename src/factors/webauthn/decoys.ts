@@ -15,6 +15,9 @@ const looks = [
   { bytes: 64, transports: ["usb"] },
 ] as const;
 
+/** How many a user has: most one, some two, few three. */
+const counts = [1, 1, 1, 1, 1, 2, 2, 3] as const;
+
 /**
  * What options name for a user without credentials, the same each time: whether there are any must not show, nor at which
  * relying party (WebAuthn §14.6.2).
@@ -22,8 +25,11 @@ const looks = [
 export function decoyCredentials(keyring: Keyring, { tenantId, userId }: Owner, rpId: string): readonly Descriptor[] {
   const seed = keyring.digest("webauthn-decoy/v1", tenantId, userId, rpId);
   const stretch = (label: string) => createHash("sha512").update(seed).update(label).digest();
-  const look = looks[(stretch("look")[0] ?? 0) % looks.length] ?? looks[0];
-  return [{ webauthnId: stretch("id").subarray(0, look.bytes), transports: look.transports }];
+  const count = counts[(stretch("count")[0] ?? 0) % counts.length] ?? 1;
+  return Array.from({ length: count }, (_, n) => {
+    const look = looks[(stretch(`look ${n}`)[0] ?? 0) % looks.length] ?? looks[0];
+    return { webauthnId: stretch(`id ${n}`).subarray(0, look.bytes), transports: look.transports };
+  });
 }
 
 /** Judged in place of a credential that is not there, so that the answer takes as long. Its private half is gone. */

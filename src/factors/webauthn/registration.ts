@@ -157,7 +157,11 @@ export function createRegistration({ keyring, settingsOf, metadata, factors, cod
         await call.unit((tx) => recordEvent(tx, call, { owner, ...failure }));
         return new Refusal("SIGNATURE_REJECTED");
       }
-      const admission = admit(registered, terms, ceremony, metadata, call.now);
+      const demanded = {
+        attachment: terms.attachment || ceremony.attachment,
+        discoverable: stricter(ceremony.discoverable, terms.discoverable),
+      };
+      const admission = admit(registered, terms, demanded, metadata, call.now);
       if ("refusedBy" in admission) {
         return new Refusal("AUTHENTICATOR_NOT_ALLOWED", { metadata: { policy: admission.refusedBy } });
       }

@@ -8,8 +8,9 @@ const bytes = v.pipe(
 );
 
 const credential = { id: base64url, rawId: base64url, type: v.literal("public-key") };
-// A field that a client left undefined may arrive as null: Struct knows no other nothing.
-const attachment = v.nullish(v.picklist(["platform", "cross-platform"]));
+// A field that a client left undefined may arrive as null: Struct knows no other nothing. What is not known counts as
+// nothing too (WebAuthn §5.1, authenticatorAttachment).
+const attachment = v.fallback(v.nullish(v.picklist(["platform", "cross-platform"])), null);
 
 const registration = v.object({
   ...credential,
