@@ -46,12 +46,13 @@ const wasAskedFor = (row: ChallengeRow, { sessionId, nonce, action }: Redeeming)
   row.actionType === (action?.type ?? "") &&
   isSame(row.actionDigest, action ? actionDigest(action) : null);
 
-const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number): Statement => ({
+const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, { webauthn }: Settings): Statement => ({
   owner: { tenantId: row.tenantId, userId: row.userId },
   type,
   deviceBound: row.facts?.deviceBound ?? false,
   userVerified: row.facts?.userVerified ?? false,
-  alone: row.facts?.alone ?? false,
+  // A passkey stands for both factors as long as the tenant says so.
+  alone: (row.facts?.alone ?? false) && webauthn.passkeyAlone,
   signedAction: row.facts?.signedAction ?? false,
   audience: row.audience,
   sessionDigest: row.sessionDigest,
@@ -97,7 +98,7 @@ export function createRedemption({ settingsOf, assertions, trustedDevices, ...re
     const proof = { factorType: type, factorId: row.provenFactorId, challengeId: key.challengeId };
     await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", ...proof });
     tx.announce(topicOf(owner));
-    const issued = await note(tx, statementOf(row, type, epoch), call.now);
+    const issued = await note(tx, statementOf(row, type, epoch, settings), call.now);
     return { row: { ...row, provenType: type }, issued, mfaEpoch: epoch };
   };
 

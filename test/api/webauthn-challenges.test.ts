@@ -76,6 +76,75 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
     }
   });
 
+  test("a passkey stands for both factors only where the tenant still says so when its challenge is redeemed", async () => {
+    const service = await serviceForTest(engine);
+    await setTenant(service, { webauthn: { passkeyAlone: true } });
+    const { passkey } = await enrolPasskey(service, "ann");
+    const { shop, created, challengeId } = await ask(service, "ann");
+    const proof = { kind: { case: "webauthn", value: passkey.get(optionsOf(created)) } } as const;
+    await service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
+    await setTenant(service, { webauthn: { passkeyAlone: false } });
+    const redeem = { userId: "ann", challengeId, sessionId: "s-1", nonce: "n-1", client };
+    const { assertion } = await service.internal.redeemChallenge(redeem, shop);
+    expect(assertion?.amr).toEqual(expect.arrayContaining(["hwk", "mfa"]));
+    expect(assertion?.amr).not.toContain("urn:mfa:amr:passkey-alone");
+  });
+
+  test("a challenge is proved at whichever relying party the user has a passkey, or the page asks for", async () => {
+    const service = await serviceForTest(engine);
+    const [a, b] = ["https://a.example", "https://b.example"];
+    await setTenant(service, { webauthn: { rpIds: ["a.example", "b.example"], origins: [a, b] } });
+    const token = await service.user("ann", "aal2");
+    const register = async (rpId: string) => {
+      const passkey = makePasskey();
+      const { ceremonyId, options } = await service.mfa.startWebAuthnRegistration({ rpId }, token);
+      const response = passkey.create(options, { origin: `https://${rpId}` });
+      await service.mfa.finishWebAuthnRegistration({ ceremonyId, response }, token);
+      return passkey;
+    };
+    const onB = await register("b.example");
+    const { shop, created, challengeId } = await ask(service, "ann");
+    expect(optionsOf(created)).toMatchObject({ rpId: "b.example", allowCredentials: [{ id: onB.id }] });
+    const proof = { kind: { case: "webauthn", value: onB.get(optionsOf(created), { origin: b }) } } as const;
+    const proven = await service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
+    expect(proven.challenge?.state).toBe(ChallengeState.PROVEN);
+
+    const onA = await register("a.example");
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop", action };
+    for (const [rpId, passkey] of [
+      ["", onA],
+      ["b.example", onB],
+    ] as const) {
+      const { challenge } = await service.mfa.createChallenge({ terms }, token);
+      const start = { challengeId: challenge?.challengeId ?? "", rpId };
+      const { ceremonyId, options, renderedAction } = await service.mfa.startWebAuthnAuthentication(start, token);
+      expect(options).toMatchObject({ rpId: rpId || "a.example", allowCredentials: [{ id: passkey.id }] });
+      expect(renderedAction).toContain("to: bob");
+      const response = passkey.get(options, { origin: rpId ? b : a });
+      const finished = await service.mfa.finishWebAuthnAuthentication({ ceremonyId, response }, token);
+      expect(finished.challenge?.state).toBe(ChallengeState.PROVEN);
+    }
+    const { challenge } = await service.mfa.createChallenge({ terms }, token);
+    const foreign = { challengeId: challenge?.challengeId ?? "", rpId: "c.example" };
+    expect((await failure(service.mfa.startWebAuthnAuthentication(foreign, token))).reason).toBe("POLICY_FORBIDS");
+  });
+
+  test("a page that asks for a verified user before a challenge gets no less", async () => {
+    const service = await serviceForTest(engine);
+    const { passkey, aal1 } = await enrolPasskey(service, "ann");
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
+    const { challenge } = await service.mfa.createChallenge({ terms }, aal1);
+    const start = { challengeId: challenge?.challengeId ?? "", userVerification: WebAuthnRequirement.REQUIRED };
+    const { ceremonyId, options } = await service.mfa.startWebAuthnAuthentication(start, aal1);
+    expect(options).toMatchObject({ userVerification: "required" });
+    const response = passkey.get(options, { flip: Flag.UV });
+    const refused = await failure(service.mfa.finishWebAuthnAuthentication({ ceremonyId, response }, aal1));
+    expect(refused.reason).toBe("SIGNATURE_REJECTED");
+    const again = await service.mfa.startWebAuthnAuthentication(start, aal1);
+    const good = { ceremonyId, response: passkey.get(again.options) };
+    expect(await service.mfa.finishWebAuthnAuthentication(good, aal1)).toMatchObject({ userVerified: true });
+  });
+
   test("a device-bound strength takes no synced passkey", async () => {
     const service = await serviceForTest(engine);
     const strength = AuthenticationStrength.DEVICE_BOUND;

@@ -100,6 +100,11 @@ const common: Vector[] = [
     name: "an id that is no base64url",
     deviation: { answer: (a) => void Object.assign(a, { id: "!!", rawId: "!!" }) },
   },
+  {
+    name: "a raw id that is no text and cannot be made one",
+    deviation: { answer: (a) => void Object.assign(a, { rawId: { toString: 1 } }) },
+  },
+  { name: "ids in a list", deviation: { answer: (a) => void Object.assign(a, { id: [a.id], rawId: [a.rawId] }) } },
   { name: "no response inside", deviation: { answer: (a) => void delete a.response } },
   { name: "an empty object", response: () => ({}) },
   {

@@ -349,7 +349,8 @@ export declare type StartWebAuthnAuthenticationRequest = Message<"mfa.v1.StartWe
   challengeId: string;
 
   /**
-   * The relying party, one of the tenant's. Defaults to the first.
+   * The relying party, one of the tenant's. Defaults to the first; for a challenge, to the first
+   * where the user has a credential.
    *
    * @generated from field: string rp_id = 2;
    */

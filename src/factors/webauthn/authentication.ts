@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
+import { WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
@@ -13,7 +13,8 @@ import type { Settings } from "../../tenants/settings.ts";
 import { type CeremonyRow, ceremonyRepository } from "./ceremonies.repository.ts";
 import { CEREMONY_MS, requestOptions } from "./ceremony-options.ts";
 import { decoyCredentials, decoyKnown } from "./decoys.ts";
-import { stricter, termsFor } from "./relying-party.ts";
+import { stricter, termsFor, type Wishes } from "./relying-party.ts";
+import { readAuthentication } from "./responses.ts";
 import { requireIntact } from "./row-mac.ts";
 import { challengeDigestIn, digestOf, type Signed, verifyAuthentication } from "./verification.ts";
 import { type CredentialRow, webauthnRepository } from "./webauthn.repository.ts";
@@ -21,6 +22,7 @@ import type { WebAuthnOptions } from "./webauthn-options.ts";
 
 /** What a proof is to be good for. */
 export interface ProofTerms {
+  /** Empty takes the tenant's first; of a challenge, the first where the user has what is asked for. */
   readonly rpId: string;
   /** Cannot ask for less than the tenant does. */
   readonly userVerification?: WebAuthnRequirement;
@@ -86,15 +88,12 @@ function makeChallenge(actionDigest: Buffer | undefined): string {
   return createHash("sha256").update("mfa-act/v1").update(nonce).update(actionDigest).digest("base64url");
 }
 
-const rawIdIn = (response: unknown): string =>
-  typeof response === "object" && response !== null && "rawId" in response ? String(response.rawId) : "";
-
 /** Proofs by passkey or security key. */
 export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptions, "keyring" | "settingsOf">) {
   async function judge({ ceremony, credentials, userHandle }: Loaded, response: unknown, settings: Settings) {
     const terms = termsFor(settings, { rpId: ceremony.rpId });
     if (terms instanceof Refusal) return undefined;
-    const named = Buffer.from(rawIdIn(response), "base64url");
+    const named = Buffer.from(readAuthentication(response)?.rawId ?? "", "base64url");
     const credential = credentials.find((row) => row.rpId === ceremony.rpId && row.webauthnId.equals(named));
     if (credential) requireIntact(keyring, credential);
     const expected = {
@@ -127,16 +126,17 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
     return { credentialId, userVerified, deviceBound: !backupEligible, alone: userVerified && alone, actionDigest };
   }
 
-  return {
+  const beginning = {
     /**
      * Begins a ceremony, what is left of it in the unit of its caller. Users without credentials get options of the same
      * shape, which nobody can answer. Of one challenge only the last ceremony stands.
      */
     async begin(call: Call, owner: Owner, wanted: ProofTerms): Promise<((tx: Tx) => Promise<Begun>) | Refusal> {
-      const terms = termsFor(await settingsOf(owner.tenantId), wanted);
+      const settings = await settingsOf(owner.tenantId);
+      const terms = termsFor(settings, wanted);
       if (terms instanceof Refusal) return terms;
       const challenge = makeChallenge(wanted.actionDigest);
-      const ceremony: CeremonyRow = {
+      const begun: CeremonyRow = {
         ...owner,
         ceremonyId: wanted.challengeId || bearerId(),
         purpose: "authenticate",
@@ -154,17 +154,45 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
         expireTime: new Date(call.now.getTime() + CEREMONY_MS),
         spendTime: null,
       };
-      const isWanted = ({ rpId, credentialId }: CredentialRow) =>
-        rpId === terms.rpId && (!wanted.credentialId || credentialId === wanted.credentialId);
+      const isWanted = ({ credentialId }: CredentialRow) =>
+        !wanted.credentialId || credentialId === wanted.credentialId;
+      // A challenge says what its user holds anyway, and may be for somebody whose passkeys are elsewhere.
+      const isAnywhere = wanted.challengeId !== "" && wanted.rpId === "";
       return async (tx) => {
         const ceremonies = ceremonyRepository(tx);
         await ceremonies.deleteExpired(owner, call.now);
-        if (wanted.challengeId) await ceremonies.delete(owner, ceremony.ceremonyId);
+        if (wanted.challengeId) await ceremonies.delete(owner, begun.ceremonyId);
+        const held = (await webauthnRepository(tx).listAll(owner)).filter(isWanted);
+        const where = settings.webauthn.rpIds.find((id) => held.some((row) => row.rpId === id));
+        const rpId = (isAnywhere && where) || terms.rpId;
+        const ceremony = { ...begun, rpId };
         await ceremonies.insert(ceremony);
-        const there = (await webauthnRepository(tx).listAll(owner)).filter(isWanted);
-        const named = there.length > 0 ? there : decoyCredentials(keyring, owner, terms.rpId);
-        return { ceremony, options: requestOptions(terms, challenge, named) };
+        const there = held.filter((row) => row.rpId === rpId);
+        const named = there.length > 0 ? there : decoyCredentials(keyring, owner, rpId);
+        return { ceremony, options: requestOptions(ceremony, challenge, named) };
       };
+    },
+  };
+
+  return {
+    ...beginning,
+
+    /** Begins the ceremony of a challenge once more, as its page wishes; what the challenge demands stays. */
+    async beginAgain(
+      call: Call,
+      owner: Owner,
+      challengeId: string,
+      wishes: Required<Pick<Wishes, "rpId" | "userVerification">>,
+    ) {
+      const ceremony = await call.unit((tx) => ceremonyRepository(tx).find(owner, challengeId));
+      if (!ceremony) return new Refusal("CHALLENGE_EXPIRED");
+      const { REQUIRED } = WebAuthnRequirement;
+      const begun = await beginning.begin(call, owner, {
+        ...{ challengeId, rpId: wishes.rpId, sessionDigest: ceremony.sessionDigest },
+        actionDigest: ceremony.actionDigest ?? undefined,
+        userVerification: ceremony.userVerification === "required" ? REQUIRED : wishes.userVerification,
+      });
+      return begun instanceof Refusal ? begun : call.unit(begun);
     },
 
     /** Whether a ceremony is for a pending challenge, whose id it shares: then the challenge is answered. */

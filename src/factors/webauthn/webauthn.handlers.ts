@@ -8,7 +8,11 @@ import {
 } from "../../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../../gen/mfa/v1/factor_pb.js";
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
-import { WebAuthnAttachment, WebAuthnTransport } from "../../../gen/mfa/v1/webauthn_pb.js";
+import {
+  type StartWebAuthnAuthenticationRequest as Start,
+  WebAuthnAttachment,
+  WebAuthnTransport,
+} from "../../../gen/mfa/v1/webauthn_pb.js";
 import type { Call } from "../../core/call.ts";
 import { ownerOf } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
@@ -73,12 +77,18 @@ export function createWebAuthnHandlers(options: WebAuthnHandlerOptions) {
   const { registration, authentication, credentials } = webauthn;
 
   /** A ceremony for a pending challenge, whose id it shares: the challenge says who, for what and how. */
-  const startForChallenge = async (challengeId: string, call: Call) => {
+  const startForChallenge = async ({ challengeId, rpId, userVerification }: Start, call: Call) => {
     const request = create(ResendChallengeRequestSchema, { challengeId, factorType: FactorType.WEBAUTHN });
     const again = await challenges.resendChallenge(request, call);
     if (again instanceof Refusal) return again;
     const { preparation, challenge } = create(ResendChallengeResponseSchema, again);
-    const options = preparation?.kind.case === "webauthnOptions" ? preparation.kind.value : {};
+    let options = preparation?.kind.case === "webauthnOptions" ? preparation.kind.value : {};
+    if (rpId || userVerification) {
+      const wishes = { rpId: rpId || String(options.rpId), userVerification };
+      const begun = await authentication.beginAgain(call, ownerOf(call.caller), challengeId, wishes);
+      if (begun instanceof Refusal) return begun;
+      options = begun.options;
+    }
     const expireTime = timestampFromMs(call.now.getTime() + CEREMONY_MS);
     return { ceremonyId: challengeId, options, renderedAction: challenge?.renderedAction ?? "", expireTime };
   };
@@ -108,7 +118,7 @@ export function createWebAuthnHandlers(options: WebAuthnHandlerOptions) {
     },
 
     startWebAuthnAuthentication: async (request, call) => {
-      if (request.challengeId) return startForChallenge(request.challengeId, call);
+      if (request.challengeId) return startForChallenge(request, call);
       const action = request.action && (await describeAction(call.caller.tenantId, request.action));
       const terms = { ...request, sessionDigest: sessionDigestOf(call), actionDigest: action?.digest };
       const begun = await authentication.begin(call, ownerOf(call.caller), terms);
