@@ -1,5 +1,6 @@
 import type { ActionContent } from "../client/action-digest.ts";
 import type { Settings } from "../tenants/settings.ts";
+import type { Demands } from "./eligibility.ts";
 
 /** The tenant's template for an action: in its default language, else in any. */
 function templateOf({ type }: ActionContent, { templates }: Settings) {
@@ -23,3 +24,14 @@ export function renderAction(action: ActionContent, settings: Settings): string 
 /** Whether the tenant wants the action inside of what the authenticator signs. */
 export const needsBinding = (action: ActionContent, settings: Settings): boolean =>
   templateOf(action, settings)?.requireAuthenticatorBinding ?? false;
+
+/**
+ * What a challenge demands at present: what it did when it was created, and what the tenant has come to ask of its
+ * action since. Asked anew at proof and at redemption.
+ */
+export const demandsNow = (row: Demands & { readonly actionType: string }, settings: Settings): Demands => ({
+  allowedTypes: row.allowedTypes,
+  strength: row.strength,
+  requiresBinding:
+    row.requiresBinding || (row.actionType !== "" && needsBinding({ type: row.actionType, parameters: {} }, settings)),
+});

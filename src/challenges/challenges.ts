@@ -13,6 +13,7 @@ import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Hub } from "../watch/hub.ts";
+import { demandsNow } from "./actions.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
 import type { Offer, TypeName } from "./challenges.table.ts";
 import { eligible, type Registry } from "./eligibility.ts";
@@ -115,7 +116,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     owner: Owner,
     { row, settings }: { row: ChallengeRow; settings: Settings },
   ) => {
-    const kinds = eligible(registry, row, settings);
+    const kinds = eligible(registry, demandsNow(row, settings), settings);
     if (kinds.length === 0) return notAllowed([]);
     const { open, locked } = await unlocked(tx, owner, kinds, call.now);
     if (open.length === 0 && locked) return locked;
@@ -152,7 +153,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     settings: Settings,
   ) => {
     if (type === undefined) return undefined;
-    const kinds = eligible(registry, row, settings);
+    const kinds = eligible(registry, demandsNow(row, settings), settings);
     if (!kinds.some((factor) => factor.type === type)) return notAllowed(kinds);
     const prover = proverOf(type);
     const begun = await prover?.prepare?.(call, owner, { ...askedOf(call, row), factorId });
@@ -179,7 +180,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     const { row, state } = await call.unit((tx) => findOwn(tx, call, key));
     if (state !== "PENDING") return ended(state);
     const settings = await settingsOf(tenantId);
-    const kinds = eligible(registry, row, settings);
+    const kinds = eligible(registry, demandsNow(row, settings), settings);
     const prover = registry.provers.find(({ answers }) => answers === answer.case);
     if (!prover || !kinds.some(({ type }) => type === prover.type)) return notAllowed(kinds);
     const proof = await prover.proofOf(call, owner, answer.value as never, askedOf(call, row));

@@ -10,6 +10,7 @@ import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import type { Trusted, TrustedDevices, Trusting } from "../trusted-devices/trusted-devices.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
+import { demandsNow } from "./actions.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
 import type { TypeName } from "./challenges.table.ts";
 import { eligible, type Registry } from "./eligibility.ts";
@@ -68,9 +69,11 @@ export function createRedemption({ settingsOf, assertions, trustedDevices, ...re
   /** Whether the factor that proved it is still the user's and still will do. */
   const requireFactor = async (tx: Tx, call: Call, row: ChallengeRow, settings: Settings): Promise<TypeName> => {
     const { tenantId, userId, provenType: type, provenFactorId } = row;
-    const kinds = eligible(registry, row, settings);
+    const demands = demandsNow(row, settings);
+    const kinds = eligible(registry, demands, settings);
     const factor = kinds.find((kind) => kind.type === type);
     if (!factor || type === "") throw notAllowed(kinds);
+    if (demands.requiresBinding && row.actionDigest !== null && !row.facts?.signedAction) throw notAllowed(kinds);
     if (isConsumed(type)) return type;
     const held = await factor.list(tx, { tenantId, userId }, call.now);
     const isActive = held.some(({ factorId, state }) => factorId === provenFactorId && state === "ACTIVE");

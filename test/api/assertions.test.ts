@@ -12,9 +12,11 @@ import { openKeyring } from "../../src/crypto/keyring.ts";
 import { createTasks } from "../../src/tasks.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { enrolCodes } from "../support/backup-codes.ts";
-import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
+import { answer, backendOf, createFor, logIn, redeem } from "../support/challenges.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
+import { enrolPasskey } from "../support/passkey.ts";
 import { instanceOn } from "../support/schedule.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
@@ -135,6 +137,48 @@ describe.each(engines)("assertions on $name", (engine) => {
     service.pass(1000);
     await happen(service, await wrongCode(app), backend, challengeId);
     expect((await failure(redeem(service, backend, { challengeId }))).reason).toBe("CHALLENGE_EXPIRED");
+  });
+
+  test("between proof and redemption the very factor that proved it may go, and another does not stand in", async () => {
+    const service = await serviceForTest(engine);
+    const { app, backend, challengeId } = await proven(service);
+    await enrolPasskey(service, "ann");
+    const second = await createFor(service, "ann", backend);
+    service.pass(30_000);
+    await answer(service, backend, { userId: "ann", challengeId: second, code: await app.code() });
+    await service.mfa.revokeTotpDevice({ deviceId: app.deviceId }, await service.user("ann", "aal2"));
+    for (const id of [challengeId, second]) {
+      expect((await failure(redeem(service, backend, { challengeId: id }))).reason).toBe("CHALLENGE_EXPIRED");
+    }
+  });
+
+  test("between proof and redemption the tenant may turn the factor off, or ask for a signature of the action", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    const app = await enrolApp(service, "ann");
+    await enrolPhone(service, "ann");
+    const backend = await backendOf(service);
+    const request = { ...logIn("ann"), prepareFactorType: FactorType.SMS };
+    const sent = (await service.internal.createUserChallenge(request, backend)).challenge?.challengeId ?? "";
+    const proof = { kind: { case: "smsCode", value: await newestCode(service, "ann") } } as const;
+    const byPhone = { userId: "ann", challengeId: sent, proof, client: { ip: "203.0.113.7" } };
+    await service.internal.verifyUserChallenge(byPhone, backend);
+    const [pending, paid] = [
+      await createFor(service, "ann", backend, { action }),
+      await createFor(service, "ann", backend, { action }),
+    ];
+    await answer(service, backend, { userId: "ann", challengeId: paid, code: await app.code() });
+    const actions = [{ actionType: action.type, locale: "en", text: "Pay?", requireAuthenticatorBinding: true }];
+    await setTenant(service, { templates: { actions } });
+    service.pass(30_000);
+    const late = answer(service, backend, { userId: "ann", challengeId: pending, code: await app.code() });
+    expect((await failure(late)).reason).toBe("FACTOR_NOT_ALLOWED");
+    const redeeming = redeem(service, backend, { challengeId: paid, action });
+    expect((await failure(redeeming)).reason).toBe("FACTOR_NOT_ALLOWED");
+    await setTenant(service, { sms: { enabled: false } });
+    service.pass(30_000);
+    const off = redeem(service, backend, { challengeId: sent });
+    expect((await failure(off)).reason).toBe("FACTOR_NOT_ALLOWED");
   });
 
   test("of 100 concurrent redemptions one succeeds", { repeats: rounds - 1 }, async () => {
