@@ -32,6 +32,7 @@ export const needsBinding = (action: ActionContent, settings: Settings): boolean
 export const demandsNow = (row: Demands & { readonly actionType: string }, settings: Settings): Demands => ({
   allowedTypes: row.allowedTypes,
   strength: row.strength,
+  groups: row.groups ?? null,
   requiresBinding:
     row.requiresBinding || (row.actionType !== "" && needsBinding({ type: row.actionType, parameters: {} }, settings)),
 });

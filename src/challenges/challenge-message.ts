@@ -19,7 +19,7 @@ export const challengeMessage = ({ row, state }: Standing, delivery?: OtpDeliver
   challengeId: row.challengeId,
   state: ChallengeState[state],
   purpose: ChallengePurpose[row.purpose],
-  factors: factorsOf(row.offers),
+  factors: factorsOf(row.offers.filter(({ type }) => !row.proofs?.some((proof) => proof.type === type))),
   provenFactorType: typeOf(row.provenType),
   renderedAction: row.renderedAction,
   ...(row.actionDigest && { actionDigest: row.actionDigest }),

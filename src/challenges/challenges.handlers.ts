@@ -9,6 +9,7 @@ import type { Handlers } from "../rpc/service.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
 import { challengeMessage } from "./challenge-message.ts";
 import type { createChallenges, Shown } from "./challenges.ts";
+import { findDecision, following } from "./following.ts";
 import type { Standing } from "./standing.ts";
 import { readTerms, typeName } from "./terms.ts";
 
@@ -16,6 +17,8 @@ interface Creating {
   readonly terms?: ChallengeTerms | undefined;
   readonly prepareFactorType: FactorType;
   readonly factorId: string;
+  /** Of backends' requests only. */
+  readonly decisionId?: string;
 }
 interface Resending {
   readonly challengeId: string;
@@ -44,9 +47,17 @@ export function createChallengeHandlers(challenges: ReturnType<typeof createChal
     ...(preparation?.case && { preparation: { kind: preparation } }),
   });
 
-  const create = async (call: Call, owner: Owner, { terms, prepareFactorType, factorId }: Creating) => {
+  const termsOf = async (call: Call, owner: Owner, { terms, decisionId = "" }: Creating) => {
     if (!terms) return new Refusal("INVALID_FIELD");
     const read = readTerms(call, terms, await settingsOf(owner.tenantId));
+    if (read instanceof Refusal || decisionId === "") return read;
+    const decision = await call.unit((tx) => findDecision(tx, call, owner, decisionId));
+    return decision instanceof Refusal ? decision : following(read, decision);
+  };
+
+  const create = async (call: Call, owner: Owner, request: Creating) => {
+    const { prepareFactorType, factorId } = request;
+    const read = await termsOf(call, owner, request);
     if (read instanceof Refusal) return read;
     const created = await challenges.create(call, owner, read, { type: typeName(prepareFactorType), factorId });
     return created instanceof Refusal ? created : shown(call, created);

@@ -1,7 +1,7 @@
 import { and, eq, gt, inArray, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
-import { challenges, type Facts, type TypeName } from "./challenges.table.ts";
+import { challenges, type Facts, type PartialProof, type TypeName } from "./challenges.table.ts";
 
 /** A challenge as it is stored. */
 export type ChallengeRow = ReturnType<typeof challenges>["$inferSelect"];
@@ -12,12 +12,15 @@ type Proving = ChallengeKey & {
   provenType: TypeName;
   provenFactorId: string;
   facts: Facts;
+  /** All of them, where several were asked for. */
+  proofs: readonly PartialProof[] | null;
   /** The epoch it must have been created under, and the one from now on. */
   epoch: number;
   mfaEpoch: number;
   now: Date;
   expireTime: Date;
 };
+type Adding = Moment & { proofs: readonly PartialProof[]; epoch: number; mfaEpoch: number };
 type Moment = ChallengeKey & { now: Date };
 
 const isOwners = (s: Building<Owner>) => {
@@ -87,10 +90,23 @@ const statements = {
         provenType: s.param("provenType", t.provenType),
         provenFactorId: s.param("provenFactorId", t.provenFactorId),
         facts: s.param("facts", t.facts),
+        proofs: s.param("proofs", t.proofs),
         mfaEpoch: s.param("mfaEpoch", t.mfaEpoch),
         proveTime: now,
         updateTime: now,
         expireTime: s.param("expireTime", t.expireTime),
+      })
+      .where(and(isThis(s), eq(t.state, "pending"), isInTime(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch))))
+      .returning();
+  }),
+  addProof: statement((s: Building<Adding>) => {
+    const t = s.table(challenges);
+    return s.db
+      .update(t)
+      .set({
+        proofs: s.param("proofs", t.proofs),
+        mfaEpoch: s.param("mfaEpoch", t.mfaEpoch),
+        updateTime: s.param("now", t.updateTime),
       })
       .where(and(isThis(s), eq(t.state, "pending"), isInTime(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch))))
       .returning();
@@ -128,6 +144,8 @@ export const challengeRepository = (tx: Tx) => ({
     (await tx.run(statements.prepare, { ...key, ...prepared, now }))[0],
   /** Pending to proven: a row for exactly one of any number of callers. */
   prove: async (proving: Proving) => (await tx.run(statements.prove, proving))[0],
+  /** Notes one proof of several; undefined when it is pending no more. The unit has serialised the user. */
+  addProof: async (adding: Adding) => (await tx.run(statements.addProof, adding))[0],
   /** Proven to redeemed: a row for exactly one of any number of callers. */
   redeem: async (key: ChallengeKey, epoch: number, now: Date) =>
     (await tx.run(statements.redeem, { ...key, epoch, now }))[0],

@@ -25,6 +25,13 @@ export interface Facts {
   readonly signedAction: boolean;
 }
 
+/** One proof of several that a challenge asks for. */
+export interface PartialProof {
+  readonly type: TypeName;
+  readonly factorId: string;
+  readonly facts: Facts;
+}
+
 /** Pending requests for proof, and what became of them. Holds no code and nothing that a code could be made of. */
 export const challenges = (d: Dialect) =>
   d.table(
@@ -52,6 +59,12 @@ export const challenges = (d: Dialect) =>
       allowedTypes: d.json<readonly TypeName[]>("allowed_types").notNull(),
       strength: d.text("strength").$type<keyof typeof AuthenticationStrength>().notNull(),
       requiresBinding: d.boolean("requires_binding").notNull(),
+      /** The decision about a log-in that it follows from; empty where none was named. */
+      decisionId: d.text("decision_id").notNull().default(""),
+      /** Groups of kinds, all of one of which are to be proved; null where one proof will do. */
+      groups: d.json<readonly (readonly TypeName[])[]>("groups"),
+      /** Where there are groups, what was proved of them so far. */
+      proofs: d.json<readonly PartialProof[]>("proofs"),
       offers: d.json<readonly Offer[]>("offers").notNull(),
       /** The factor that was prepared last; empty before. */
       preparedType: d.text("prepared_type").$type<TypeName | "">().notNull(),

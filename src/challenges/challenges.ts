@@ -122,7 +122,10 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     if (open.length === 0 && locked) return locked;
     const user = await userRepository(tx).find(owner);
     const held = await listHeld(tx, owner, call.now);
-    const fitting = row.strength === "DEVICE_BOUND" ? held.filter(({ deviceBound }) => deviceBound) : held;
+    // Of several proofs one is to be that strong.
+    const isFitting = ({ deviceBound, factor: { type } }: Held) =>
+      row.strength !== "DEVICE_BOUND" || deviceBound || (row.groups !== null && type !== "WEBAUTHN");
+    const fitting = held.filter(isFitting);
     const offers = offersOf(fitting, open, settings, primaryAmong(held, user?.primaryFactorId)?.factorId);
     // Passkeys stay usable while codes are locked, by who has one; whoever has none is told to wait, known or not.
     if (offers.length === 0 && locked) return locked;
@@ -218,6 +221,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
         offers: [],
         preparedType: "",
         preparedFactorId: "",
+        proofs: null,
         provenType: "",
         provenFactorId: "",
         facts: null,

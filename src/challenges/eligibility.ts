@@ -9,6 +9,8 @@ export interface Demands {
   readonly allowedTypes: readonly TypeName[];
   readonly strength: Strength;
   readonly requiresBinding: boolean;
+  /** Where several proofs are asked for together, of which one has to be of the strength: the groups of kinds. */
+  readonly groups?: readonly (readonly TypeName[])[] | null;
 }
 
 /** The factors there are, and how they are proved. */
@@ -23,14 +25,15 @@ export interface Registry {
  */
 export function eligible(
   { factors, provers }: Registry,
-  { allowedTypes, strength, requiresBinding }: Demands,
+  { allowedTypes, strength, requiresBinding, groups }: Demands,
   settings: Settings,
 ): Factor[] {
+  const worth = groups ? "UNSPECIFIED" : strength;
   const proverOf = new Map(provers.map((prover) => [prover.type, prover]));
   return factors.filter((factor) => {
     const prover = proverOf.get(factor.type);
     const isNamed = allowedTypes.length === 0 ? raisesLevel(factor) : allowedTypes.includes(factor.type);
     const binds = !requiresBinding || prover?.signsAction === true;
-    return prover !== undefined && isNamed && binds && isOn(factor, settings) && canBeWorth(factor, strength);
+    return prover !== undefined && isNamed && binds && isOn(factor, settings) && canBeWorth(factor, worth);
   });
 }

@@ -52,7 +52,13 @@ export function createProofs(options: ProofOptions) {
   const trustedDevices = createTrustedDevices(options.keyring);
   const tickets = createTickets(options.keyring);
   const evaluation = createEvaluation({ ...registry, ...options, tickets, trustedDevices });
-  const redemption = createRedemption({ ...registry, settingsOf, assertions, trustedDevices });
+  const redemption = createRedemption({
+    ...registry,
+    settingsOf,
+    assertions,
+    trustedDevices,
+    histories: options.histories,
+  });
   const stepUp = createStepUp({ ...registry, challenges, redemption, assertions });
   const handlers = [
     createChallengeHandlers(challenges, settingsOf),

@@ -3,11 +3,15 @@ import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import type { ChallengeOutcomes, Proven } from "../factors/factor.ts";
+import { factors } from "../factors/index.ts";
+import { canBeWorth } from "../factors/strength.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
-import type { TypeName } from "./challenges.table.ts";
+import type { PartialProof, TypeName } from "./challenges.table.ts";
 import { findStanding, type Standing } from "./standing.ts";
+
+const rankOf = (type: TypeName) => factors.findIndex((factor) => factor.type === type);
 
 /** How long a proof waits to be redeemed. */
 const PROVEN_MS = 5 * 60_000;
@@ -15,31 +19,52 @@ const PROVEN_MS = 5 * 60_000;
 /** What proved a challenge, and the epoch that the unit found when it serialised the user. */
 type Outcome = Proven & { readonly type: TypeName; readonly epoch: number };
 
+const isTooWeak = ({ strength }: ChallengeRow, { type, facts }: Pick<PartialProof, "type" | "facts">): boolean => {
+  const factor = factors.find((one) => one.type === type);
+  const isBound = facts.deviceBound && facts.userVerified;
+  return !factor || !canBeWorth(factor, strength) || (strength === "DEVICE_BOUND" && !isBound);
+};
+
+/** The strongest of the proofs, once they are all of one group and one of them is worth what is asked; else undefined. */
+function completing(row: ChallengeRow, proofs: readonly PartialProof[]): PartialProof | undefined {
+  const done = (row.groups ?? []).filter((group) => group.every((type) => proofs.some((proof) => proof.type === type)));
+  const ranked = proofs
+    .filter(({ type }) => done.some((group) => group.includes(type)))
+    .toSorted((a, b) => rankOf(a.type) - rankOf(b.type));
+  return ranked.find((proof) => !isTooWeak(row, proof));
+}
+
 /**
  * Pending to proven, in the unit that spent the proof: throws, and so undoes the spending, where it is pending no more or
- * the proof is not worth what was asked.
+ * the proof is not worth what was asked. Where several are asked for it stays pending until the last of them.
  */
 export async function provenIn(tx: Tx, call: Call, row: ChallengeRow, outcome: Outcome): Promise<Standing> {
   const { tenantId, userId, challengeId } = row;
   const { type, epoch, factorId, deviceBound = false, userVerified = false, alone = false } = outcome;
   const { signedAction = false } = outcome;
   const facts = { deviceBound, userVerified, alone, signedAction };
-  const isWeak = row.strength === "DEVICE_BOUND" && !(deviceBound && userVerified);
   const isUnbound = row.requiresBinding && row.actionDigest !== null && !signedAction;
-  if (isWeak || isUnbound) throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
+  // What one of several proofs is to be worth is asked of all together.
+  const isWeak = row.groups === null && isTooWeak(row, { type, facts });
+  const isRepeated = row.proofs?.some((proof) => proof.type === type) ?? false;
+  if (isWeak || isUnbound || isRepeated) throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
   // Spending may itself have been a change of the user's factors.
   const user = await userRepository(tx).find({ tenantId, userId });
-  const proven = await challengeRepository(tx).prove({
-    ...{ tenantId, userId, challengeId, epoch, facts },
-    provenType: type,
-    provenFactorId: factorId,
-    mfaEpoch: user?.mfaEpoch ?? epoch,
-    now: call.now,
-    expireTime: new Date(call.now.getTime() + PROVEN_MS),
-  });
-  if (!proven) throw new Refusal("CHALLENGE_EXPIRED");
+  const proofs = row.groups && [...(row.proofs ?? []), { type, factorId, facts }];
+  const stated = proofs ? completing(row, proofs) : { type, factorId, facts };
+  const key = { tenantId, userId, challengeId, epoch, mfaEpoch: user?.mfaEpoch ?? epoch, now: call.now };
+  const written =
+    stated === undefined
+      ? await challengeRepository(tx).addProof({ ...key, proofs: proofs ?? [] })
+      : await challengeRepository(tx).prove({
+          ...{ ...key, proofs, facts: stated.facts },
+          provenType: stated.type,
+          provenFactorId: stated.factorId,
+          expireTime: new Date(call.now.getTime() + PROVEN_MS),
+        });
+  if (!written) throw new Refusal("CHALLENGE_EXPIRED");
   tx.announce(topicOf(row));
-  return { row: proven, state: "PROVEN" };
+  return { row: written, state: stated === undefined ? "PENDING" : "PROVEN" };
 }
 
 /** What factors that are answered elsewhere do to challenges. */

@@ -24,6 +24,7 @@ const termsOf = (call: Call, { action, audience }: CreatePushChallengeRequest, s
   allowedTypes: ["PUSH"],
   strength: "UNSPECIFIED",
   requiresBinding: action !== undefined,
+  ...{ decisionId: "", groups: null },
   lifetimeMs: LIFETIME_MS,
 });
 

@@ -6,6 +6,7 @@ import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import { isConsumed } from "../factors/strength.ts";
+import type { Histories } from "../risk/history.ts";
 import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import type { Trusted, TrustedDevices, Trusting } from "../trusted-devices/trusted-devices.ts";
 import { topicOf } from "../users/user-topic.ts";
@@ -14,6 +15,7 @@ import { demandsNow } from "./actions.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
 import type { TypeName } from "./challenges.table.ts";
 import { eligible, type Registry } from "./eligibility.ts";
+import { goThrough } from "./following.ts";
 import { ended, notAllowed } from "./refusals.ts";
 import { findStanding } from "./standing.ts";
 import { sessionDigest } from "./terms.ts";
@@ -37,6 +39,7 @@ export interface RedemptionOptions extends Registry {
   readonly settingsOf: SettingsOf;
   readonly assertions: Assertions;
   readonly trustedDevices: TrustedDevices;
+  readonly histories: Histories;
 }
 
 const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
@@ -65,20 +68,29 @@ const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, { weba
 });
 
 /** Proven to redeemed, once, with everything looked at again that could have changed since the proof. */
-export function createRedemption({ settingsOf, assertions, trustedDevices, ...registry }: RedemptionOptions) {
-  /** Whether the factor that proved it is still the user's and still will do. */
-  const requireFactor = async (tx: Tx, call: Call, row: ChallengeRow, settings: Settings): Promise<TypeName> => {
-    const { tenantId, userId, provenType: type, provenFactorId } = row;
+export function createRedemption({
+  settingsOf,
+  assertions,
+  trustedDevices,
+  histories,
+  ...registry
+}: RedemptionOptions) {
+  /** Whether the factors that proved it are still the user's and still will do. */
+  const requireFactors = async (tx: Tx, call: Call, row: ChallengeRow, settings: Settings): Promise<TypeName> => {
+    const { tenantId, userId, provenType, provenFactorId } = row;
     const demands = demandsNow(row, settings);
     const kinds = eligible(registry, demands, settings);
-    const factor = kinds.find((kind) => kind.type === type);
-    if (!factor || type === "") throw notAllowed(kinds);
+    if (provenType === "") throw notAllowed(kinds);
     if (demands.requiresBinding && row.actionDigest !== null && !row.facts?.signedAction) throw notAllowed(kinds);
-    if (isConsumed(type)) return type;
-    const held = await factor.list(tx, { tenantId, userId }, call.now);
-    const isActive = held.some(({ factorId, state }) => factorId === provenFactorId && state === "ACTIVE");
-    if (!isActive) throw new Refusal("CHALLENGE_EXPIRED");
-    return type;
+    for (const proof of row.proofs ?? [{ type: provenType, factorId: provenFactorId }]) {
+      const factor = kinds.find((kind) => kind.type === proof.type);
+      if (!factor) throw notAllowed(kinds);
+      if (isConsumed(proof.type)) continue;
+      const held = await factor.list(tx, { tenantId, userId }, call.now);
+      const isActive = held.some(({ factorId, state }) => factorId === proof.factorId && state === "ACTIVE");
+      if (!isActive) throw new Refusal("CHALLENGE_EXPIRED");
+    }
+    return provenType;
   };
 
   type Note = Awaited<ReturnType<Assertions["ready"]>>;
@@ -94,10 +106,14 @@ export function createRedemption({ settingsOf, assertions, trustedDevices, ...re
     const epoch = await userRepository(tx).serialise(owner, call.now);
     const standing = await findStanding(tx, key, call.now);
     if (standing?.state !== "PROVEN") throw ended(standing?.state ?? "EXPIRED");
-    const type = await requireFactor(tx, call, standing.row, settings);
+    const type = await requireFactors(tx, call, standing.row, settings);
     const row = await challengeRepository(tx).redeem(key, epoch, call.now);
     if (!row) throw ended("EXPIRED");
-    await registry.provers.find((prover) => prover.type === type)?.redeemed?.(tx, owner, key.challengeId, call.now);
+    const types = row.proofs?.map((proof) => proof.type) ?? [type];
+    for (const { redeemed } of registry.provers.filter((prover) => types.includes(prover.type))) {
+      await redeemed?.(tx, owner, key.challengeId, call.now);
+    }
+    await goThrough(tx, call, row, histories);
     const proof = { factorType: type, factorId: row.provenFactorId, challengeId: key.challengeId };
     await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", ...proof });
     tx.announce(topicOf(owner));

@@ -25,6 +25,8 @@ export type Terms = Pick<
   | "allowedTypes"
   | "strength"
   | "requiresBinding"
+  | "decisionId"
+  | "groups"
 > & { readonly lifetimeMs: number };
 
 const LIFETIME_MS = 5 * 60_000;
@@ -68,6 +70,7 @@ export function readTerms(call: Call, terms: ChallengeTerms, settings: Settings)
     allowedTypes: terms.allowedFactorTypes.flatMap((type) => typeName(type) ?? []),
     strength: AuthenticationStrength[strength] as keyof typeof AuthenticationStrength,
     requiresBinding: requireAuthenticatorBinding || (action !== undefined && needsBinding(action, settings)),
+    ...{ decisionId: "", groups: null },
     lifetimeMs: lifetime ? durationMs(lifetime) : LIFETIME_MS,
   };
 }

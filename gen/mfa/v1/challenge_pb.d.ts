@@ -717,7 +717,8 @@ export declare const VerifyChallengeRequestSchema: GenMessage<VerifyChallengeReq
  */
 export declare type VerifyChallengeResponse = Message<"mfa.v1.VerifyChallengeResponse"> & {
   /**
-   * The challenge, proven. The backend redeems it.
+   * The challenge, proven: the backend redeems it. Pending still, where the decision behind it asks
+   * for another kind too.
    *
    * @generated from field: mfa.v1.Challenge challenge = 1;
    */
@@ -1188,7 +1189,9 @@ export declare type CreateUserChallengeRequest = Message<"mfa.v1.CreateUserChall
   factorId: string;
 
   /**
-   * The decision of EvaluateMfa that it follows from.
+   * The decision of EvaluateMfa that it follows from, ten minutes old at most. The challenge then
+   * asks for no less than the decision does, which may be several proofs, and a log-in that goes
+   * through makes the client known. Without it only the terms count.
    *
    * @generated from field: string decision_id = 5;
    */
@@ -1338,7 +1341,7 @@ export declare const VerifyUserChallengeRequestSchema: GenMessage<VerifyUserChal
  */
 export declare type VerifyUserChallengeResponse = Message<"mfa.v1.VerifyUserChallengeResponse"> & {
   /**
-   * The challenge, proven.
+   * The challenge, proven; pending still, where the decision behind it asks for another kind too.
    *
    * @generated from field: mfa.v1.Challenge challenge = 1;
    */

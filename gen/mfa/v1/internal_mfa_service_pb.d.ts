@@ -55,7 +55,10 @@ export declare const InternalMfaService: GenService<{
    * Creates a challenge for a user who has no token yet.
    *
    * Shows the push number, if a push was asked for, here and nowhere else. Unknown users and users
-   * without factors get one that cannot be proved. Fails with LOCKED and RATE_LIMITED.
+   * without factors get one that cannot be proved. Fails with LOCKED and RATE_LIMITED; after a
+   * decision also with NOT_FOUND for one that is not about this user, CHALLENGE_EXPIRED for one
+   * that is too old, POLICY_FORBIDS for a denial and FACTOR_NOT_ALLOWED where the terms leave no
+   * group of kinds that it asks for.
    *
    * @generated from rpc mfa.v1.InternalMfaService.CreateUserChallenge
    */
