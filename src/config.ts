@@ -24,6 +24,7 @@ export interface Config extends Readonly<Omit<Settings, "delivery">> {
   readonly keyFile: string;
   readonly reflection: boolean;
   readonly passkeyPages: boolean;
+  readonly erasureLedger: string;
 }
 
 /** The start cannot go on; each line says what is missing or wrong, and what mends it. */
@@ -142,6 +143,8 @@ function devRelyingParty({ webauthn, listeners }: Pick<Settings, "webauthn" | "l
 /** The settings but for what depends on the mode. */
 type Complete = Omit<Settings, "delivery"> & Pick<Config, "delivery">;
 
+const ledgerOf = ({ erasureLedger, dataDir }: Complete) => erasureLedger ?? join(dataDir, "erasures.jsonl");
+
 function devConfig(settings: Complete, env: Env): Config {
   const wrong = settings.listeners
     .filter(({ host }) => !LOOPBACK.has(host))
@@ -155,6 +158,7 @@ function devConfig(settings: Complete, env: Env): Config {
     keyFile: settings.keyFile ?? join(settings.dataDir, "keys.json"),
     reflection: settings.reflection ?? true,
     passkeyPages: settings.passkeyPages ?? true,
+    erasureLedger: ledgerOf(settings),
     webauthn: devRelyingParty(settings),
   };
 }
@@ -191,6 +195,7 @@ function productionConfig(settings: Complete): Config {
     keyFile,
     reflection: settings.reflection ?? false,
     passkeyPages: settings.passkeyPages ?? false,
+    erasureLedger: ledgerOf(settings),
   };
 }
 

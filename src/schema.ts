@@ -30,6 +30,7 @@ import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
+import { tombstones } from "./protection/tombstones.table.ts";
 import { riskDecisions } from "./risk/risk-decisions.table.ts";
 import { riskHistories } from "./risk/risk-histories.table.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk/risk-policies.table.ts";
@@ -88,4 +89,5 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   scheduledTasks,
   taskRuns,
   approvals,
+  tombstones,
 ];

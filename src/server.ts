@@ -24,6 +24,7 @@ import { hasFactor, openMetadata } from "./factors/index.ts";
 import { type Listening, openListeners, requireTls } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
 import { createTickets } from "./protection/tickets.ts";
+import { writingAbout } from "./protection/tombstones.ts";
 import { openLocations } from "./risk/locations.ts";
 import { createAuthentication, type Issuer } from "./rpc/authentication.ts";
 import { createCallLog, type EndedCall } from "./rpc/call-log.ts";
@@ -153,7 +154,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
   // Whoever brings a clock means it for everything.
   const timeOf = options.clock ? async () => clock() : databaseTime(store);
-  const { services, pumps, tasks, mailRoom, phones, relatedOrigins, raise, keySet } = createServices({
+  const { services, pumps, tasks, mailRoom, phones, relatedOrigins, raise, keySet, makeUp } = createServices({
     ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
     ...{
@@ -165,6 +166,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
       pushAddress: push.address,
     },
     assertions: config.assertions,
+    erasureLedger: config.erasureLedger,
   });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);
@@ -173,7 +175,10 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const verify = createVerifyHeader(
     createAuthentication(config.mode === "dev" ? [...issuers, await openDevIssuer(config.dataDir)] : issuers),
     createTicketAuthentication(store, createTickets(keyring), isEnrolled),
-    createDeviceAuthentication(store, options.devices ?? phones),
+    createDeviceAuthentication(
+      (owner, begun) => writingAbout(store, keyring, owner, { begun }),
+      options.devices ?? phones,
+    ),
   );
   const gate = createGate(verify, limits, isEnrolled, { clock, raise });
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
@@ -204,6 +209,8 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
     onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
+  const again = await makeUp();
+  if (again > 0) log.warn({ users: again }, "erased again: users whom the database had forgotten to be erased");
   const listeners = await openListeners(config.listeners, shared);
   worker = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
   const repeating = pumps.map(({ name, periodMs, run, stop }) => {

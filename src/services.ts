@@ -28,6 +28,7 @@ import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
 import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
 import { emailProver, smsProver } from "./factors/otp/otp.prover.ts";
 import { createOtp } from "./factors/otp/otp.ts";
+import type { OtpAddressRow } from "./factors/otp/otp-addresses.repository.ts";
 import { createPushHandlers } from "./factors/push/push.handlers.ts";
 import { createPush } from "./factors/push/push.ts";
 import type { PushWays } from "./factors/push/push-address.ts";
@@ -46,7 +47,12 @@ import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
 import { createApprovals } from "./privacy/approvals.ts";
+import { createErasure } from "./privacy/erasure.ts";
+import { openLedger } from "./privacy/erasure-ledger.ts";
+import { createExport } from "./privacy/export.ts";
+import { createPrivacyHandlers } from "./privacy/privacy.handlers.ts";
 import { createResetHandlers } from "./privacy/resets.handlers.ts";
+import { subjectTables } from "./privacy/subject-data.repository.ts";
 import { createLockoutHandlers } from "./protection/lockouts.handlers.ts";
 import { createHistories } from "./risk/history.ts";
 import { createJudging } from "./risk/judging.ts";
@@ -62,6 +68,7 @@ import type { Served } from "./rpc/grpc-server.ts";
 import { serve } from "./rpc/service.ts";
 import { createScheduleHandlers } from "./schedule/schedule.handlers.ts";
 import type { Task } from "./schedule/task.ts";
+import { tables } from "./schema.ts";
 import { createTasks } from "./tasks.ts";
 import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
@@ -96,14 +103,16 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly metadata: Metadata | undefined;
   /** Where addresses are, if a file says so. */
   readonly locations: Locations | undefined;
+  /** The file that remembers erasures outside of the database. */
+  readonly erasureLedger: string;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
 const notBuilt = {
   user: [],
-  admin: ["getCoverage", "exportUser"],
-  internal: ["importFactors", "eraseUser"],
+  admin: ["getCoverage"],
+  internal: ["importFactors"],
 } as const;
 
 /** The RPCs that a feature answers. */
@@ -123,6 +132,7 @@ export interface Pump {
   stop?(): void;
 }
 
+const HOUR_MS = 3600 * 1000;
 /** How long an event waits for its place at most, unless somebody asks for it. */
 const PLACING_MS = 500;
 
@@ -139,6 +149,8 @@ export interface Features {
   readonly phones: Devices;
   /** Takes an assertion for the fresh second factor that an RPC asks for. */
   readonly raise: Raise;
+  /** Makes up for erasures that the database has missed; answers of how many users. Before anybody is served. */
+  makeUp(): Promise<number>;
   /** The public keys of assertions. */
   readonly keySet: () => Promise<Page>;
 }
@@ -209,11 +221,17 @@ export function createServices(app: App): Features {
   const happened = createEventHandlers({ store, hub, pageTokens });
   const sync = createDeviceSyncHandlers(pageTokens);
   const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
+  const subjects = subjectTables(tables);
+  const ledger = openLedger(app.erasureLedger);
+  const erasure = createErasure({ store, keyring, clock, ledger, tables: subjects });
+  const addressOf = (row: object) => otp.book.open(row as OtpAddressRow); // a row of that very table
+  const privacy = createPrivacyHandlers(erasure, createExport({ tables: subjects, addressOf }));
   const resets = createResetHandlers(createApprovals(settingsOf), pageTokens);
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
   const pumps: Pump[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
     { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
+    { name: "erasures", periodMs: HOUR_MS, run: async () => void (await erasure.makeUp()) },
   ];
   const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm });
   const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });
@@ -249,6 +267,7 @@ export function createServices(app: App): Features {
           ...rules.admin,
           ...schedule.admin,
           ...resets.admin,
+          ...privacy.admin,
         },
         notBuilt.admin,
         serving,
@@ -262,6 +281,7 @@ export function createServices(app: App): Features {
           ...{ ...factors.internal, ...totp.internal, ...delivery.internal },
           ...{ ...approvals.internal, ...proofs.internal, ...happened.internal },
           ...schedule.internal,
+          ...privacy.internal,
         },
         notBuilt.internal,
         serving,
@@ -270,5 +290,6 @@ export function createServices(app: App): Features {
   ];
   const { raise, keySet } = proofs;
   const relatedOrigins = createRelatedOrigins(tenants.listAll, app.clock);
-  return { services, pumps, tasks, mailRoom, phones: push.register, relatedOrigins, raise, keySet };
+  const { makeUp } = erasure;
+  return { services, pumps, tasks, mailRoom, phones: push.register, relatedOrigins, raise, keySet, makeUp };
 }

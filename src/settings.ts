@@ -226,6 +226,8 @@ export const settingsSchema = v.strictObject({
   database: v.optional(v.string()),
   /** The wrapping keys and peppers (JSON, mode 0600). In dev mode generated in dataDir. */
   keyFile: v.optional(filePath),
+  /** The file that remembers erasures outside of the database. Default <dataDir>/erasures.jsonl. */
+  erasureLedger: v.optional(filePath),
   /** Who signs the tokens of callers. */
   issuers: v.optional(v.array(issuer), []),
   /** Calls a second that one caller may make in the long run, by kind; ten seconds' worth may come at once. */

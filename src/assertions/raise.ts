@@ -1,6 +1,8 @@
 import { ownerOf } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import type { Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
+import { writingAbout } from "../protection/tombstones.ts";
 import type { Raise } from "../rpc/gate.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
 import { userRepository } from "../users/users.repository.ts";
@@ -14,6 +16,7 @@ export const OWN_AUDIENCE = "mfa";
 export interface RaiseOptions {
   readonly assertions: Assertions;
   readonly store: Store;
+  readonly keyring: Keyring;
   readonly settingsOf: SettingsOf;
 }
 
@@ -24,7 +27,7 @@ const ENROLS = /^(Start|Finish)\w+(Enrollment|Registration)$|^Replace|^(Generate
  * Takes an assertion in the place of a fresh aal2: for the caller, their session and this one RPC, used up before the
  * RPC runs, so that it runs at most once for it.
  */
-export function createRaise({ assertions, store, settingsOf }: RaiseOptions): Raise {
+export function createRaise({ assertions, store, keyring, settingsOf }: RaiseOptions): Raise {
   /** Whether what proved it is enough for the RPC: a code that is used up earns no trust, and enrols only by policy. */
   const isEnough = async (tenantId: string, amr: readonly string[], rpc: string): Promise<boolean> => {
     if (isUsedUp(amr) && rpc === "TrustDevice") return false;
@@ -44,7 +47,8 @@ export function createRaise({ assertions, store, settingsOf }: RaiseOptions): Ra
     if (!(await isEnough(owner.tenantId, claims.amr, rpc))) {
       throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
     }
-    await store.write(async (tx) => {
+    const writer = writingAbout(store, keyring, owner, { begun: now, authTime: caller.authTime });
+    await writer.write(async (tx) => {
       await userRepository(tx).serialise(owner, now);
       await assertions.confirm(tx, owner, claims, now);
       await assertions.consume(tx, owner, claims, now);

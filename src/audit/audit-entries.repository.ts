@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, gte, lt, lte, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, gte, lt, lte, or, type SQL, sql } from "drizzle-orm";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { auditEntries } from "./audit-entries.table.ts";
 import { auditSubjects } from "./audit-subjects.table.ts";
@@ -72,7 +72,20 @@ const isTenant = (s: Building<{ tenantId: string }>) => {
   return eq(t.tenantId, s.param("tenantId", t.tenantId));
 };
 
+const isAbout = (s: Building<{ tenantId: string; pseudonym: string }>) => {
+  const t = s.table(auditEntries);
+  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("pseudonym", t.userId)));
+};
+
 const statements = {
+  countOf: statement((s: Building<{ tenantId: string; pseudonym: string }>) => {
+    const t = s.table(auditEntries);
+    return s.db.select({ count: count() }).from(t).where(isAbout(s));
+  }),
+  listOf: statement((s: Building<{ tenantId: string; pseudonym: string; limit: number }>) => {
+    const t = s.table(auditEntries);
+    return s.db.select().from(t).where(isAbout(s)).orderBy(desc(t.sequence)).limit(s.limit("limit"));
+  }),
   insert: statement((s: Building<AuditEntryRow>) => {
     const t = s.table(auditEntries);
     return s.db.insert(t).values(s.row(t)).returning({ entryId: t.entryId });
@@ -126,6 +139,12 @@ export const auditEntryRepository = (tx: Tx) => ({
   /** The place of the first entry that is not older. */
   findFirstSince: async (tenantId: string, since: Date) =>
     (await tx.run(statements.findFirstSince, { tenantId, since }))[0]?.sequence ?? undefined,
+  /** How many entries are about a user, by the pseudonym. */
+  countOf: async (tenantId: string, pseudonym: string) =>
+    (await tx.run(statements.countOf, { tenantId, pseudonym }))[0]?.count ?? 0,
+  /** The newest entries about a user, by the pseudonym. */
+  listOf: (tenantId: string, pseudonym: string, limit: number) =>
+    tx.run(statements.listOf, { tenantId, pseudonym, limit }),
   /** Deletes what the store lets go: entries up to the tenant's floor. Says how many. */
   deleteThrough: async (tenantId: string, through: number) =>
     (await tx.run(statements.deleteThrough, { tenantId, through })).length,

@@ -79,7 +79,7 @@ export function createProofs(options: ProofOptions) {
       digest: actionDigest(action),
       rendered: renderAction(action, await settingsOf(tenantId)),
     }),
-    raise: createRaise({ assertions, store, settingsOf }),
+    raise: createRaise({ assertions, store, keyring: options.keyring, settingsOf }),
     /** Asks the phones of a user, for the feature that they are paired by. */
     askPhones: createAskPhones(challenges, settingsOf),
     /** The key set as a page for verifiers. */

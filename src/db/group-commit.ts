@@ -35,6 +35,7 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
   const release = connection.prepare("RELEASE unit");
   const undo = connection.prepare("ROLLBACK TO unit");
   let queue: Job[] = [];
+  const pauses: (() => void)[] = [];
   let draining = false;
 
   /** Opens the transaction. On a foreign lock it pauses without blocking anybody, and lets go of those who waited long. */
@@ -94,13 +95,20 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
   async function drain(): Promise<void> {
     do {
       await nextTurn(); // requests of one turn meet in one batch, and I/O has its turn between batches
-      if (await begun()) await commitTogether(queue.splice(0, batchSize));
-    } while (queue.length > 0);
+      for (const pause of pauses.splice(0)) pause();
+      if (queue.length > 0 && (await begun())) await commitTogether(queue.splice(0, batchSize));
+    } while (queue.length > 0 || pauses.length > 0);
     draining = false;
   }
 
+  const start = () => {
+    if (draining) return;
+    draining = true;
+    void drain();
+  };
+
   /** Queues a unit; settles after its commit. */
-  return <T>(work: () => Promise<T>): Promise<T> =>
+  const enqueue = <T>(work: () => Promise<T>): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       const inContext = AsyncLocalStorage.snapshot(); // the queue runs in the first caller's context, the unit in its own
       queue.push({
@@ -109,9 +117,21 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
         reject,
         giveUp: performance.now() + busyTimeoutMs,
       });
-      if (!draining) {
-        draining = true;
-        void drain();
-      }
+      start();
     });
+
+  /** Runs what no transaction may be open for, between two of them. */
+  const between = <T>(act: () => T): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      pauses.push(() => {
+        try {
+          resolve(act());
+        } catch (cause) {
+          reject(new StoreUnavailable("The database did not do it", { cause }));
+        }
+      });
+      start();
+    });
+
+  return { enqueue, between };
 }

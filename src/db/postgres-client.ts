@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { assertDefined, driverError, type Prepared, preparer, rowsOf } from "./prepare.ts";
-import { type Queries, type Statement, StoreConflict, StoreUnavailable } from "./store.ts";
+import { type About, type Queries, type Statement, StoreConflict, StoreUnavailable } from "./store.ts";
 import type { Execute } from "./unit.ts";
 
 /** Serialization failures and deadlocks: the same unit may succeed when run again. */
@@ -62,6 +63,14 @@ export function executing(
   return { execute, settled: () => last };
 }
 
+/** The advisory locks of a unit's subjects, in one order for all units. Held until the unit ends. */
+function locksOf({ subjects, alone = false }: About): string {
+  const lock = `pg_advisory_xact_lock${alone ? "" : "_shared"}`;
+  const keys = subjects.map((subject) => createHash("sha256").update(subject).digest().readBigInt64BE());
+  const sorted = [...new Set(keys)].sort((a, b) => (a < b ? -1 : 1));
+  return sorted.map((key) => `; SELECT ${lock}(${key})`).join("");
+}
+
 async function query(client: pg.PoolClient, text: string, reading: boolean): Promise<string> {
   try {
     return (await client.query(text)).command;
@@ -90,10 +99,15 @@ export async function withClient<T>(pool: pg.Pool, work: (client: pg.PoolClient)
 }
 
 /** Runs `work` between BEGIN and COMMIT. Not drizzle's `transaction`: a failed BEGIN there leaks its client. */
-export async function transaction<T>(client: pg.PoolClient, work: () => Promise<T>): Promise<T> {
-  await query(client, "BEGIN", false);
+export async function transaction<T>(
+  client: pg.PoolClient,
+  about: About | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
   let result: T;
   try {
+    // One message to the server; the locks are there before the first statement looks at anything.
+    await query(client, `BEGIN${about ? locksOf(about) : ""}`, false);
     result = await work();
   } catch (error) {
     // A broken client is thrown away, and its transaction with it; a query on it would only wait for another time limit.

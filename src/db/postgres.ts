@@ -4,7 +4,7 @@ import { createAnnouncements } from "./announcements.ts";
 import { type Acceptance, migratePostgres } from "./migrate.ts";
 import { createNotifications } from "./notifications.ts";
 import { executing, transaction, translate, withClient } from "./postgres-client.ts";
-import { type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
+import { type About, type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
 import { unitRules } from "./unit.ts";
 
 /** Where a PostgreSQL store is and how much it may use. */
@@ -114,9 +114,9 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
   }
 
   /** One attempt at a unit that writes; what it announces goes with its commit to other instances, then to our own. */
-  async function writeOn<T>(client: pg.PoolClient, work: (tx: Tx) => Promise<T>): Promise<T> {
+  async function writeOn<T>(client: pg.PoolClient, work: (tx: Tx) => Promise<T>, about: About | undefined): Promise<T> {
     const announced = new Set<string>();
-    const result = await transaction(client, async () => {
+    const result = await transaction(client, about, async () => {
       const done = await runOn(client, false, work, announced);
       if (announced.size > 0) await notifications.send(client, announced);
       return done;
@@ -128,7 +128,10 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
   return {
     engine: "postgres",
     read: (work) => units.admit(() => untilWon(() => withClient(readers, (client) => runOn(client, true, work)))),
-    write: (work) => units.admit(() => untilWon(() => withClient(writers, (client) => writeOn(client, work)))),
+    write: (work, about) =>
+      units.admit(() => untilWon(() => withClient(writers, (client) => writeOn(client, work, about)))),
+    // Deleted rows go with the server's own vacuum, what its log holds of them with the log.
+    scrub: async () => {},
     listen: (listener) => {
       notifications.open();
       return announcements.add(listener);

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { createAnnouncements } from "./announcements.ts";
@@ -77,6 +78,9 @@ function holdFor(path: string): Database.Database {
   }
 }
 
+const SCRUB_ATTEMPTS = 20;
+const SCRUB_PAUSE_MS = 100;
+
 // READONLY only while writing: on the reader it is our own mistake, a read that writes.
 const OUTAGES = /^SQLITE_(FULL|BUSY|LOCKED|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/;
 
@@ -99,6 +103,16 @@ function executing(connection: Database.Database, reading: boolean): Execute {
   };
 }
 
+/** Moves the log's pages into the file and cuts the log to nothing. Another process that reads, a backup, holds it up. */
+async function emptyLog(writer: Database.Database, between: ReturnType<typeof groupCommit>["between"]): Promise<void> {
+  for (let attempt = 1; attempt <= SCRUB_ATTEMPTS; attempt++) {
+    const [found] = await between(() => writer.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[]);
+    if (found?.busy === 0) return;
+    await sleep(SCRUB_PAUSE_MS);
+  }
+  throw new StoreUnavailable("The log of pages cannot be emptied: another process reads the file");
+}
+
 /** Opens a SQLite file: one connection that writes, in group commits, and one that can only read. */
 export function openSqlite(options: SqliteOptions): Store {
   const { path, cacheMegabytes = 64, migrations, busyTimeoutMs = 3_000, batchSize = 256 } = options;
@@ -117,7 +131,7 @@ export function openSqlite(options: SqliteOptions): Store {
     open.push(reader);
 
     const units = unitRules(options.unitTimeoutMs, options.onSlowUnit);
-    const enqueue = groupCommit(writer, { batchSize, busyTimeoutMs });
+    const { enqueue, between } = groupCommit(writer, { batchSize, busyTimeoutMs });
     const reads = executing(reader, true);
     const writes = executing(writer, false);
     // A file belongs to one process: whatever is announced is announced here.
@@ -132,6 +146,7 @@ export function openSqlite(options: SqliteOptions): Store {
           announcements.tell(announced);
           return result;
         }),
+      scrub: () => units.admit(() => emptyLog(writer, between)),
       listen: announcements.add,
       close: () => units.close(release),
     };

@@ -44,6 +44,14 @@ export interface Tx {
   announce(topic: string): void;
 }
 
+/** Whom a unit is about, for those that must not run beside each other. */
+export interface About {
+  /** Names of subjects, in whatever form their users agree on. */
+  readonly subjects: readonly string[];
+  /** Whether it runs beside no other unit about one of them; without it, beside all but those that want this. */
+  readonly alone?: boolean;
+}
+
 /** Whoever wants to hear of changes. Neither may throw. */
 export interface Listener {
   /** A unit that announced the topic was committed, here or in another instance. */
@@ -61,7 +69,12 @@ export interface Store {
   /** Each statement sees what was committed when it ran; a read of several is not a snapshot. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Commits when `work` returns, whatever it returns; rolls back when it throws. */
-  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  write<T>(work: (tx: Tx) => Promise<T>, about?: About): Promise<T>;
+  /**
+   * Has the files keep nothing of what was deleted, as far as the engine can: on SQLite everything, as deleted bytes are
+   * overwritten and the log of pages is emptied here. On PostgreSQL that is the work of its own vacuum and log.
+   */
+  scrub(): Promise<void>;
   /** Has a listener told of announcements until the returned function is called. Nothing is asked for again and again. */
   listen(listener: Listener): () => void;
   /** Finishes the units that were asked for, refuses further ones. */

@@ -1,7 +1,9 @@
 import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
 import type { Keyring } from "../crypto/keyring.ts";
-import type { Store } from "../db/store.ts";
+import type { Store, Tx } from "../db/store.ts";
 import { enqueue, sealContent } from "../outbox/outbox.ts";
+import { writingAbout } from "../protection/tombstones.ts";
 import type { Provider } from "./provider.ts";
 
 /** An address that a user proved to receive at. */
@@ -38,9 +40,16 @@ export const noticeProvider = ({ store, keyring, clock, listTold, isCarried }: N
         sealed: await sealContent(keyring, owner, { address }),
       })),
     );
-    await store.write(async (tx) => {
+    const enqueueAll = async (tx: Tx) => {
       for (const letter of letters) await enqueue(tx, clock(), letter);
-    });
+    };
+    try {
+      await writingAbout(store, keyring, owner, { begun: createTime }).write(enqueueAll);
+    } catch (error) {
+      // The user was erased: there is nobody to be told, and the notice itself is gone.
+      if (error instanceof Refusal) return { outcome: "gone", error: "ERASED" };
+      throw error;
+    }
     return { outcome: "delivered" };
   },
 });

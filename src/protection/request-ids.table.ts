@@ -21,5 +21,6 @@ export const requestIds = (d: Dialect) =>
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.subject, t.rpc, t.requestId] }),
       d.index("request_ids_by_end").on(t.expireTime),
+      d.index("request_ids_by_user").on(t.tenantId, t.userId),
     ],
   );

@@ -12,6 +12,7 @@ import type { Keyring } from "../crypto/keyring.ts";
 import type { Store, Tx } from "../db/store.ts";
 import type { LockProfile } from "../protection/lock-rules.ts";
 import { type Once, onceOnly } from "../protection/request-ids.ts";
+import { writingAbout } from "../protection/tombstones.ts";
 import { stepUp } from "./authorisation.ts";
 import { namedUser, requestIdOf } from "./kept-replies.ts";
 import { policyOf } from "./policy.ts";
@@ -76,10 +77,17 @@ export function startCall(method: DescMethod, request: Message, context: Handler
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
   const forOthers = caller.principal === Principal.ADMIN || caller.principal === Principal.SERVICE;
   const userId = forOthers ? namedUser(request) : caller.subject;
+  const { tenantId, authTime, principal } = caller;
+  // A user's own token ends with the user; whom backends and administrators name may have come anew since.
+  const origin = { begun: now, authTime: principal === Principal.USER ? authTime : undefined };
+  const writer = userId === "" ? store : writingAbout(store, keyring, { tenantId, userId }, origin);
   const once =
     requestId === ""
       ? undefined
-      : onceOnly(serving, { caller, rpc, requestId, userId, body: toBinary(method.input, request), now });
+      : onceOnly(
+          { keyring, store: { ...store, ...writer } },
+          { caller, rpc, requestId, userId, body: toBinary(method.input, request), now },
+        );
 
   // Behind a backend's connection is the backend: where its user is, only the request says.
   const client = caller.principal === Principal.SERVICE ? statedClient(request) : context.values.get(clientKey);
@@ -99,7 +107,7 @@ export function startCall(method: DescMethod, request: Message, context: Handler
     },
     async unit(work) {
       if (reads) return store.read(work);
-      return once ? once.unit(work) : store.write(work);
+      return once ? once.unit(work) : writer.write(work);
     },
     read: (work) => store.read(work),
     async confirmAccess(tx) {

@@ -4,8 +4,8 @@ import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller, Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Store } from "../db/store.ts";
 import { requestIdRepository } from "../protection/request-ids.repository.ts";
+import type { Writer } from "../protection/tombstones.ts";
 import { SKEW_MS } from "./authorisation.ts";
 import type { Credential, Showing, VerifyCredential } from "./credentials.ts";
 
@@ -69,7 +69,10 @@ async function verify(token: string, devices: Devices, { method, now }: Showing)
  * with `kid` and `sub` the device's id, `aud` the RPC's full name, `iat` not older than 60 seconds, and a `jti` that is
  * good once. For pairing, in its place, the pairing token alone. Whose device it is, `devices` says.
  */
-export function createDeviceAuthentication(store: Store, devices: Devices): VerifyCredential {
+export function createDeviceAuthentication(
+  writerOf: (owner: Owner, now: Date) => Writer,
+  devices: Devices,
+): VerifyCredential {
   /** Of a credential for pairing where that is not what is called, and the other way round. */
   const asDue = (credential: Credential, pairing: boolean, { method }: Showing): Credential => {
     const confirm = async () => {
@@ -95,7 +98,7 @@ export function createDeviceAuthentication(store: Store, devices: Devices): Veri
       const name = { tenantId: owner.tenantId, subject: owner.userId, rpc: TYPE, requestId: `${deviceId}/${jti}` };
       const expireTime = new Date(now.getTime() + REMEMBERED_MS);
       const claim = { ...name, userId: owner.userId, bodyDigest: null, sealedReply: null, expireTime };
-      if (!(await store.write((tx) => requestIdRepository(tx).claim(claim, now))))
+      if (!(await writerOf(owner, now).write((tx) => requestIdRepository(tx).claim(claim, now))))
         throw new Refusal("INVALID_CREDENTIAL");
     };
     return asDue({ caller: callerOf(owner, deviceId), confirm: spend }, false, showing);

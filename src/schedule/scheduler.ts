@@ -83,12 +83,12 @@ export function createScheduler(options: SchedulerOptions) {
     const { signal } = stop;
     const startMs = performance.now();
     let heldMs = startMs;
-    const write: Store["write"] = async (work) => {
+    const write: Store["write"] = async (work, about) => {
       signal.throwIfAborted();
       const done = await store.write(async (tx) => {
         await leases.hold(tx, begun);
         return work(tx);
-      });
+      }, about);
       heldMs = performance.now();
       return done;
     };

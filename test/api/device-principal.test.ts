@@ -122,7 +122,7 @@ describe.each(engines)("a push device on $name", (engine) => {
     const now = new Date();
     const header = await device.sign(RPC, now);
     const showing = { method: MfaService.method.listPendingPushChallenges, now };
-    const verified = await createDeviceAuthentication(store, devices)(header.slice("Device ".length), showing);
+    const verified = await createDeviceAuthentication(() => store, devices)(header.slice("Device ".length), showing);
     const caller = verified?.caller as Caller;
     expect(caller).toMatchObject({ principal: Principal.DEVICE, deviceId: device.deviceId, acr: "aal1" });
     expect(ownerOf(caller)).toEqual({ tenantId: "acme", userId: "ann" });

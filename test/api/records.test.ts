@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
@@ -150,6 +151,9 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.enableEmail({}, await service.user("kim", "aal2"));
     await trustAndSync(service, "tom");
     await resetAndDecide(service);
+    await service.admin.exportUser({ userId: "lea", reason: "asked" }, await adminOf(service, "mfa.export"));
+    const erasure = { userId: "lea", erasureId: randomUUID() };
+    await service.internal.eraseUser(erasure, await service.backend("mfa.erase"));
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));

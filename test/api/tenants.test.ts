@@ -117,6 +117,7 @@ async function secondInstance(engine: EngineUnderTest, service: ServiceUnderTest
     engine: name,
     read: read.bind(service.store),
     write: write.bind(service.store),
+    scrub: service.store.scrub,
     listen: service.store.listen,
     close: async () => {},
   };

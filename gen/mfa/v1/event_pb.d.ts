@@ -1041,7 +1041,7 @@ export enum EventType {
   USER_RESET = 26,
 
   /**
-   * A user was erased. The last event that names them.
+   * A user was erased. Names nobody, as nothing does any more; factor_id is the id of the receipt.
    *
    * @generated from enum value: EVENT_TYPE_USER_ERASED = 27;
    */

@@ -24,6 +24,9 @@ export function createAddressBook({ keyring }: { readonly keyring: Keyring }) {
   };
 
   return {
+    /** The whole number or address of a row, in whatever state. Outside of units. */
+    open,
+
     /** The columns that hold an address. Outside of units. */
     async seal(owner: Owner, factorId: string, { address, identity, masked, country, block }: Destination) {
       return {

@@ -1,0 +1,189 @@
+import { auditEntryRepository } from "../audit/audit-entries.repository.ts";
+import { auditSubjectRepository } from "../audit/audit-subjects.repository.ts";
+import { append, type Draft } from "../audit/trail.ts";
+import type { Owner } from "../core/caller.ts";
+import { newId } from "../core/id.ts";
+import type { Keyring } from "../crypto/keyring.ts";
+import type { Store, Tx } from "../db/store.ts";
+import { eventRepository } from "../events/events.repository.ts";
+import { type TombstoneRow, tombstoneRepository } from "../protection/tombstones.repository.ts";
+import { aboutUser, digestsOf } from "../protection/tombstones.ts";
+import { topicOf } from "../users/user-topic.ts";
+import { userRepository } from "../users/users.repository.ts";
+import { keyOf, type Ledger, type LedgerEntry } from "./erasure-ledger.ts";
+import type { SubjectTable } from "./subject-data.repository.ts";
+
+/** What erasing needs of the process. */
+export interface ErasureOptions {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+  readonly ledger: Ledger;
+  /** Every table with rows about users. */
+  readonly tables: readonly SubjectTable[];
+}
+
+/** Who erases, for the audit trail. */
+export type Eraser = Pick<Draft, "actorType" | "actorId" | "rpc" | "requestId" | "ip">;
+
+/** An erasure that the service makes up for by itself. */
+const ITSELF: Eraser = { actorType: "UNSPECIFIED", actorId: "", rpc: "", requestId: "", ip: "" };
+
+const entryOf = ({ tenantId, userDigest, erasureId, eraseTime }: TombstoneRow): LedgerEntry => {
+  return { tenantId, userDigest, erasureId, eraseTime: eraseTime.toISOString() };
+};
+
+/** Of an erasure that found nothing. */
+const NOTHING = { removed: {}, pseudonymisedCount: 0, erasedBefore: false };
+
+/**
+ * Erases users. Whatever interrupts it, it goes on: the ledger outside of the database comes first, then the tombstone,
+ * then one unit deletes from every table and takes the name out of the audit trail, and at last the files are rid of
+ * what was deleted. From the tombstone on no write that began before brings anything back.
+ */
+export function createErasure({ store, keyring, clock, ledger, tables }: ErasureOptions) {
+  const listOf = async (tx: Tx, owner: Owner): Promise<TombstoneRow[]> => {
+    const rows: TombstoneRow[] = [];
+    for (const userDigest of digestsOf(keyring, owner)) {
+      rows.push(...(await tombstoneRepository(tx).list({ tenantId: owner.tenantId, userDigest })));
+    }
+    return rows;
+  };
+
+  /** A unit that no other unit about the user runs beside. */
+  const alone = <T>(owner: Owner, work: (tx: Tx) => Promise<T>) =>
+    store.write(work, { subjects: [aboutUser(owner)], alone: true });
+
+  /**
+   * Takes the user's name out of the trail, behind the entry that says so, and tells backends, naming nobody; answers how
+   * many entries lost it.
+   */
+  async function leaveTrail(tx: Tx, owner: Owner, { erasureId, receiptId }: TombstoneRow, eraser: Eraser) {
+    const subjects = auditSubjectRepository(tx);
+    const subject = await subjects.find(owner);
+    const count = subject ? await auditEntryRepository(tx).countOf(owner.tenantId, subject.pseudonym) : 0;
+    await append(tx, keyring.mac, {
+      ...{ ...owner, ...eraser, action: "user.erased", targetType: "user", targetId: owner.userId },
+      ...{ isByUser: false, isFromUser: false, outcome: "SUCCESS", reason: "", before: null, createTime: clock() },
+      after: { erasureId, receiptId },
+    });
+    await subjects.delete(owner);
+    await eventRepository(tx).insert({
+      ...{ tenantId: owner.tenantId, userId: "", eventId: newId(), position: null, type: "USER_ERASED" },
+      ...{ factorType: "UNSPECIFIED", failureReason: "UNSPECIFIED", factorId: receiptId, challengeDigest: "" },
+      ...{ ip: "", userAgent: "", application: "", actorType: eraser.actorType, actorId: eraser.actorId },
+      ...{ mfaEpoch: 0, rpc: eraser.rpc, createTime: clock() },
+    });
+    return count;
+  }
+
+  async function eraseIn(tx: Tx, owner: Owner, begun: TombstoneRow, eraser: Eraser): Promise<TombstoneRow> {
+    const rows = await listOf(tx, owner);
+    const own = rows.find(({ erasureId }) => erasureId === begun.erasureId) ?? begun;
+    if (own.state === "done") return own;
+    const known = (await userRepository(tx).find(owner)) !== undefined;
+    await userRepository(tx).serialise(owner, clock());
+    const removed: Record<string, number> = {};
+    for (const table of tables) {
+      // Last of all, as the entry in the trail still needs it.
+      if (table.name === "audit_subjects") continue;
+      const count = await table.delete(tx, owner);
+      // Serialising adds the row of a user that has none.
+      if (count > 0 && (table.name !== "users" || known)) removed[table.name] = count;
+    }
+    tx.announce(topicOf(owner));
+    const erasedBefore = rows.some(({ state }) => state === "done");
+    const pseudonymisedCount = await leaveTrail(tx, owner, own, eraser);
+    const { tenantId, userDigest, erasureId } = own;
+    const finished = { tenantId, userDigest, erasureId, removed, pseudonymisedCount, erasedBefore, eraseTime: clock() };
+    const done = await tombstoneRepository(tx).finish(finished);
+    if (!done) throw new Error("a tombstone is not to be found");
+    return done;
+  }
+
+  /** Begins an erasure: from here on it is remembered, and what was under way about the user writes no more. */
+  async function begin(owner: Owner, erasureId: string, isInLedger: boolean): Promise<TombstoneRow> {
+    const known = await store.read((tx) => listOf(tx, owner));
+    const found = known.find((row) => row.erasureId === erasureId);
+    if (found) return found;
+    const [userDigest = ""] = digestsOf(keyring, owner);
+    const row: TombstoneRow = {
+      ...{ tenantId: owner.tenantId, userDigest, erasureId, receiptId: newId(), state: "begun" },
+      ...{ ...NOTHING, eraseTime: clock() },
+    };
+    if (!isInLedger) await ledger.append([entryOf(row)]);
+    await alone(owner, (tx) => tombstoneRepository(tx).insert(row));
+    return row;
+  }
+
+  const erase = async (
+    owner: Owner,
+    erasureId: string,
+    { eraser, isInLedger = false }: { eraser: Eraser; isInLedger?: boolean },
+  ): Promise<TombstoneRow> => {
+    const begun = await begin(owner, erasureId, isInLedger);
+    const done = begun.state === "done" ? begun : await alone(owner, (tx) => eraseIn(tx, owner, begun, eraser));
+    // Also where it was done before: the process may have ended right behind the commit.
+    await store.scrub();
+    return done;
+  };
+
+  /** Finds the users behind digests, among all that the tables know: nothing leads from a digest to its user. */
+  async function usersBehind(tenantId: string, digests: ReadonlySet<string>): Promise<Owner[]> {
+    const found = new Map<string, Owner>();
+    for (const table of tables) {
+      for (const userId of await store.read((tx) => table.listUsers(tx, tenantId))) {
+        if (userId === "" || found.has(userId)) continue;
+        const owner = { tenantId, userId };
+        if (digestsOf(keyring, owner).some((digest) => digests.has(digest))) found.set(userId, owner);
+      }
+    }
+    return [...found.values()];
+  }
+
+  /** Notes erasures of users of whom there is nothing, so that they are not looked for again. */
+  async function settle(due: readonly (LedgerEntry | TombstoneRow)[]): Promise<void> {
+    for (const { tenantId, userDigest, erasureId, eraseTime } of due) {
+      const row = { ...NOTHING, tenantId, userDigest, erasureId, eraseTime: new Date(eraseTime) };
+      await store.write(async (tx) => {
+        await tombstoneRepository(tx).insert({ ...row, receiptId: newId(), state: "begun" });
+        await tombstoneRepository(tx).finish(row);
+      });
+    }
+  }
+
+  return {
+    /** Erases a user; a repeat goes on where an interrupted one stopped, and answers the same. */
+    erase,
+
+    /**
+     * Makes the ledger and the database agree, and makes up for what either has missed: erasures that were interrupted,
+     * and those of a database that was put back to an earlier state. Answers how many users it erased again.
+     */
+    async makeUp(): Promise<number> {
+      const rows = await store.read((tx) => tombstoneRepository(tx).listAll());
+      const entries = await ledger.list();
+      const inStore = new Map(rows.map((row) => [keyOf(row), row]));
+      const inLedger = new Set(entries.map(keyOf));
+      const unwritten = rows.filter((row) => !inLedger.has(keyOf(row)));
+      await ledger.append(unwritten.map(entryOf));
+      const open = [...rows, ...entries].filter((entry) => inStore.get(keyOf(entry))?.state !== "done");
+      let count = 0;
+      for (const [tenantId, due] of Map.groupBy(open, (entry) => entry.tenantId)) {
+        const users = await usersBehind(tenantId, new Set(due.map(({ userDigest }) => userDigest)));
+        for (const owner of users) {
+          const digests = digestsOf(keyring, owner);
+          for (const { erasureId } of due.filter(({ userDigest }) => digests.includes(userDigest))) {
+            await erase(owner, erasureId, { eraser: ITSELF, isInLedger: true });
+          }
+          count += 1;
+        }
+        await settle(due);
+      }
+      return count;
+    },
+  };
+}
+
+/** Erases users. */
+export type Erasure = ReturnType<typeof createErasure>;

@@ -1,0 +1,68 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { type AuditEntryRow, auditEntryRepository } from "../audit/audit-entries.repository.ts";
+import { auditSubjectRepository } from "../audit/audit-subjects.repository.ts";
+import { recordAudit } from "../audit/changes.ts";
+import { named } from "../audit/trail.ts";
+import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
+import type { SubjectTable } from "./subject-data.repository.ts";
+
+/** What exporting needs. */
+export interface ExportOptions {
+  /** Every table with rows about users. */
+  readonly tables: readonly SubjectTable[];
+  /** The whole number or address of a row of `otp_addresses`. Outside of units. */
+  readonly addressOf: (row: Record<string, unknown>) => Promise<string>;
+}
+
+/** Rows of one table that a reply holds: whoever has more of them is told so. */
+const LIMIT = 2_000;
+
+/**
+ * Part of a code; what leads from the trail to its user after they were erased; ids that are known to their parties only.
+ * Bytes are withheld anyway.
+ */
+const WITHHELD: ReadonlySet<string> = new Set([
+  ...["selector", "pseudonym", "challenge_id", "ceremony_id", "push_id", "assertion_id", "nonce", "lease_id", "block"],
+]);
+
+const toJson = (value: unknown): JsonValue => JSON.parse(JSON.stringify(value ?? null));
+
+/** A row under its columns' names. Everything in bytes is a secret, a digest or a seal. */
+const rowToJson = ({ columns }: SubjectTable, row: Record<string, unknown>): JsonObject =>
+  Object.fromEntries(
+    columns
+      .filter(({ key, name }) => !WITHHELD.has(name) && !(row[key] instanceof Uint8Array))
+      .map(({ key, name }) => [name, toJson(row[key])]),
+  );
+
+const snake = (key: string) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+const entryToJson = ({ sealedIp: _, hash: __, ...entry }: AuditEntryRow): JsonObject =>
+  Object.fromEntries(Object.entries(entry).map(([key, value]) => [snake(key), toJson(value)]));
+
+/** Collects everything that is held about a user, by table, without secrets, and writes down that somebody did. */
+export function createExport({ tables, addressOf }: ExportOptions) {
+  return async (call: Call, owner: Owner, reason: string): Promise<JsonObject> => {
+    const { found, entries } = await call.unit(async (tx) => {
+      const found: { table: SubjectTable; rows: Record<string, unknown>[] }[] = [];
+      for (const table of tables) found.push({ table, rows: await table.list(tx, owner, LIMIT + 1) });
+      const subject = await auditSubjectRepository(tx).find(owner);
+      const own = subject ? await auditEntryRepository(tx).listOf(owner.tenantId, subject.pseudonym, LIMIT + 1) : [];
+      const entries = subject ? own.map((entry) => named({ entry, subject })) : [];
+      await recordAudit(tx, call, { owner, action: "user.exported", targetId: owner.userId, reason });
+      return { found, entries };
+    });
+    const data: JsonObject = {};
+    for (const { table, rows } of found) {
+      if (rows.length > 0) data[table.name] = rows.slice(0, LIMIT).map((row) => rowToJson(table, row));
+    }
+    const addresses = found.find(({ table }) => table.name === "otp_addresses")?.rows ?? [];
+    if (addresses.length > 0) data.addresses = await Promise.all(addresses.map(addressOf));
+    if (entries.length > 0) data.audit_entries = entries.slice(0, LIMIT).map(entryToJson);
+    const cut = found.filter(({ rows }) => rows.length > LIMIT).map(({ table }) => table.name);
+    if (entries.length > LIMIT) cut.push("audit_entries");
+    if (cut.length > 0) data.truncated = cut;
+    return data;
+  };
+}

@@ -1,0 +1,98 @@
+import { describe, expect, test } from "vitest";
+import { adminOf } from "../support/admins.ts";
+import { enrolApp } from "../support/authenticator.ts";
+import { enrolCodes } from "../support/backup-codes.ts";
+import { failure } from "../support/client.ts";
+import { allowTrust } from "../support/clients.ts";
+import { engines } from "../support/engines.ts";
+import { enrolEmail, enrolPhone, newestCode, phone, switchOn } from "../support/otp.ts";
+import { enrolPasskey } from "../support/passkey.ts";
+import { encodingsOf } from "../support/residue.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+const reason = "asked for it, ticket 4711";
+
+const exportOf = async (service: ServiceUnderTest, userId = "ann") =>
+  service.admin.exportUser({ userId, reason }, await adminOf(service, "mfa.export"));
+
+type Rows = Record<string, unknown>[];
+
+describe.each(engines)("exporting a user on $name", (engine) => {
+  test("shows everything that is held, addresses in full, and no secret", { timeout: 30_000 }, async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await allowTrust(service);
+    const { app, codes } = await enrolCodes(service, "ann");
+    await enrolPasskey(service, "ann");
+    await enrolPhone(service, "ann");
+    await enrolEmail(service, "eve");
+    const { trustToken } = await service.mfa.trustDevice({}, await service.user("ann", "aal2"));
+    const { code: pass } = await service.admin.issueTemporaryPass({ userId: "ann", reason }, await adminOf(service));
+    await service.mfa.sendSmsCode({}, await service.user("ann", "aal2"));
+    const sent = await newestCode(service, "ann");
+
+    const { data, exportTime } = await exportOf(service);
+    expect(exportTime?.seconds).toBe(BigInt(service.clock.now.getTime() / 1000));
+    const tables = data as Record<string, Rows>;
+    for (const name of [
+      ...["users", "totp_devices", "webauthn_credentials", "otp_addresses", "backup_codes", "temporary_passes"],
+      ...["trusted_devices", "events", "send_decisions", "audit_entries", "otp_challenges"],
+    ]) {
+      expect(tables[name]?.length, name).toBeGreaterThan(0);
+    }
+    expect(data?.addresses).toEqual([phone()]);
+    expect(tables.audit_entries?.map(({ user_id }) => user_id)).toEqual(tables.audit_entries?.map(() => "ann"));
+    const text = JSON.stringify(data);
+    for (const secret of [app.secret, ...codes, pass, trustToken, sent]) {
+      expect(encodingsOf(secret).filter((encoded) => text.includes(encoded.toString("latin1")))).toEqual([]);
+    }
+    for (const { selector } of tables.backup_codes ?? []) expect(selector).toBeUndefined();
+    expect(tables.audit_subjects?.[0]).not.toHaveProperty("pseudonym");
+    expect(text).not.toContain("eve@example.com");
+  });
+
+  test("is written down with its reason, and shows so the next time", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    await exportOf(service);
+    const { data } = await exportOf(service);
+    const [last] = (data as Record<string, Rows>).audit_entries ?? [];
+    expect(last).toMatchObject({ action: "user.exported", actor_id: "root", reason });
+  });
+
+  test("of a user that is not known, or another tenant's, there is nothing", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    expect((await exportOf(service, "nobody")).data).toEqual({});
+    const elsewhere = await adminOf(service, "mfa.export", { tenant: "other" });
+    expect((await service.admin.exportUser({ userId: "ann", reason }, elsewhere)).data).toEqual({});
+  });
+
+  test("it takes a scope that no role has, a fresh second factor, and a reason", async () => {
+    const service = await serviceForTest(engine);
+    const stale = await adminOf(service, "mfa.export");
+    service.pass(301_000);
+    const ask = (token: string, text = reason) =>
+      failure(service.admin.exportUser({ userId: "ann", reason: text }, token));
+    const helpdesk = await adminOf(service, "mfa.read mfa.reset mfa.lockout.write mfa.audit.read");
+    expect(await ask(helpdesk)).toMatchObject({ reason: "ACCESS_DENIED" });
+    expect(await ask(stale)).toMatchObject({ reason: "INSUFFICIENT_USER_AUTHENTICATION" });
+    expect(await ask(await adminOf(service, "mfa.export"), "")).toMatchObject({ reason: "INVALID_FIELD" });
+  });
+
+  test("of more rows than a reply holds part is shown, and which table was cut is said", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const values = Array.from({ length: 2_001 }, (_, n) => {
+      return `('dev', 'ann', '${n}', 'sms', 'log_in', 'deny', '[]', '', '', '', ${engine.name === "sqlite" ? n : "now()"})`;
+    });
+    await service.execute(
+      `INSERT INTO send_decisions (tenant_id, user_id, decision_id, channel, purpose, decision, reasons, masked, country,
+        ip, create_time) VALUES ${values.join()}`,
+    );
+    const { data } = await exportOf(service);
+    const { send_decisions, truncated } = data as Record<string, Rows>;
+    expect(send_decisions?.length).toBe(2_000);
+    expect(truncated).toEqual(["send_decisions"]);
+  });
+});
