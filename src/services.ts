@@ -7,15 +7,18 @@ import type { Algorithm } from "./assertions/assertion-keys.ts";
 import { createAuditHandlers } from "./audit/audit.handlers.ts";
 import { createProofs } from "./challenges/index.ts";
 import { challengeOutcomes } from "./challenges/outcomes.ts";
+import type { Owner } from "./core/caller.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import type { TimeOf } from "./db/database-time.ts";
+import type { Tx } from "./db/store.ts";
 import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
 import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
 import { createDeviceSyncHandlers } from "./device-sync/device-sync.handlers.ts";
 import { createEnforcementHandlers } from "./enforcement/enforcement.handlers.ts";
+import { enforcedOf } from "./enforcement/enforcement.ts";
 import { createEnforcementRules } from "./enforcement/enforcement-rules.ts";
 import { createEventHandlers } from "./events/events.handlers.ts";
 import { placeAllEvents } from "./events/placing.ts";
@@ -47,6 +50,8 @@ import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
 import { createApprovals } from "./privacy/approvals.ts";
+import { createCoverageHandlers } from "./privacy/coverage.handlers.ts";
+import { createCoverage } from "./privacy/coverage.ts";
 import { createErasure } from "./privacy/erasure.ts";
 import { openLedger } from "./privacy/erasure-ledger.ts";
 import { createExport } from "./privacy/export.ts";
@@ -111,7 +116,7 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
 /** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
 const notBuilt = {
   user: [],
-  admin: ["getCoverage"],
+  admin: [],
   internal: ["importFactors"],
 } as const;
 
@@ -226,6 +231,11 @@ export function createServices(app: App): Features {
   const erasure = createErasure({ store, keyring, clock, ledger, tables: subjects });
   const addressOf = (row: object) => otp.book.open(row as OtpAddressRow); // a row of that very table
   const privacy = createPrivacyHandlers(erasure, createExport({ tables: subjects, addressOf }));
+  const isOverdue = async (tx: Tx, owner: Owner, now: Date) => {
+    const { enforced, graceUntil } = await enforcedOf(tx, owner, now);
+    return enforced && (graceUntil === undefined || graceUntil <= now);
+  };
+  const coverage = createCoverageHandlers(createCoverage({ settingsOf, isOverdue }), pageTokens);
   const resets = createResetHandlers(createApprovals(settingsOf), pageTokens);
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
   const pumps: Pump[] = [
@@ -268,6 +278,7 @@ export function createServices(app: App): Features {
           ...schedule.admin,
           ...resets.admin,
           ...privacy.admin,
+          ...coverage.admin,
         },
         notBuilt.admin,
         serving,

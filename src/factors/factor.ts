@@ -4,6 +4,7 @@ import type { OtpDelivery } from "../../gen/mfa/v1/otp_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import type { Refusal } from "../core/refusal.ts";
+import type { Span } from "../db/span.ts";
 import type { Tx } from "../db/store.ts";
 import type { Counter } from "../protection/attempts.table.ts";
 import type { Proof } from "../protection/proof.ts";
@@ -30,6 +31,13 @@ export interface FactorInstance {
   readonly verifiesUser?: boolean;
 }
 
+/** One active instance, by whom it is held. */
+export interface Holding {
+  readonly userId: string;
+  /** For kinds that are used up. */
+  readonly remainingUses?: number;
+}
+
 /** A kind of second factor, as everything that loops over factors sees it. */
 export interface Factor {
   readonly type: Exclude<keyof typeof FactorType, "UNSPECIFIED">;
@@ -46,6 +54,8 @@ export interface Factor {
   isEnrolled(tx: Tx, owner: Owner): Promise<boolean>;
   /** Every instance that is there at `now`, pending and disabled ones too, oldest first. A handful for each user. */
   list(tx: Tx, owner: Owner, now: Date): Promise<FactorInstance[]>;
+  /** Every instance of the kind that is proven and enabled, among many users. */
+  listHoldings(tx: Tx, span: Span, now: Date): Promise<readonly Holding[]>;
   /** Deletes whatever is kept of the kind, pending enrolments too; says of how many instances (of codes, codes). */
   forget(tx: Tx, owner: Owner, now: Date): Promise<number>;
   /** The same of one instance, in whatever state; 0 where the user has none of this id. */

@@ -34,6 +34,8 @@ export const backupCodesFactor: Factor = {
     const sets = await backupCodeSetRepository(tx).listOf(owner);
     return sets.filter(({ expireTime }) => expireTime === null || expireTime > now).map(toInstance);
   },
+  listHoldings: async (tx, span) =>
+    (await backupCodeSetRepository(tx).listHoldings(span)).filter(({ remainingUses }) => remainingUses > 0),
   forget: (tx, owner) => backupCodeSetRepository(tx).deleteAll(owner),
   forgetOne: async (tx, owner, setId) => {
     const sets = backupCodeSetRepository(tx);

@@ -2,6 +2,7 @@ import { and, asc, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { deleteEnded } from "../../db/ended.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
+import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { backupCodeSets, backupCodes } from "./backup-codes.table.ts";
 
@@ -58,6 +59,13 @@ const listSets = (isDue: (s: Building<Lowness>) => ReturnType<typeof or>) =>
   });
 
 const statements = {
+  listHoldings: statement((s: Building<Span>) => {
+    const t = s.table(backupCodeSets);
+    return s.db
+      .select({ userId: t.userId, remainingUses: t.remaining })
+      .from(t)
+      .where(and(isInSpan(s, t), eq(t.state, "active")));
+  }),
   findSet: statement((s: Building<Owner & { state: State }>) =>
     s.db.select().from(s.table(backupCodeSets)).where(isState(s)),
   ),
@@ -150,6 +158,8 @@ const statements = {
 /** Users' sets of backup codes. A unit that writes serialises the user first. */
 export const backupCodeSetRepository = (tx: Tx) => ({
   find: async (owner: Owner, state: State) => (await tx.run(statements.findSet, { ...owner, state }))[0],
+  /** Sets in force, of many users. */
+  listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
   /** The set in force and the one that waits, or once did. */
   listOf: (owner: Owner) => tx.run(statements.listSetsOf, owner),
   findById: async (key: SetKey) => (await tx.run(statements.findSetById, key))[0],

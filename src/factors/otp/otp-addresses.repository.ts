@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, gte, inArray, ne, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
 import { type OtpAddressState, otpAddresses } from "./otp.table.ts";
@@ -33,6 +34,13 @@ const isLive = (s: Building<{ now: Date }>) => {
 };
 
 const statements = {
+  listHoldings: statement((s: Building<Span & { channel: ChannelName }>) => {
+    const t = s.table(otpAddresses);
+    return s.db
+      .select({ userId: t.userId })
+      .from(t)
+      .where(and(isInSpan(s, t), eq(t.channel, s.param("channel", t.channel)), eq(t.state, "active")));
+  }),
   insert: statement((s: Building<OtpAddressRow>) => {
     const t = s.table(otpAddresses);
     return s.db.insert(t).values(s.row(t)).returning({ factorId: t.factorId });
@@ -118,6 +126,8 @@ const statements = {
 
 /** Numbers and addresses of a user. Those no longer in force appear in `find` and `listTold` only. */
 export const otpAddressRepository = (tx: Tx) => ({
+  /** Those in force, of many users. */
+  listHoldings: (span: Span, channel: ChannelName) => tx.run(statements.listHoldings, { ...span, channel }),
   insert: (row: OtpAddressRow) => tx.run(statements.insert, row),
   /** Those in use, and a pending one that has not expired: at most one of each. */
   list: (of: Of, now: Date) => tx.run(statements.list, { ...of, now }),

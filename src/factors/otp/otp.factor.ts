@@ -41,6 +41,7 @@ const factorOf = (channel: OtpChannel): Factor => {
               },
             ],
       ),
+    listHoldings: (tx, span) => otpAddressRepository(tx).listHoldings(span, channel.name),
     async forget(tx, owner, now) {
       const pending = await otpAddressRepository(tx).deletePending({ ...owner, channel: channel.name });
       return pending.length + (await retire(tx, owner, now));

@@ -2,6 +2,7 @@ import { and, asc, eq, gt, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { deleteEnded } from "../../db/ended.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
+import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushDevices } from "./push.table.ts";
 
@@ -39,6 +40,13 @@ const isLive = (s: Building<{ now: Date }>) => {
 };
 
 const statements = {
+  listHoldings: statement((s: Building<Span>) => {
+    const t = s.table(pushDevices);
+    return s.db
+      .select({ userId: t.userId })
+      .from(t)
+      .where(and(isInSpan(s, t), eq(t.state, "active")));
+  }),
   insert: statement((s: Building<PushDeviceRow>) => {
     const t = s.table(pushDevices);
     return s.db.insert(t).values(s.row(t)).returning({ deviceId: t.deviceId });
@@ -200,6 +208,8 @@ const statements = {
 
 /** Users' paired phones. */
 export const pushDeviceRepository = (tx: Tx) => ({
+  /** Active devices, of many users. */
+  listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
   insert: (row: PushDeviceRow) => tx.run(statements.insert, row),
   deletePending: (owner: Owner) => tx.run(statements.deletePending, owner),
   find: async (key: DeviceKey, now: Date) => (await tx.run(statements.find, { ...key, now }))[0],

@@ -27,6 +27,7 @@ export const pushFactor: Factor = {
   isEnrollable: ({ push }) => push.enabled,
   isEnrolled: async (tx, owner) => (await pushDeviceRepository(tx).listActive(owner)).length > 0,
   list: async (tx, owner, now) => (await pushDeviceRepository(tx).listAll(owner, now)).flatMap(toInstance),
+  listHoldings: (tx, span) => pushDeviceRepository(tx).listHoldings(span),
   forget: async (tx, owner) => {
     await pushChallengeRepository(tx).deleteAll(owner);
     return pushDeviceRepository(tx).deleteAll(owner);

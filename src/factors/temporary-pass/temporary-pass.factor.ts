@@ -17,6 +17,8 @@ export const temporaryPassFactor: Factor = {
     const times = { createTime, updateTime: createTime, lastUseTime: null };
     return [{ factorId: passId, state, displayName: "Temporary pass", maskedTarget: "", ...times }];
   },
+  // A pass says nothing about how well its user is protected.
+  listHoldings: async () => [],
   forget: async (tx, owner) => (await temporaryPassRepository(tx).delete(owner)).length,
   forgetOne: async (tx, owner, passId) => {
     const passes = temporaryPassRepository(tx);

@@ -26,6 +26,7 @@ export const totpFactor: Factor = {
   isEnrollable: () => true,
   isEnrolled: async (tx, owner) => (await totpRepository(tx).listActive(owner)).length > 0,
   list: async (tx, owner, now) => (await totpRepository(tx).listAll(owner, now)).flatMap(toInstance),
+  listHoldings: (tx, span) => totpRepository(tx).listHoldings(span),
   forget: (tx, owner) => totpRepository(tx).deleteAll(owner),
   forgetOne: async (tx, owner, deviceId, now) =>
     (await totpRepository(tx).delete({ ...owner, deviceId }, now)) ? 1 : 0,

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, lt, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
+import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { totpDevices } from "./totp.table.ts";
 import type { CodeParameters } from "./totp-code.ts";
@@ -40,6 +41,13 @@ const turn = (from: State, to: State) =>
   });
 
 const statements = {
+  listHoldings: statement((s: Building<Span>) => {
+    const t = s.table(totpDevices);
+    return s.db
+      .select({ userId: t.userId })
+      .from(t)
+      .where(and(isInSpan(s, t), eq(t.state, "active")));
+  }),
   insert: statement((s: Building<TotpDeviceRow>) => {
     const t = s.table(totpDevices);
     return s.db.insert(t).values(s.row(t)).returning({ deviceId: t.deviceId });
@@ -170,6 +178,8 @@ const statements = {
 
 /** A user's authenticator apps. */
 export const totpRepository = (tx: Tx) => ({
+  /** Active devices, of many users. */
+  listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
   insert: (row: TotpDeviceRow) => tx.run(statements.insert, row),
   deletePending: (owner: Owner) => tx.run(statements.deletePending, owner),
   find: async (key: Key, now: Date) => (await tx.run(statements.find, { ...key, now }))[0],

@@ -23,6 +23,7 @@ export const webauthnFactor: Factor = {
       deviceBound: !row.backupEligible,
       verifiesUser: row.userVerified,
     })),
+  listHoldings: (tx, span) => webauthnRepository(tx).listHoldings(span),
   forget: async (tx, owner) => {
     await ceremonyRepository(tx).deleteAll(owner);
     return (await webauthnRepository(tx).deleteAll(owner)).length;

@@ -1,6 +1,7 @@
 import { and, asc, eq, lt, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
+import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { webauthnCredentials, webauthnUsers } from "./webauthn.table.ts";
 
@@ -28,6 +29,10 @@ const isUser = (s: Building<Owner>) => {
 };
 
 const statements = {
+  listHoldings: statement((s: Building<Span>) => {
+    const t = s.table(webauthnCredentials);
+    return s.db.select({ userId: t.userId }).from(t).where(isInSpan(s, t));
+  }),
   insertUser: statement((s: Building<WebAuthnUserRow>) => {
     const t = s.table(webauthnUsers);
     return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ userId: t.userId });
@@ -113,6 +118,8 @@ export const webauthnRepository = (tx: Tx) => ({
     const rows = await tx.run(statements.list, { ...owner, ...pageParams(position, size) });
     return slice(rows, size, (row) => ({ time: row.createTime, id: row.credentialId }));
   },
+  /** All credentials, of many users. */
+  listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
   listAll: (owner: Owner) => tx.run(statements.listAll, owner),
   /** Notes a use if the counter went on, or is zero and stays so: false for a counter seen before. */
   advance: async (key: Key, use: { counter: number; backedUp: boolean; now: Date }) =>
