@@ -4,6 +4,7 @@ import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { PushChallengeState, PushDenyReason } from "../../gen/mfa/v1/push_pb.js";
+import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
 import { appOf, enrolApp } from "../support/authenticator.ts";
 import { wrongSecret } from "../support/backup-codes.ts";
@@ -14,6 +15,7 @@ import { engines } from "../support/engines.ts";
 import { newestCode, phone, switchOn } from "../support/otp.ts";
 import { makePasskey } from "../support/passkey.ts";
 import { askPhone, pairPhone, switchPushOn } from "../support/push.ts";
+import { policyAdmin } from "../support/risk.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
@@ -408,5 +410,45 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
       ["ip_whitelist_entry.updated", "root"],
       ["ip_whitelist_entry.created", "root"],
     ]);
+  });
+
+  test("/admin/mfa/risk-policies and /admin/mfa/risk-policy: set a level, judge by it, go back, set all", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const root = await policyAdmin(service);
+    const { policies } = await service.admin.listRiskPolicies({}, root);
+    // The levels that nobody set are listed too, as defaults.
+    expect(policies.map(({ level, defaultPolicy }) => [RiskLevel[level], defaultPolicy])).toEqual([
+      ["LOW", true],
+      ["MEDIUM", true],
+      ["HIGH", true],
+    ]);
+    // Its required_methods[] are one group: reversed, as a list could not say whether all or any.
+    const requirement = { anyOf: [{ allOf: [FactorType.TOTP] }] };
+    const level = RiskLevel.HIGH;
+    const update = { level, requirement, description: "new places", enabled: true, reason: "their audit" };
+    const { policy } = await service.admin.updateRiskPolicy(update, root);
+    expect(policy).toMatchObject({ level, requirement, description: "new places", enabled: true, version: 1n });
+    // Reversed: the change is based on what was read.
+    expect(await failure(service.admin.updateRiskPolicy(update, root))).toMatchObject({ reason: "STALE_VERSION" });
+    const impossible = { ...update, version: 1n, requirement: { anyOf: [{ allOf: [FactorType.SMS] }] } };
+    expect(await failure(service.admin.updateRiskPolicy(impossible, root))).toMatchObject({
+      reason: "POLICY_UNSATISFIABLE",
+    });
+    const request = { userId: "ann", client: { ip: "203.0.113.7" }, deviceFingerprint: "their hash" };
+    const judged = await service.admin.evaluateRisk(request, root);
+    // Its is_new_device, level and required_methods[], and why.
+    expect(judged).toMatchObject({
+      decision: { newDevice: true, level: RiskLevel.LOW, reasons: expect.any(Array) },
+      requiredFactorTypes: [FactorType.TOTP],
+    });
+    for (let n = 0; n < 2; n += 1) await service.admin.deleteRiskPolicy({ level, reason: "done" }, root);
+    const { policy: whole, version } = await service.admin.getMfaRiskPolicy({}, root);
+    expect(whole?.highRisk?.anyOf).toEqual([]);
+    const all = { lowRisk: {}, mediumRisk: requirement, highRisk: { block: true } };
+    // Reversed: what is asked for and what is answered have one shape.
+    expect(await service.admin.updateMfaRiskPolicy({ policy: all, version }, root)).toMatchObject({ policy: all });
+    const { policies: rows } = await service.admin.listRiskPolicies({}, root);
+    expect(rows.map(({ requirement }) => requirement?.block)).toEqual([false, false, true]);
   });
 });

@@ -6,12 +6,6 @@ import { expect, test } from "vitest";
 const elsewhere: Readonly<Record<string, string>> = {
   ResetUserMfa: "resets",
   ResetUserFactor: "resets",
-  ListRiskPolicies: "risk",
-  EvaluateRisk: "risk",
-  DeleteRiskPolicy: "risk",
-  UpdateRiskPolicy: "risk",
-  GetMfaRiskPolicy: "risk",
-  UpdateMfaRiskPolicy: "risk",
   EraseUser: "erase",
   ListScheduledTasks: "schedule",
 };
