@@ -177,14 +177,15 @@ export function createServices(app: App): Features {
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const networks = createIpWhitelistHandlers(pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
+  const unenrolled = (tenantId: string) => countUnenrolled(store, tenantId);
   const rules = createEnforcementHandlers(
     createEnforcementRules({
       isSatisfiable: async (tenantId, strength) => canEnrol(registry, await settingsOf(tenantId), strength),
-      countUnenrolled: (tenantId) => countUnenrolled(store, tenantId),
+      countUnenrolled: unenrolled,
     }),
     pageTokens,
   );
-  const policies = createRiskPolicies({ factors: registry, settingsOf });
+  const policies = createRiskPolicies({ factors: registry, settingsOf, countUnenrolled: unenrolled });
   const histories = createHistories({ keyring, locations: app.locations });
   const judging = createJudging({ factors: registry, histories });
   const decisions = createRiskDecisions({ judging, settingsOf, trustedDevices: createTrustedDevices(keyring) });

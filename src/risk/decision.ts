@@ -1,7 +1,7 @@
 import type { MfaDecision } from "../../gen/mfa/v1/risk_pb.js";
 import type { Factor } from "../factors/factor.ts";
 import { canBeWorth, raisesLevel, STRENGTHS, type Strength, strongest } from "../factors/strength.ts";
-import type { Level, Requirement } from "./requirement.ts";
+import { isForAll, type Level, type Requirement } from "./requirement.ts";
 
 /** What a log-in still needs, by the contract's names. */
 export type Outcome = Exclude<keyof typeof MfaDecision, "UNSPECIFIED">;
@@ -79,8 +79,7 @@ export function decide(
     return { decision: "CHALLENGE", strength, types, groups: isNamed ? groups : [] };
   }
   if (enrolled) return { ...nothing, decision: "DENY" };
-  const isForAll =
-    isNamed || asked !== "UNSPECIFIED" || enforced !== "UNSPECIFIED" || !isAtMost(requirement.strength, "ANY_FACTOR");
-  if (!isForAll) return { ...nothing, decision: "ALLOW" };
+  const isDemanded = isForAll(requirement) || asked !== "UNSPECIFIED" || enforced !== "UNSPECIFIED";
+  if (!isDemanded) return { ...nothing, decision: "ALLOW" };
   return { ...nothing, decision: level === "HIGH" ? "DENY" : "ENROLL" };
 }

@@ -31,6 +31,10 @@ export const defaults: Requirements = { LOW: { ...anyFactor, allowTrusted: true 
 /** Whether anything is to be proved at all. */
 export const asks = ({ anyOf, strength }: Requirement): boolean => anyOf.length > 0 || strength !== "UNSPECIFIED";
 
+/** Whether it is put to everybody, and not to users only who have a factor: where it names kinds or a strength beyond any. */
+export const isForAll = ({ anyOf, strength }: Requirement): boolean =>
+  anyOf.length > 0 || STRENGTHS.indexOf(strength) > STRENGTHS.indexOf("ANY_FACTOR");
+
 /** Whether some user of a tenant with these settings could meet it. A block is met by nobody, and meant to be. */
 export function isSatisfiable(requirement: Requirement, factors: readonly Factor[], settings: Settings): boolean {
   const { anyOf, strength, block } = requirement;

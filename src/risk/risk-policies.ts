@@ -8,6 +8,7 @@ import type { Factor } from "../factors/factor.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
 import {
   defaults,
+  isForAll,
   isSatisfiable,
   LEVELS,
   type Level,
@@ -21,6 +22,8 @@ import { type RiskPolicyRow, riskPolicyRepository } from "./risk-policies.reposi
 export interface RiskPolicyOptions {
   readonly factors: readonly Factor[];
   readonly settingsOf: SettingsOf;
+  /** How many of the users that are known have no factor that counts. Outside of units. */
+  readonly countUnenrolled: (tenantId: string) => Promise<number>;
 }
 
 /** One level, as it is set; without a row it is as the service has it. */
@@ -68,12 +71,19 @@ const stale = (version: number) => new Refusal("STALE_VERSION", { metadata: { ve
 const shown = ({ requirement, description, enabled }: RiskPolicyRow) => ({ ...requirement, description, enabled });
 
 /** What administrators ask for by level of risk: a row for each level that was changed, and one version of them all. */
-export function createRiskPolicies({ factors, settingsOf }: RiskPolicyOptions) {
+export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: RiskPolicyOptions) {
   const check = async (tenantId: string, level: Level, requirement: Requirement, field: string) => {
     // A stolen browser would be all it takes.
     if (level === "HIGH" && requirement.allowTrusted) return new Refusal("INVALID_FIELD", { metadata: { field } });
     if (isSatisfiable(requirement, factors, await settingsOf(tenantId))) return undefined;
     return new Refusal("POLICY_UNSATISFIABLE", { metadata: { level } });
+  };
+
+  /** How many users have to enrol before they meet it, if any. */
+  const enrolments = async (tenantId: string, requirements: readonly Requirement[]): Promise<string[]> => {
+    if (!requirements.some((requirement) => isForAll(requirement) && !requirement.block)) return [];
+    const count = await countUnenrolled(tenantId);
+    return count === 0 ? [] : [`known users without a factor, who have to enrol: ${count}`];
   };
 
   const record = async (
@@ -107,6 +117,7 @@ export function createRiskPolicies({ factors, settingsOf }: RiskPolicyOptions) {
       if ([requirement, description, enabled].every((part) => part === undefined)) return new Refusal("EMPTY_UPDATE");
       const refused = requirement && (await check(tenantId, level, requirement, "requirement.allow_trusted"));
       if (refused) return refused;
+      const enrolling = await enrolments(tenantId, requirement ? [requirement] : []);
       return call.unit(async (tx) => {
         const policies = riskPolicyRepository(tx);
         const next = await policies.advance(tenantId);
@@ -125,7 +136,7 @@ export function createRiskPolicies({ factors, settingsOf }: RiskPolicyOptions) {
         const states = { ...(before && { before: shown(before) }), after: shown(row) };
         await record(tx, call, { action: "risk_policy.updated", targetId: level, reason, ...states });
         const warnings = warningsOf(requirementsFrom([...rows.filter((one) => one !== before), row]));
-        return { policy: { level, requirement: row.requirement, row }, warnings };
+        return { policy: { level, requirement: row.requirement, row }, warnings: [...warnings, ...enrolling] };
       });
     },
 
@@ -157,6 +168,7 @@ export function createRiskPolicies({ factors, settingsOf }: RiskPolicyOptions) {
         const refused = await check(tenantId, level, levels[level], field);
         if (refused) return refused;
       }
+      const enrolling = await enrolments(tenantId, Object.values(levels));
       return call.unit(async (tx) => {
         const policies = riskPolicyRepository(tx);
         const next = await policies.advance(tenantId);
@@ -171,7 +183,7 @@ export function createRiskPolicies({ factors, settingsOf }: RiskPolicyOptions) {
         }
         const states = { before: requirementsFrom(rows), after: levels };
         await record(tx, call, { action: "risk_policy.replaced", targetId: tenantId, reason, ...states });
-        return { levels, version: next, warnings: warningsOf(levels) };
+        return { levels, version: next, warnings: [...warningsOf(levels), ...enrolling] };
       });
     },
   };

@@ -44,9 +44,9 @@ const MAX_MS = 30 * 24 * 60 * 60 * 1000;
 const NOBODY: Trust = { row: undefined, trustToken: "" };
 
 /**
- * Clients that a user trusts after a second factor: at low risk they stand in for it, and never raise the level. Each has
- * a secret that every use replaces. One that was replaced is good for ten seconds more, for requests that crossed;
- * presented later, somebody has a copy, and the trust ends.
+ * Clients that a user trusts after a second factor: where the policy of a log-in's risk admits it they stand in for it,
+ * and never raise the level. Each has a secret that every use replaces. One that was replaced is good for ten seconds
+ * more, for requests that crossed; presented later, somebody has a copy, and the trust ends.
  */
 export function createTrustedDevices(keyring: Keyring) {
   const digests = trustDigests(keyring);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
+import { enrolApp } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { anyOf, DEFAULTS, riskService } from "../support/risk.ts";
@@ -156,6 +157,23 @@ describe.each(engines)("the risk policy on $name", (engine) => {
       "the medium level lets trusted devices stand in, and the low level does not",
       "the high level is blocked: nobody logs in at it",
     ]);
+  });
+
+  test("tells how many users have to enrol for what is put to everybody", async () => {
+    const service = await riskService(engine);
+    await enrolApp(service, "ann");
+    await service.mfa.startTotpEnrollment({}, await service.user("bob"));
+    const warned = "known users without a factor, who have to enrol: 1";
+    const strong = { strength: UNRESTRICTED };
+    const { warnings } = await service.change({ level: HIGH, requirement: strong });
+    expect(warnings).toEqual([warned]);
+    expect(
+      (await service.change({ level: HIGH, version: 1n, requirement: { strength: ANY_FACTOR } })).warnings,
+    ).toEqual([]);
+    const policy = { lowRisk: anyOf([TOTP]), mediumRisk: strong, highRisk: { ...strong, block: true } };
+    expect((await service.replace({ policy, version: 2n })).warnings).toContain(warned);
+    const blocked = { ...DEFAULTS, highRisk: { ...strong, block: true } };
+    expect((await service.replace({ policy: blocked, version: 3n })).warnings).not.toContain(warned);
   });
 
   test("is listed page by page, and keeps tenants apart", async () => {

@@ -815,7 +815,8 @@ export declare const MfaService: GenService<{
   /**
    * Trusts the calling client and gives its secret, once.
    *
-   * For 30 days at most, at low risk only; never raises the level to aal2. Fails with
+   * For 30 days at most, and where the policy of the log-in's risk admits it: at low risk by default,
+   * at high risk never. Never raises the level to aal2. Fails with
    * POLICY_FORBIDS where clients are not trusted and LIMIT_REACHED at the cap. Repeats are not
    * stored: a client that sends its secret gets it replaced.
    *

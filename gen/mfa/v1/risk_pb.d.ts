@@ -482,7 +482,7 @@ export declare type UpdateRiskPolicyResponse = Message<"mfa.v1.UpdateRiskPolicyR
   policy?: RiskPolicy | undefined;
 
   /**
-   * What deserves a second look, such as how many users must enrol.
+   * What deserves a second look, such as how many of the first 1,000 known users must enrol.
    *
    * @generated from field: repeated string warnings = 2;
    */

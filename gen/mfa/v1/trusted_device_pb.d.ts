@@ -105,8 +105,8 @@ export declare const TrustedDeviceSchema: GenMessage<TrustedDevice>;
  */
 export declare type DeviceTrust = Message<"mfa.v1.DeviceTrust"> & {
   /**
-   * Whether it stands in for a second factor at low risk. Unknown, expired, revoked and foreign
-   * secrets are all not trusted, and never told apart.
+   * Whether it stands in for a second factor where the policy of the log-in's risk admits that.
+   * Unknown, expired, revoked and foreign secrets are all not trusted, and never told apart.
    *
    * @generated from field: bool trusted = 1;
    */
