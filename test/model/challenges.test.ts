@@ -84,6 +84,13 @@ const outcome = (call: Promise<Outcome>): Promise<Outcome> =>
     throw error;
   });
 
+/** What a step is about, settled before it begins: which of what there is, which secret of it, and the digits. */
+interface About {
+  readonly at: number;
+  readonly nth: number;
+  readonly code: string;
+}
+
 let users = 0;
 
 /** Three new users, two with an app, each beside their model; what a step does to both must be the same. */
@@ -118,7 +125,7 @@ async function world(service: ServiceUnderTest) {
   };
 
   /** The step as a call to the service, about the `at`-th of what it is about. */
-  async function real(it: Step, person: Person, { at, code }: { at: number; code: string }): Promise<Outcome> {
+  async function real(it: Step, person: Person, { at, code, nth }: About): Promise<Outcome> {
     const { id: userId } = person;
     const token = backend[it.by];
     const challengeId = person.challengeIds[at] ?? "";
@@ -165,7 +172,7 @@ async function world(service: ServiceUnderTest) {
       }
       case "check": {
         const secrets = person.secrets[at] ?? [];
-        const trustToken = secrets[secrets.length - 1 - it.age] ?? "";
+        const trustToken = secrets[nth] ?? "";
         const { deviceTrust } = await service.internal.checkUserDeviceTrust(
           { userId, trustToken, client },
           backend.shop,
@@ -197,7 +204,7 @@ async function world(service: ServiceUnderTest) {
     }
   }
 
-  function modelled(it: Step, model: LogInModel, at: number): Outcome {
+  function modelled(it: Step, model: LogInModel, { at, nth }: About): Outcome {
     switch (it.do) {
       case "create":
         return model.create(now(), it);
@@ -212,7 +219,7 @@ async function world(service: ServiceUnderTest) {
       case "consume":
         return model.consume(now(), at, it);
       case "check":
-        return model.check(now(), at, it.age);
+        return model.check(now(), at, nth);
       case "guess":
         return model.type(now(), "wrong");
       case "change":
@@ -234,16 +241,17 @@ async function world(service: ServiceUnderTest) {
     const at = secrets.length - 1 - it.which;
     return (secrets[at]?.length ?? 0) > it.age ? at : -1;
   };
-  const prepared = async (it: Step, person: Person) => ({
-    at: targetOf(it, person),
-    code: await digits(person, it.do === "guess" ? "wrong" : it.code),
-  });
+  const prepared = async (it: Step, person: Person): Promise<About> => {
+    const at = targetOf(it, person);
+    const nth = it.do === "check" ? (person.secrets[at]?.length ?? 0) - 1 - it.age : 0;
+    return { at, nth, code: await digits(person, it.do === "guess" ? "wrong" : it.code) };
+  };
 
   async function both(it: Step, person: Person): Promise<void> {
     const about = await prepared(it, person);
     if (about.at < 0) return;
     const seen = await outcome(real(it, person, about));
-    expect([it, seen]).toEqual([it, modelled(it, person.model, about.at)]);
+    expect([it, seen]).toEqual([it, modelled(it, person.model, about)]);
   }
 
   return {
@@ -252,14 +260,12 @@ async function world(service: ServiceUnderTest) {
     /** Steps at once: what each was about, and what came of it. */
     async atOnce(todo: readonly Step[], person: Person) {
       const about = await Promise.all(todo.map((it) => prepared(it, person)));
-      const possible = todo.flatMap((it, n) =>
-        (about[n]?.at ?? -1) < 0 ? [] : { it, ...(about[n] as { at: number; code: string }) },
-      );
+      const possible = todo.flatMap((it, n) => ((about[n]?.at ?? -1) < 0 ? [] : { it, ...(about[n] as About) }));
       return Promise.all(possible.map(async (one) => ({ ...one, seen: await outcome(real(one.it, person, one)) })));
     },
     /** Whether the model answers steps like this, one after the other. */
-    answers: (done: readonly { it: Step; at: number; seen: Outcome }[], model: LogInModel) =>
-      done.every(({ it, at, seen }) => modelled(it, model, at) === seen),
+    answers: (done: readonly (About & { it: Step; seen: Outcome })[], model: LogInModel) =>
+      done.every(({ it, seen, ...about }) => modelled(it, model, about) === seen),
 
     async run(it: Step): Promise<void> {
       if (it.do === "wait") {

@@ -155,10 +155,11 @@ export class LogInModel extends AttemptModel {
   #isTrusted = (client: ModelClient, now: number) =>
     !client.ended && client.epoch === this.epoch && client.expireTime > now;
 
-  /** Presents the secret that a client was given as its `age`-th last one. */
-  check(now: number, which: number, age: number): Outcome {
+  /** Presents the secret that a client was given as its `nth`, from 0. */
+  check(now: number, which: number, nth: number): Outcome {
     const client = this.clients[which] as ModelClient;
     if (!this.#isTrusted(client, now)) return "no";
+    const age = client.secrets - 1 - nth;
     if (age === 0) {
       client.rotateTime = now;
       client.secrets++;
