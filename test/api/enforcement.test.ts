@@ -1,6 +1,7 @@
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
+import { enforcementRepository } from "../../src/enforcement/enforcement.repository.ts";
 import { enforceAt, enforcedOf, type Stated } from "../../src/enforcement/enforcement.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
@@ -13,10 +14,11 @@ const DAY_MS = 24 * 3600 * 1000;
 const everyone = { selector: { everyone: true }, strength: ANY_FACTOR };
 const grace = (days: number) => ({ gracePeriod: durationFromMs(days * DAY_MS) });
 
+const ANN = { tenantId: "dev", userId: "ann" };
+
 async function enforcing(engine: EngineUnderTest, started: Started = {}) {
   const service = await serviceForTest(engine, started);
   const token = (tenant?: string) => policyAdmin(service, tenant);
-  const owner = { tenantId: "dev", userId: "ann" };
   const nothing: Stated = { roles: [], groups: [], application: "" };
   return {
     ...service,
@@ -27,8 +29,8 @@ async function enforcing(engine: EngineUnderTest, started: Started = {}) {
     list: async (tenant?: string) => (await service.admin.listEnforcementRules({}, await token(tenant))).rules,
     /** A log-in, as the rules see it. */
     logIn: (stated: Partial<Stated> = {}, userId = "ann") =>
-      service.store.write((tx) => enforceAt(tx, { ...owner, userId }, { ...nothing, ...stated }, service.clock.now)),
-    known: (userId = "ann") => service.store.read((tx) => enforcedOf(tx, { ...owner, userId }, service.clock.now)),
+      service.store.write((tx) => enforceAt(tx, { ...ANN, userId }, { ...nothing, ...stated }, service.clock.now)),
+    known: (userId = "ann") => service.store.read((tx) => enforcedOf(tx, { ...ANN, userId }, service.clock.now)),
     after: (days: number) => new Date(service.clock.now.getTime() + days * DAY_MS),
   };
 }
@@ -230,8 +232,11 @@ describe.each(engines)("a deadline on $name", (engine) => {
   test("ends with its rule", async () => {
     const service = await enforcing(engine);
     const { rule } = await service.create();
+    const deadlines = () => service.store.read((tx) => enforcementRepository(tx).deadlines(ANN));
     await service.logIn();
+    expect(await deadlines()).toHaveLength(1);
     await service.admin.deleteEnforcementRule({ ruleId: rule?.ruleId ?? "" }, await service.token());
+    expect(await deadlines()).toEqual([]);
     expect(await service.known()).toMatchObject({ enforced: false });
     expect(await service.logIn()).toMatchObject({ enforced: false });
   });
