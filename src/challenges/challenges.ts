@@ -86,6 +86,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     challengeId: row.challengeId,
     purpose: row.purpose,
     session: row.sessionDigest?.toString("base64url") ?? "",
+    audience: row.audience,
     actionDigest: row.actionDigest,
     renderedAction: row.renderedAction,
     userVerification: row.strength === "DEVICE_BOUND",
@@ -299,13 +300,15 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
       try {
         let last = "";
         while (!call.signal.aborted) {
-          const standing = await call.unit((tx) => findOwn(tx, call, key, call.clock()));
-          const { state, row } = standing;
-          const now = `${state} ${row.preparedType} ${row.updateTime.getTime()}`;
+          // Let go of before the wait: thousands wait at once, each for minutes.
+          let standing: Standing | undefined = await call.unit((tx) => findOwn(tx, call, key, call.clock()));
+          const isOver = hasEnded(standing.state);
+          watching.until(standing.row.expireTime);
+          const now = `${standing.state} ${standing.row.preparedType} ${standing.row.updateTime.getTime()}`;
           if (now !== last) yield standing;
+          standing = undefined;
           last = now;
-          if (hasEnded(state)) return;
-          watching.until(row.expireTime);
+          if (isOver) return;
           await watching.next();
         }
       } finally {

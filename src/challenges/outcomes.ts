@@ -87,10 +87,10 @@ export const challengeOutcomes: ChallengeOutcomes = {
     tx.announce(topicOf(owner));
   },
   stateOf: async (tx, owner, challengeId, now) => (await findStanding(tx, { ...owner, challengeId }, now))?.state,
-  async spend(tx, owner, challengeId, now) {
+  async spend(tx, owner, { challengeId, audience, now }) {
     const key = { ...owner, challengeId };
     const standing = await findStanding(tx, key, now);
-    if (standing?.state !== "PROVEN") return false;
+    if (standing?.state !== "PROVEN" || !["", audience].includes(standing.row.audience)) return false;
     tx.announce(topicOf(owner));
     return (await challengeRepository(tx).redeem(key, standing.row.mfaEpoch, now)) !== undefined;
   },

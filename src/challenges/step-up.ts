@@ -57,6 +57,7 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
         challengeId: "",
         purpose: "STEP_UP",
         session: session?.toString("base64url") ?? "",
+        audience,
         actionDigest: digest,
         renderedAction: action ? renderAction(action, settings) : "",
         userVerification: false,

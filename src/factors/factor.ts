@@ -99,6 +99,8 @@ export interface Asked {
   readonly purpose: "LOG_IN" | "STEP_UP";
   /** Stands for the session: its SHA-256, base64url; empty without one. */
   readonly session: string;
+  /** For whom the assertion will be. */
+  readonly audience: string;
   /** SHA-256 of what is approved, to be inside of what an authenticator signs; null without an action. */
   readonly actionDigest: Buffer | null;
   /** The action as its user is to read it; empty without one. */
@@ -190,6 +192,9 @@ export interface ChallengeOutcomes {
     challengeId: string,
     now: Date,
   ): Promise<Exclude<keyof typeof ChallengeState, "UNSPECIFIED"> | undefined>;
-  /** Uses a proven challenge up for another one, in a unit that has serialised the user; false when it is proven no more. */
-  spend(tx: Tx, owner: Owner, challengeId: string, now: Date): Promise<boolean>;
+  /**
+   * Uses a proven challenge up for another one of an audience, in a unit that has serialised the user; false when it is
+   * proven no more, or was for another audience.
+   */
+  spend(tx: Tx, owner: Owner, spending: { challengeId: string; audience: string; now: Date }): Promise<boolean>;
 }

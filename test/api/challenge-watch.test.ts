@@ -1,17 +1,15 @@
-import { pino } from "pino";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { loadConfig } from "../../src/config.ts";
 import type { Store } from "../../src/db/store.ts";
-import { startServer } from "../../src/server.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { answer, backendOf, createFor, inSession } from "../support/challenges.ts";
 import { failure, grpcClient, streamer } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
+import { secondInstance } from "../support/instances.ts";
 import { execute } from "../support/postgres.ts";
-import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/service.ts";
+import { serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
 const [, postgres] = engines as [EngineUnderTest, EngineUnderTest];
@@ -21,17 +19,6 @@ const watching = (port: number, token: string, challengeId: string) => {
   const stream = streamer(port)(InternalMfaService.method.watchUserChallenge, { userId: "ann", challengeId }, token);
   return { ...stream, state: async () => (await stream.next())?.challenge?.state };
 };
-
-/** A second instance of the service on the same PostgreSQL database. */
-async function secondInstance(service: ServiceUnderTest) {
-  const config = loadConfig(["--dev"], { MFA_DATA_DIR: service.dataDir, MFA_DATABASE_URL: service.url });
-  const server = await startServer(
-    { ...config, rates: UNLIMITED, listeners: [{ kind: "grpc", host: "127.0.0.1", port: 0 }] },
-    { log: pino({ level: "silent" }), clock: () => service.clock.now, store: await postgres.reopen(service) },
-  );
-  onTestFinished(() => server.stop());
-  return server.listeners[0]?.port ?? 0;
-}
 
 /** An engine whose reads are counted. */
 function counting(engine: EngineUnderTest) {
@@ -124,7 +111,7 @@ describe("two instances on one PostgreSQL", () => {
     const app = await enrolApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
-    const stream = watching(await secondInstance(service), backend, challengeId);
+    const stream = watching(await secondInstance(service, postgres), backend, challengeId);
     expect(await stream.state()).toBe(ChallengeState.PENDING);
     await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
     expect(await stream.state()).toBe(ChallengeState.PROVEN);
@@ -134,7 +121,7 @@ describe("two instances on one PostgreSQL", () => {
     const service = await serviceForTest(postgres);
     await enrolApp(service, "ann");
     const backend = await backendOf(service);
-    const port = await secondInstance(service);
+    const port = await secondInstance(service, postgres);
     const client = grpcClient(InternalMfaService, port);
     onTestFinished(() => client.close());
     for (let n = 0; n < 3; n++) {

@@ -1,9 +1,23 @@
-import { describe, expect, test } from "vitest";
-import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { describe, expect, test, vi } from "vitest";
+import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { PushChallengeState } from "../../gen/mfa/v1/push_pb.js";
+import { backendOf, createFor, inSession, logIn } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { askedPhone, askPhone, pairedPhone, reasonOf, stateOf, switchPushOn, wrongNumber } from "../support/push.ts";
+import { enrolEmail, inboxOf, switchOn } from "../support/otp.ts";
+import {
+  askedPhone,
+  askPhone,
+  pairedPhone,
+  pairPhone,
+  reasonOf,
+  startPush,
+  stateOf,
+  switchPushOn,
+  wrongNumber,
+} from "../support/push.ts";
+import { everyRow } from "../support/rows.ts";
 
 const MINUTE = 60_000;
 
@@ -77,5 +91,76 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     expect(await limited()).toEqual({ reason: "RATE_LIMITED", retryAfterMs: MINUTE });
     service.pass(MINUTE);
     expect((await askPhone(service, "ann")).challengeId).not.toBe(first.challengeId);
+  });
+
+  /** A user who has denied twice, in a service with a backend and a second phone. */
+  const deniedTwice = async () => {
+    const { service } = await startPush(engine);
+    await switchOn(service);
+    await enrolEmail(service, "ann");
+    const phones = [
+      await pairPhone(service, "ann", { acr: "aal2" }),
+      await pairPhone(service, "ann", { acr: "aal2", session: "tablet" }),
+    ] as const;
+    const [phone, tablet] = phones;
+    for (let n = 0; n < 2; n++) {
+      await askPhone(service, "ann", { deviceId: phone.id() });
+      const [waiting] = await phone.pending();
+      if (waiting) await phone.deny(waiting, "NOT_ME");
+      service.pass(1_000);
+    }
+    return { service, phone, tablet };
+  };
+
+  test("after two denials no way of asking reaches any phone, from whatever session or backend", async () => {
+    const { service, phone, tablet } = await deniedTwice();
+    const [token, backend] = [await inSession(service, "ann", "other"), await backendOf(service)];
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
+    const prepareFactorType = FactorType.PUSH;
+    const open = await service.mfa.createChallenge({ terms }, token);
+    const challengeId = open.challenge?.challengeId ?? "";
+    const ofBackend = await createFor(service, "ann", backend);
+    const ways = [
+      () => askPhone(service, "ann", {}, "other"),
+      () => askPhone(service, "ann", { deviceId: tablet.id() }, "third"),
+      () => service.mfa.createPushChallenge({ challengeId }, token),
+      () => service.mfa.createChallenge({ terms, prepareFactorType }, token),
+      () => service.mfa.resendChallenge({ challengeId, factorType: FactorType.PUSH }, token),
+      () => service.internal.createUserChallenge({ ...logIn("ann"), prepareFactorType }, backend),
+      () =>
+        service.internal.resendUserChallenge(
+          { userId: "ann", challengeId: ofBackend, factorType: FactorType.PUSH, client: {} },
+          backend,
+        ),
+    ];
+    const tried = async () => {
+      for (const ask of ways) expect((await failure(ask())).reason).toBe("RATE_LIMITED");
+    };
+    await tried();
+    // Nor does another phone, or the end of this one.
+    await service.mfa.revokePushDevice({ deviceId: phone.id() }, await service.user("ann", "aal2"));
+    const third = await pairPhone(service, "ann", { acr: "aal2", session: "third phone" });
+    expect((await failure(askPhone(service, "ann"))).reason).toBe("RATE_LIMITED");
+    for (const one of [tablet, third]) expect(await one.pending()).toEqual([]);
+  });
+
+  test("the user is told of the second denial, once, at their address", async () => {
+    const { service } = await deniedTwice();
+    const told = async () =>
+      (await inboxOf(service, "ann")).filter(({ subject }) => subject.includes("denied twice")).length;
+    await vi.waitUntil(async () => (await told()) > 0, { timeout: 20_000 });
+    expect(await told()).toBe(1);
+  });
+
+  test("one denial, and two that lie far apart, neither pause nor tell anything", async () => {
+    const { service, phone } = await paired();
+    for (let n = 0; n < 3; n++) {
+      await askPhone(service, "ann");
+      const [waiting] = await phone.pending();
+      if (waiting) await phone.deny(waiting);
+      service.pass(16 * MINUTE);
+    }
+    const kinds = (await everyRow(service.store)).outbox_messages?.join() ?? "";
+    expect(kinds).not.toContain("push_denied_twice");
   });
 });

@@ -54,10 +54,12 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     expect(await phone.pending()).toEqual([]);
     const nonce = Buffer.alloc(16);
     const guessed = { challengeId: page.challengeId, nonce, actionDigest: Buffer.alloc(0) };
+    const before = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.approve(guessed, page.number))).toBe("SELF_ACTION");
     const signature = Buffer.alloc(64);
     const asUser = { challengeId: page.challengeId, number: page.number, signature };
     expect((await failure(service.mfa.approvePushChallenge(asUser, page.token))).reason).toBe("ACCESS_DENIED");
+    expect(await everyRow(service.store, ASIDE)).toEqual(before);
     expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.PENDING);
   });
 
@@ -136,11 +138,15 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     const signature = phone.answer(waiting, page.number, "approve");
     const approval = { challengeId: page.challengeId, number: page.number, signature };
     await phone.ask(approvePushChallenge, approval);
+    const once = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.ask(approvePushChallenge, approval))).toBe("WRONG_STATE");
+    expect(await everyRow(service.store, ASIDE)).toEqual(once);
     service.pass(3 * MINUTE);
     const second = await askPhone(service, "ann");
     const moved = { ...approval, challengeId: second.challengeId };
+    const before = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.ask(approvePushChallenge, moved))).toBe("SIGNATURE_REJECTED");
+    expect(await everyRow(service.store, ASIDE)).toEqual(before);
     expect(await stateOf(service, second.challengeId, second.token)).toBe(PushChallengeState.PENDING);
   });
 

@@ -1,18 +1,22 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { PushChallengeState, PushDenyReason, PushDeviceState } from "../../gen/mfa/v1/push_pb.js";
+import { adminOf } from "../support/admins.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { backendOf, inSession, logIn, totp } from "../support/challenges.ts";
-import { streamer } from "../support/client.ts";
+import { failure, streamer } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { enrolEmail, inboxOf, switchOn } from "../support/otp.ts";
 import {
+  ASIDE,
   askedPhone,
   askPhone,
   newPhone,
   pairedPhone,
+  pairPhone,
   reasonOf,
   startPush,
   stateOf,
@@ -53,13 +57,29 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
   );
 
   test("the number is in the one reply that creates, and nowhere else: not in rows, logs, lists or what phones get", async () => {
-    const { service, phone, admin } = await paired();
+    const { service, admin } = await start();
+    await switchOn(service);
+    await enrolEmail(service, "ann");
+    const phone = await pairPhone(service, "ann", { acr: "aal2" });
     await switchPushOn(service, { numberDigits: 6 });
     service.pass(2_000);
-    const page = await askPhone(service, "ann");
+    const token = await inSession(service, "ann", "web");
+    const requestId = randomUUID();
+    const { challenge, number } = await service.mfa.createPushChallenge({ requestId }, token);
+    const page = { token, number, challengeId: challenge?.challengeId ?? "" };
     expect(page.number).toMatch(/^\d{6}$/);
     const backend = await backendOf(service);
+    const watch = streamer(service.port)(MfaService.method.watchChallenge, { challengeId: page.challengeId }, token);
+    const auditor = await adminOf(service, "mfa.audit.read");
+    const eventReader = await service.backend("mfa.events.read");
     const seen = [
+      await watch.next(),
+      String(await failure(service.mfa.createPushChallenge({ requestId }, token))),
+      await service.mfa.getChallenge({ challengeId: page.challengeId }, token),
+      await service.internal.listEvents({}, eventReader),
+      await service.admin.listConfigAuditLogs({}, auditor),
+      await inboxOf(service),
+      await service.mfa.listFactors({}, await service.user("ann", "aal2")),
       await phone.pending(),
       await service.mfa.getPushChallenge({ challengeId: page.challengeId }, page.token),
       await service.mfa.listPushChallenges({}, await service.user("ann", "aal2")),
@@ -68,7 +88,13 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
       await everyRow(service.store),
       service.log,
     ];
-    const text = JSON.stringify(seen, (_, value) => (typeof value === "bigint" ? String(value) : value));
+    const readable = (_: string, value: unknown) => {
+      if (typeof value === "bigint") return String(value);
+      // Bytes as they would be read, should a text stand in them.
+      const bytes = value as { type?: unknown; data?: number[] } | null;
+      return bytes?.type === "Buffer" ? Buffer.from(bytes.data ?? []).toString("latin1") : value;
+    };
+    const text = JSON.stringify(seen, readable);
     expect(text).not.toContain(page.number);
     expect(text).toContain(page.challengeId);
   });
@@ -120,7 +146,9 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     expect(Buffer.from(waiting.actionDigest)).toEqual(createHash("sha256").update(canonical).digest());
     const other = createHash("sha256").update(canonical.replace("Bob", "Eve")).digest();
     const altered = { ...waiting, actionDigest: other };
+    const before = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.approve(altered, page.number))).toBe("SIGNATURE_REJECTED");
+    expect(await everyRow(service.store, ASIDE)).toEqual(before);
     expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.PENDING);
     expect(await reasonOf(phone.approve(waiting, page.number))).toBe("OK");
   });

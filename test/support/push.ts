@@ -32,6 +32,14 @@ export function newPhone(service: ServiceUnderTest, algorithm: PhoneKey["algorit
 /** A phone, simulated. */
 export type Phone = ReturnType<typeof newPhone>;
 
+/** The same phone, calling another instance. */
+export function phoneAt(service: ServiceUnderTest, { state }: Phone, port: number): Phone {
+  const moved = { ...state, address: `127.0.0.1:${port}` };
+  const phone = openPhone(moved, { now: () => service.clock.now });
+  onTestFinished(() => phone.close());
+  return { ...phone, state: moved, id: () => moved.deviceId ?? "" };
+}
+
 /** Pairs a phone for a user, in a session of its own. */
 export async function pairPhone(
   service: ServiceUnderTest,

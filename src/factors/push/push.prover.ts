@@ -1,3 +1,5 @@
+import { Principal } from "../../../gen/mfa/v1/options_pb.js";
+import type { Caller } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import type { ChallengeOutcomes, Prover } from "../factor.ts";
@@ -6,11 +8,16 @@ import type { createRequests } from "./push-requests.ts";
 import { isSameSession } from "./push-session.ts";
 import { standingOf, undecidable } from "./push-standing.ts";
 
+/** What a backend asked for is its own: no page and no other backend turns it to another purpose. */
+const mayUse = ({ principal, subject }: Caller, { createdBy }: PushChallengeRow): boolean =>
+  createdBy === "" || (principal === Principal.SERVICE && createdBy === subject);
+
 const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
 
 /**
  * How phones answer challenges. One that a phone was asked for is proven by the approval itself; an approval that was
- * asked for by itself answers another challenge of the same session, once, if it was for the same action.
+ * asked for by itself answers another challenge of the same session, once, if it was for the same action and for the
+ * same audience, or for none.
  */
 export const pushProver = (
   { prepare }: Pick<ReturnType<typeof createRequests>, "prepare">,
@@ -21,13 +28,13 @@ export const pushProver = (
   counter: "typed-code",
   signsAction: true,
   prepare,
-  proofOf: async (call, owner, pushId, { session, actionDigest }) => ({
+  proofOf: async (call, owner, pushId, { session, audience, actionDigest }) => ({
     factorType: "PUSH",
     counter: "typed-code",
     load: async (tx) => {
       const row = await pushChallengeRepository(tx).find({ ...owner, pushId });
       const own = session === "" ? null : Buffer.from(session, "base64url");
-      if (!row || !isSameSession(row.sessionDigest, own)) return new Refusal("NOT_FOUND");
+      if (!row || !isSameSession(row.sessionDigest, own) || !mayUse(call.caller, row)) return new Refusal("NOT_FOUND");
       const state = await standingOf(tx, row, challenges, call.now);
       if (state !== "approved") return state === "redeemed" ? new Refusal("CHALLENGE_EXPIRED") : undecidable(state);
       return isSame(row.actionDigest, actionDigest) ? row : new Refusal("SIGNATURE_REJECTED");
@@ -36,7 +43,8 @@ export const pushProver = (
     spend: async (tx, matched) => {
       const row = matched as PushChallengeRow;
       await userRepository(tx).serialise(owner, call.now);
-      if (!(await challenges.spend(tx, owner, row.challengeId, call.now))) return new Refusal("CHALLENGE_EXPIRED");
+      const spent = await challenges.spend(tx, owner, { challengeId: row.challengeId, audience, now: call.now });
+      if (!spent) return new Refusal("CHALLENGE_EXPIRED");
       await pushChallengeRepository(tx).redeem(owner, row.challengeId, call.now);
       return { factorId: row.decidedDeviceId, signedAction: row.actionDigest !== null };
     },
