@@ -90,10 +90,28 @@ function challengeTables({ comparisons, settings }) {
   ].join("\n\n");
 }
 
+function watchesTable({ watches, heap, resident, residentAll, change, first, all, cpu }) {
+  const kb = (bytes) => `${(bytes / 1000).toFixed(1)} KB`;
+  const { p50, p99 } = change;
+  return table(
+    [`${count(watches)} open watches, SQLite`, ""],
+    [
+      ["Resident memory of the process for each", kb(resident)],
+      ["Live heap for each, after a collection", kb(heap)],
+      ["Resident memory of the process, all open", `${(residentAll / 1e6).toFixed(0)} MB`],
+      ["One more is changed: from the request to the event, p50/p99", `${p50.toFixed(1)}/${p99.toFixed(1)} ms`],
+      ["The time of all is over at once: the first hears after", `${first.toFixed(0)} ms`],
+      ["and the last one after the first", `${all.toFixed(0)} ms`],
+      ["Processor time for each", `${cpu.toFixed(0)} µs`],
+    ],
+  );
+}
+
 /** How each bench's report is told. */
 export const tablesOf = {
   ...{ start: startTable, totp: totpTables, webauthn: webauthnTable },
   challenge: challengeTables,
+  watches: watchesTable,
 };
 
 const COLORS = ["#1b6ca8", "#8a8d91", "#4fa3d9", "#c4c6c9", "#0b3c5d", "#b5651d", "#7a3e0d"];

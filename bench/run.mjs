@@ -7,6 +7,7 @@ import { benchChallenge } from "./challenge.mjs";
 import { plotTotp, tablesOf } from "./report.mjs";
 import { benchStart } from "./start.mjs";
 import { benchTotp } from "./totp.mjs";
+import { benchWatches } from "./watches.mjs";
 import { benchWebAuthn } from "./webauthn.mjs";
 
 const benches = {
@@ -14,6 +15,7 @@ const benches = {
   totp: { run: benchTotp, tables: tablesOf.totp, plot: plotTotp },
   webauthn: { run: benchWebAuthn, tables: tablesOf.webauthn },
   challenge: { run: benchChallenge, tables: tablesOf.challenge },
+  watches: { run: benchWatches, tables: tablesOf.watches },
 };
 
 const words = process.argv.slice(2);

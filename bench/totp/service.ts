@@ -53,6 +53,11 @@ const answers: Record<string, (by: any) => unknown | Promise<unknown>> = {
     return { cpu: user + system, loop: performance.eventLoopUtilization().active * 1000 };
   },
   rss: () => process.memoryUsage.rss(),
+  /** What is left on the heap after a collection, with --expose-gc. */
+  heap: () => {
+    globalThis.gc?.();
+    return process.memoryUsage().heapUsed;
+  },
   /** Begins to sample what the process does; the end answers the samples. */
   profile: async () => {
     profiler.connect();

@@ -30,6 +30,20 @@ interface Answering {
   readonly proof?: Proof | undefined;
 }
 
+/** A stream of what becomes of each; unlike a generator it holds nothing of the last one while it waits for the next. */
+const eachOf = <A, B>(source: AsyncGenerator<A, void>, become: (one: A) => Promise<B>): AsyncIterable<B> => ({
+  [Symbol.asyncIterator]: () => ({
+    next: async (): Promise<IteratorResult<B, void>> => {
+      const { done, value } = await source.next();
+      return done ? { done, value: undefined } : { done: false, value: await become(value) };
+    },
+    return: async () => {
+      await source.return();
+      return { done: true, value: undefined };
+    },
+  }),
+});
+
 /** The user that a backend speaks of. */
 const userOf = ({ caller: { tenantId } }: Call, { userId }: { userId: string }): Owner => ({ tenantId, userId });
 
@@ -83,11 +97,10 @@ export function createChallengeHandlers(challenges: ReturnType<typeof createChal
   const cancel = async (call: Call, owner: Owner, { challengeId }: { challengeId: string }) => ({
     challenge: await message(call, await challenges.cancel(call, { ...owner, challengeId })),
   });
-  async function* watch(call: Call, owner: Owner, { challengeId }: { challengeId: string }) {
-    for await (const standing of challenges.watch(call, { ...owner, challengeId })) {
-      yield { challenge: await message(call, standing) };
-    }
-  }
+  const watch = (call: Call, owner: Owner, { challengeId }: { challengeId: string }) =>
+    eachOf(challenges.watch(call, { ...owner, challengeId }), async (standing) => ({
+      challenge: await message(call, standing),
+    }));
 
   const user = {
     createChallenge: (request, call) => create(call, ownerOf(call.caller), request),

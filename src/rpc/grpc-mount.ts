@@ -16,6 +16,7 @@ import type {
   handleBidiStreamingCall,
   handleUnaryCall,
   Server,
+  ServerDuplexStream,
   ServiceDefinition,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
@@ -146,6 +147,21 @@ async function only(method: DescMethod, messages: AsyncIterable<Message>): Promi
   throw new Refusal("MALFORMED_MESSAGE", { metadata: { expected: method.input.typeName } });
 }
 
+/** Writes each message as it comes, no faster than they are read. Between two it holds none. */
+async function send(output: AsyncIterator<object>, call: ServerDuplexStream<Buffer, Buffer>, context: GrpcContext) {
+  const one = async () => {
+    const { done, value } = await output.next();
+    if (done || context.signal.aborted) return false;
+    if (!call.write(encode(context.method, value))) await once(call, "drain", { signal: context.signal });
+    return true;
+  };
+  try {
+    while (await one());
+  } finally {
+    await output.return?.();
+  }
+}
+
 /** One arm for every kind of stream: on the wire a server stream is a bidirectional one with a single request. */
 function streaming(
   spec: MethodImplSpec & { kind: "server_streaming" | "bidi_streaming" },
@@ -153,7 +169,7 @@ function streaming(
 ): handleBidiStreamingCall<Buffer, Buffer> {
   const { method } = spec;
   return async (call) => {
-    const context = new GrpcContext(method, call, options.shutdown);
+    const context = new GrpcContext(method, call);
     const end = conclude(options, context, performance.now());
     const input = async function* () {
       // Without destroyOnReturn: false the call dies with the iterator and its trailers are never sent.
@@ -164,17 +180,21 @@ function streaming(
         spec.kind === "bidi_streaming" ? spec.impl(message, context) : spec.impl(await only(method, message), context);
       return responseOf(context, output, true) as StreamResponse;
     };
+    // By itself, so that the request is not held for as long as the stream lasts.
+    const begin = async () => {
+      const request = requestOf(context, input(), true) as StreamRequest;
+      const { message } = (await wrap(last as AnyFn, options.interceptors)(request)) as StreamResponse;
+      return message[Symbol.asyncIterator]();
+    };
     // A stream that waits for its client, or for something to happen, would outlive the server.
-    const stop = () => call.emit("error", toStatus(new ConnectError("the server is stopping", Code.Unavailable)));
+    const stop = () => {
+      call.emit("error", toStatus(new ConnectError("the server is stopping", Code.Unavailable)));
+      context.abort();
+    };
     options.shutdown.addEventListener("abort", stop, { once: true });
     try {
       await admit(options, context);
-      const request = requestOf(context, input(), true) as StreamRequest;
-      const { message: output } = (await wrap(last as AnyFn, options.interceptors)(request)) as StreamResponse;
-      for await (const message of output) {
-        if (context.signal.aborted) break;
-        if (!call.write(encode(method, message))) await once(call, "drain", { signal: context.signal });
-      }
+      await send(await begin(), call, context);
       end.well();
       if (!context.signal.aborted) call.end(context.sentTrailer());
     } catch (thrown) {

@@ -45,23 +45,52 @@ type Complete<Names extends string, Answered> =
 
 const notBuiltYet = () => Promise.reject(new Refusal("NOT_BUILT"));
 
-/** Ends with the signal even while the source waits, and lets the source go however the stream ends. */
-async function* until<T>(signal: AbortSignal, source: AsyncIterable<T>): AsyncIterable<T> {
+/**
+ * Ends with the signal even while the source waits, and lets the source go however the stream ends. Between two messages
+ * it holds none: a generator would, and `Promise.race` with one promise for the whole stream would hold them all.
+ */
+function until<T>(signal: AbortSignal, source: AsyncIterable<T>): AsyncIterableIterator<T> {
   const iterator = source[Symbol.asyncIterator]();
-  const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), aborted]);
-      if (next === undefined || next.done) return;
-      yield next.value;
-    }
-  } finally {
+  const over: IteratorResult<T> = { done: true, value: undefined };
+  let isOver = false;
+  let waiting: ((over: IteratorResult<T>) => void) | undefined;
+  const end = () => {
+    if (isOver) return;
+    isOver = true;
+    signal.removeEventListener("abort", end);
+    waiting?.(over);
     // Not awaited: a generator that still waits returns only when its wait is over.
     void iterator.return?.().catch(() => {});
-  }
+  };
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+  const next = () =>
+    new Promise<IteratorResult<T>>((resolve, reject) => {
+      if (isOver) return resolve(over);
+      waiting = resolve;
+      iterator.next().then(
+        (found) => {
+          waiting = undefined;
+          if (found.done) end();
+          resolve(found);
+        },
+        (thrown: unknown) => {
+          waiting = undefined;
+          end();
+          reject(thrown);
+        },
+      );
+    });
+  return {
+    next,
+    return: async () => {
+      end();
+      return over;
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 /** Answers a repeat by the first one's reply, where the contract has no secret in it, and keeps the reply of a first. */
@@ -99,9 +128,8 @@ export function serve<S extends DescService, const H extends Handlers<S>, const 
     };
   };
   const stream = (method: DescMethod, handler: (request: Message, call: Call) => AsyncIterable<object>) => {
-    return async function* (request: Message, context: HandlerContext) {
-      yield* until(context.signal, handler(request, startCall(method, request, context, serving).call));
-    };
+    return (request: Message, context: HandlerContext) =>
+      until(context.signal, handler(request, startCall(method, request, context, serving).call));
   };
   const answer = (method: DescMethod) => {
     const missing = (notBuilt as readonly string[]).includes(method.localName);
