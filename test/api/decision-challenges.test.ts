@@ -1,7 +1,7 @@
-import { writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision, RiskLevel, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
@@ -180,7 +180,9 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
 
 describe.each(engines)("places on $name", (engine) => {
   test("tell new countries and impossible travel, with a file", async () => {
-    const path = join(tmpdir(), `mfa-places-${engine.name}-${process.pid}.mmdb`);
+    const folder = await mkdtemp(join(tmpdir(), "mfa-places-"));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const path = join(folder, "city.mmdb");
     await writeFile(
       path,
       locationsFile([
