@@ -187,21 +187,22 @@ export function createOtp(options: OtpOptions) {
         },
         judge: (loaded: Loaded) => judge(loaded, holder, typed),
         spend: async (tx, { challengeId, codeDigest, codeTime, factorId }) => {
-          const enrolled = await enrol(tx, call, owner, {
+          return enrol(tx, call, owner, {
             factorType: channel.factorType,
             action: actionOf(channel.name, "enrolled"),
             counts: channel.counts,
             activate: async () => {
               if (await wasLockedSince(tx, owner, codeTime)) return undefined;
               const spent = await otpChallengeRepository(tx).spend({ ...owner, challengeId, codeDigest }, call.now);
-              return spent && putInForce(tx, call, { owner, channel, factorId });
+              if (!spent) return undefined;
+              const address = await putInForce(tx, call, { owner, channel, factorId });
+              // Before the audit entry, as where codes are sent: units that lock in different orders wait for each other.
+              const sending = { channel, purpose: "enroll", address } as const;
+              await dispatch.limits.typedIn(tx, call, owner, { sending, settings });
+              return address;
             },
             idOf: (address) => address.factorId,
           });
-          if (!enrolled) return undefined;
-          const sending = { channel, purpose: "enroll", address: enrolled } as const;
-          await dispatch.limits.typedIn(tx, call, owner, { sending, settings });
-          return enrolled;
         },
       });
     },

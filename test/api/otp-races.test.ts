@@ -1,0 +1,29 @@
+import { describe, expect, test } from "vitest";
+import { tally } from "../support/client.ts";
+import { engines } from "../support/engines.ts";
+import { newestCode, phone, switchOn } from "../support/otp.ts";
+import { serviceForTest } from "../support/service.ts";
+
+const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
+
+describe.each(engines)("codes by text message for many users at once on $name", (engine) => {
+  // They share the budget of a country and the tenant's audit trail: units that lock the two in different orders wait
+  // for each other until PostgreSQL gives some of them up.
+  test("enrolments that begin hold up none of those that end", { timeout: 60_000 }, async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service, { sms: { enabled: true, allowedCountries: ["DE"], dailyBudget: 1_000_000 } });
+    const users = 14;
+    const tokens = await Promise.all(times(2 * users, (n) => service.user(`user-${n}`)));
+    const start = (n: number) => service.mfa.startSmsEnrollment({ phoneNumber: phone(n) }, tokens[n] ?? "");
+    const codes: { challengeId: string; code: string }[] = [];
+    for (let n = 0; n < users; n++) {
+      const challengeId = (await start(n)).delivery?.challengeId ?? "";
+      codes.push({ challengeId, code: await newestCode(service, `user-${n}`) });
+    }
+    const calls = codes.flatMap((code, n) => [
+      service.mfa.finishSmsEnrollment(code, tokens[n] ?? ""),
+      start(users + n),
+    ]);
+    expect(await tally(calls)).toEqual({ OK: 2 * users });
+  });
+});
