@@ -49,7 +49,7 @@ export function smtpCarrier({ host, port, implicitTls, ca, user, password, from 
   const domain = /@([^>\s]+)/.exec(from)?.[1] ?? "localhost";
   return {
     name: "smtp",
-    carry: async ({ to, subject, text }, { idempotencyKey, createTime }) => {
+    carry: async ({ to, subject, text }, { idempotencyKey, createTime }, signal) => {
       const mail = {
         from,
         // An object, so that no list or name can be read out of an address.
@@ -59,6 +59,8 @@ export function smtpCarrier({ host, port, implicitTls, ca, user, password, from 
         date: createTime,
         messageId: `<${idempotencyKey}@${domain}>`,
         headers: { "auto-submitted": "auto-generated" },
+        // Ends the connection: what is tried again elsewhere must not arrive here after all.
+        signal,
       };
       return transport.sendMail(mail).then((): Outcome => ({ outcome: "delivered" }), outcomeOf);
     },

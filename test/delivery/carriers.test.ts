@@ -98,6 +98,18 @@ describe("mail by SMTP", () => {
     expect(await carry({ ...server.settings, port: silent.port })).toEqual({ outcome: "retry", error: "ETIMEDOUT" });
   });
 
+  test("is given up with the signal, connection and all, where an answer never ends", async () => {
+    const server = await mailServer();
+    // A time-out of the connection's never comes: there is always something to read.
+    const endless = await silentServer("250-one moment\r\n");
+    const stop = new AbortController();
+    const carried = carry({ ...server.settings, port: endless.port }, {}, stop.signal);
+    await endless.connected;
+    stop.abort();
+    expect(await carried).toMatchObject({ outcome: "retry" });
+    await endless.abandoned;
+  });
+
   test("cannot be given headers, recipients or files by what is in it", async () => {
     const server = await mailServer();
     await carry(server.settings, {

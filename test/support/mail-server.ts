@@ -103,16 +103,28 @@ export async function mailServer({ refuse, refuseText, options }: Behaviour = {}
   };
 }
 
-/** A server that takes connections and never says a word. */
-export async function silentServer() {
+/** A server that takes connections and never comes to the point: says nothing, or greets and says `drip` for ever. */
+export async function silentServer(drip?: string) {
   const sockets = new Set<import("node:net").Socket>();
   let called = () => {};
   const connected = new Promise<void>((resolve) => {
     called = resolve;
   });
+  let left = () => {};
+  const abandoned = new Promise<void>((resolve) => {
+    left = resolve;
+  });
   const server = createServer((socket) => {
     sockets.add(socket);
+    if (drip !== undefined) socket.write("220 localhost ESMTP\r\n");
+    const dripping = drip === undefined ? undefined : setInterval(() => socket.write(drip), 20);
     socket.on("error", () => {});
+    socket.on("close", () => {
+      clearInterval(dripping);
+      sockets.delete(socket);
+      if (sockets.size === 0) left();
+    });
+    socket.resume();
     called();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -120,5 +132,10 @@ export async function silentServer() {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });
-  return { port: (server.address() as AddressInfo).port, connected };
+  return {
+    port: (server.address() as AddressInfo).port,
+    connected,
+    /** Once nobody is connected any more. */
+    abandoned,
+  };
 }
