@@ -168,6 +168,18 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
     expect((await failure(verify)).reason).toBe("CODE_REJECTED");
   });
 
+  test("a code that is on its way is good for nothing once the tenant has switched its way off", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    const { token } = await enrolPhone(service, "ann");
+    const { delivery } = await service.mfa.sendSmsCode({}, token);
+    const proof = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
+    await switchOn(service, { sms: { enabled: false } });
+    expect((await failure(service.mfa.verifySmsCode(proof, token))).reason).toBe("FACTOR_NOT_ALLOWED");
+    await switchOn(service);
+    await service.mfa.verifySmsCode(proof, token);
+  });
+
   test("a code lasts five minutes", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);

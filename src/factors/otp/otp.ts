@@ -268,7 +268,8 @@ export function createOtp(options: OtpOptions) {
 
     /** Spends a code that was sent for a log-in or a step-up. */
     async verify(call: Call, holder: Holder, typed: Typed) {
-      const settings = await settingsOf(holder.owner.tenantId);
+      const settings = await settingsFor(holder.owner, typed.channel);
+      if (settings instanceof Refusal) return settings;
       return prove(call, holder.owner, proofOf(call, holder, { typed, settings }));
     },
 
