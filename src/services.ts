@@ -26,9 +26,12 @@ import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.ha
 import { backupCodeProver } from "./factors/backup-codes/backup-codes.prover.ts";
 import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
 import { createFactorHandlers } from "./factors/factors.handlers.ts";
+import { createImportHandlers } from "./factors/import.handlers.ts";
+import { createImport } from "./factors/import.ts";
 import { factorSet, factors as registry } from "./factors/index.ts";
 import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
 import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
+import { otpImport } from "./factors/otp/otp.import.ts";
 import { emailProver, smsProver } from "./factors/otp/otp.prover.ts";
 import { createOtp } from "./factors/otp/otp.ts";
 import type { OtpAddressRow } from "./factors/otp/otp-addresses.repository.ts";
@@ -40,12 +43,14 @@ import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-
 import { temporaryPassProver } from "./factors/temporary-pass/temporary-pass.prover.ts";
 import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
 import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
+import { totpImport } from "./factors/totp/totp.import.ts";
 import { totpProver } from "./factors/totp/totp.prover.ts";
 import { createTotp } from "./factors/totp/totp.ts";
 import { countUnenrolled } from "./factors/unenrolled.ts";
 import type { Metadata } from "./factors/webauthn/metadata.ts";
 import { createRelatedOrigins } from "./factors/webauthn/related-origins.ts";
 import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
+import { webauthnImport } from "./factors/webauthn/webauthn.import.ts";
 import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
@@ -117,7 +122,7 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
 const notBuilt = {
   user: [],
   admin: [],
-  internal: ["importFactors"],
+  internal: [],
 } as const;
 
 /** The RPCs that a feature answers. */
@@ -237,6 +242,17 @@ export function createServices(app: App): Features {
     return enforced && (graceUntil === undefined || graceUntil <= now);
   };
   const coverage = createCoverageHandlers(createCoverage({ settingsOf, isOverdue }), pageTokens);
+  const imports = createImportHandlers(
+    createImport({
+      keyring,
+      kinds: [
+        totpImport({ keyring, settingsOf }),
+        webauthnImport({ keyring, settingsOf }),
+        otpImport("phoneNumber", otpChannels.sms, { settingsOf, book: otp.book }),
+        otpImport("email", otpChannels.email, { settingsOf, book: otp.book }),
+      ],
+    }),
+  );
   const resets = createResetHandlers(createApprovals(settingsOf), pageTokens);
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
   const pumps: Pump[] = [
@@ -294,6 +310,7 @@ export function createServices(app: App): Features {
           ...{ ...approvals.internal, ...proofs.internal, ...happened.internal },
           ...schedule.internal,
           ...privacy.internal,
+          ...imports.internal,
         },
         notBuilt.internal,
         serving,

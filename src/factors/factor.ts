@@ -1,5 +1,6 @@
 import type { ChallengePreparation, ChallengeState, Proof as ProofMessage } from "../../gen/mfa/v1/challenge_pb.js";
 import type { FactorState, FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
+import type { ImportedFactor } from "../../gen/mfa/v1/import_pb.js";
 import type { OtpDelivery } from "../../gen/mfa/v1/otp_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
@@ -72,6 +73,41 @@ export interface FactorSet {
   guardLast(tx: Tx, owner: Owner, confirmed: boolean, now: Date): Promise<void>;
   /** The id of the user's first choice; undefined when nothing is active. */
   primaryOf(tx: Tx, owner: Owner, now: Date): Promise<string | undefined>;
+}
+
+/** A factor as another system has it, as the oneof `ImportedFactor.kind` of the contract has it. */
+export type ToImport = Exclude<ImportedFactor["kind"], { case: undefined }>;
+
+/** How a factor is imported in a unit that has serialised its user; why it cannot be, as a sentence without secrets. */
+export type Importing = (tx: Tx) => Promise<
+  | {
+      readonly status: "IMPORTED" | "SKIPPED" | "REPLACED";
+      readonly factorId: string;
+      /** Whether it is in use at once. */
+      readonly active: boolean;
+      readonly counts: boolean;
+    }
+  | string
+>;
+
+/** How a factor is to be imported. */
+export interface ImportTerms {
+  readonly displayName: string;
+  /** Whether the user must prove it before it counts. */
+  readonly unverified: boolean;
+  /** Whether an older one of the kind gives way. */
+  readonly replace: boolean;
+  /** The secrets that this call has brought so far; kinds that have any add theirs. */
+  readonly brought: { readonly userId: string; readonly factorId: string; readonly secret: Uint8Array }[];
+}
+
+/** How one kind comes from other systems. */
+export interface ImportKind {
+  /** The case of `ImportedFactor.kind` that it takes. */
+  readonly takes: ToImport["case"];
+  readonly type: Factor["type"];
+  /** What is to be done outside of units; answers the rest, or why it cannot be. */
+  prepare(call: Call, owner: Owner, kind: ToImport, how: ImportTerms): Promise<Importing | string>;
 }
 
 /** Backup codes as they are shown, once. */

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
@@ -42,6 +42,8 @@ const rows = (store: Store) =>
     users: await tx.run(select.users, {}),
     subjects: await tx.run(select.subjects, {}),
   }));
+
+const imported = { case: "totp" as const, value: { secret: randomBytes(20) } };
 
 /** Resets a user, and decides about resets in every way. */
 async function resetAndDecide(service: ServiceUnderTest) {
@@ -152,6 +154,8 @@ describe.each(engines)("records on $name", (engine) => {
     await trustAndSync(service, "tom");
     await resetAndDecide(service);
     await service.admin.exportUser({ userId: "lea", reason: "asked" }, await adminOf(service, "mfa.export"));
+    const source = { case: "factors" as const, value: { factors: [{ userId: "lea", kind: imported }] } };
+    await service.internal.importFactors({ source, commit: true }, await service.backend("mfa.import"));
     const erasure = { userId: "lea", erasureId: randomUUID() };
     await service.internal.eraseUser(erasure, await service.backend("mfa.erase"));
     const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
