@@ -52,48 +52,44 @@ export function connect(address) {
 
 /**
  * Log-ins of one application. `token` is the backend's own, `audience` its name in it; `strength` is what the
- * application asks for at least; `kinds` are the factors it takes, all that raise the level if it names none.
+ * application asks for at least; `confirm` ("EMAIL") is what it wants of whoever needs no factor, if they have it.
  */
-export function createLogIn({ channel, token, audience, keySetUrl, strength = "UNSPECIFIED", kinds = [] }) {
+export function createLogIn({ channel, token, audience, keySetUrl, strength = "UNSPECIFIED", confirm = "" }) {
   const call = (method, fields) => channel.call(method, `Bearer ${token}`, fields);
   // Of an example: in production one INSERT into a table that all instances share.
   const used = new Set();
   const once = async (id) => used.size < used.add(id).size;
   const verify = createAssertionVerifier({ issuer: "mfa-service", audience, key: remoteKeys(keySetUrl), once });
 
-  /** E-mail is no second factor: an application that names it takes less than any factor, and never less than more. */
-  const leastOf = (found) =>
-    kinds.includes("EMAIL") && found.strength === AuthenticationStrength.ANY_FACTOR
-      ? AuthenticationStrength.UNSPECIFIED
-      : found.strength;
+  /** Creates a challenge on terms, for a session and a nonce of its own. */
+  async function challenged({ userId, client }, about, { decisionId = "", ...terms }) {
+    const purpose = ChallengePurpose.LOG_IN;
+    const asked = { userId, client, decisionId, terms: { purpose, ...about, ...terms } };
+    const { challenge } = await call(rpcs.createUserChallenge, asked);
+    return { logIn: { userId, client, ...about, challengeId: challenge.challengeId }, factors: challenge.factors };
+  }
 
   return {
     /** After the password: what this log-in still needs. The session's id is new, whatever the browser had before. */
     async begin({ userId, client, trustToken = "" }) {
       const first = { userId, client, trustToken, strength: AuthenticationStrength[strength] };
       const found = await call(rpcs.evaluateMfa, { ...first, firstFactorTime: timestampFromDate(new Date()) });
-      const about = { userId, client, sessionId: secret(), nonce: secret() };
+      const about = { sessionId: secret(), nonce: secret() };
       const decision = MfaDecision[found.decision];
       if (decision === "ALLOW") {
+        // Nothing is demanded. An application may still want to see that a mailbox is theirs: no second factor.
+        const terms = { allowedFactorTypes: [FactorType[confirm]] };
+        const extra = confirm ? await challenged(first, about, terms) : undefined;
+        if (extra?.factors.length > 0) return extra;
         const { sessionId } = about;
         return { session: { sessionId, userId, acr: "aal1", amr: ["pwd"], mfaEpoch: String(found.mfaEpoch) } };
       }
       if (decision === "ENROLL") return { ticket: found.ticket, enrollable: found.enrollableTypes };
       if (decision !== "CHALLENGE") return { denied: true };
-      const { sessionId, nonce } = about;
       // What was judged is what has to be proved, by the factors that were offered for it and no others.
-      const offered = found.factors.map(({ type }) => type);
-      const allowedFactorTypes = [...new Set(kinds.length > 0 ? kinds.map((kind) => FactorType[kind]) : offered)];
-      const terms = {
-        purpose: ChallengePurpose.LOG_IN,
-        sessionId,
-        nonce,
-        allowedFactorTypes,
-        strength: leastOf(found),
-      };
-      const asked = { userId, client, terms, decisionId: found.decisionId };
-      const { challenge } = await call(rpcs.createUserChallenge, asked);
-      return { logIn: { ...about, challengeId: challenge.challengeId }, factors: challenge.factors };
+      const { decisionId, strength: least } = found;
+      const allowedFactorTypes = [...new Set(found.factors.map(({ type }) => type))];
+      return challenged(first, about, { decisionId, strength: least, allowedFactorTypes });
     },
 
     /** Sends the code, asks the phone or makes the options of the factor that the user chose. */

@@ -4,7 +4,7 @@
 //   node examples/login-backend/main.mjs ann
 //
 // MFA_ADDRESS is the service's (127.0.0.1:11005), MFA_KEYS its key set, MFA_STRENGTH what is asked for at least
-// (ANY_FACTOR has a user without a factor enrol one), MFA_KINDS the factors to take ("EMAIL,TOTP").
+// (ANY_FACTOR has a user without a factor enrol one), MFA_CONFIRM what is wanted of who needs no factor (EMAIL).
 import { createInterface } from "node:readline";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
@@ -14,7 +14,7 @@ const {
   MFA_ADDRESS = "127.0.0.1:11005",
   MFA_KEYS = "http://127.0.0.1:11006/.well-known/jwks.json",
   MFA_STRENGTH = "UNSPECIFIED",
-  MFA_KINDS = "",
+  MFA_CONFIRM = "",
   SERVICE_TOKEN = "",
 } = process.env;
 const [userId = "ann"] = process.argv.slice(2);
@@ -27,10 +27,9 @@ const ask = async (question) => {
 };
 
 const channel = connect(MFA_ADDRESS);
-const kinds = MFA_KINDS.split(",").filter(Boolean);
 const logIns = createLogIn({
   ...{ channel, token: SERVICE_TOKEN, audience: "shop", keySetUrl: MFA_KEYS },
-  ...{ strength: MFA_STRENGTH, kinds },
+  ...{ strength: MFA_STRENGTH, confirm: MFA_CONFIRM },
 });
 
 /** What the page does with a ticket, which is good for this and nothing else. */

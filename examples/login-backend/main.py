@@ -126,21 +126,22 @@ def log_in(client):
         found = evaluate(client)
     session_id, nonce = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
     session = {"sessionId": session_id, "userId": user_id, "mfaEpoch": found.get("mfaEpoch", "0")}
+    bound = {"purpose": "CHALLENGE_PURPOSE_LOG_IN", "sessionId": session_id, "nonce": nonce}
     if found["decision"] == "ALLOW":
-        return {**session, "acr": "aal1", "amr": ["pwd"]}
-    if found["decision"] != "CHALLENGE":
+        # Nothing is demanded. An application may still want to see that a mailbox is theirs: no second factor.
+        confirm = os.environ.get("MFA_CONFIRM")
+        terms = {**bound, "allowedFactorTypes": ["FACTOR_TYPE_%s" % confirm]}
+        created = confirm and internal("CreateUserChallenge", userId=user_id, client=client, terms=terms)["challenge"]
+        if not created or not created.get("factors"):
+            return {**session, "acr": "aal1", "amr": ["pwd"]}
+    elif found["decision"] == "CHALLENGE":
+        # What was judged is what has to be proved, by the factors that were offered for it and no others.
+        kinds = list(dict.fromkeys(one["type"] for one in found.get("factors", [])))
+        terms = {**bound, "allowedFactorTypes": kinds, "strength": found["strength"]}
+        asked = {"userId": user_id, "client": client, "terms": terms, "decisionId": found["decisionId"]}
+        created = internal("CreateUserChallenge", **asked)["challenge"]
+    else:
         raise Refused("DENIED")
-    # What was judged is what has to be proved, by the factors that were offered for it and no others. E-mail is no second
-    # factor: an application that names it takes less than any factor, and never less than more.
-    named = ["FACTOR_TYPE_" + kind for kind in os.environ.get("MFA_KINDS", "").split(",") if kind]
-    kinds = named or list(dict.fromkeys(one["type"] for one in found.get("factors", [])))
-    least = found.get("strength", "AUTHENTICATION_STRENGTH_UNSPECIFIED")
-    if "FACTOR_TYPE_EMAIL" in named and least == "AUTHENTICATION_STRENGTH_ANY_FACTOR":
-        least = "AUTHENTICATION_STRENGTH_UNSPECIFIED"
-    terms = {"purpose": "CHALLENGE_PURPOSE_LOG_IN", "sessionId": session_id, "nonce": nonce}
-    terms.update(allowedFactorTypes=kinds, strength=least)
-    asked = {"userId": user_id, "client": client, "terms": terms, "decisionId": found["decisionId"]}
-    created = internal("CreateUserChallenge", **asked)["challenge"]
     challenge = {"userId": user_id, "challengeId": created["challengeId"], "client": client}
     offers = [
         " ".join(filter(None, ["  " + one["type"][len("FACTOR_TYPE_") :], one.get("displayName"), one.get("maskedTarget")]))

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { appOf, enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { engines } from "../support/engines.ts";
-import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
+import { enrolEmail, enrolPhone, newestCode, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
 import { pairPhone, switchPushOn } from "../support/push.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
@@ -33,7 +33,7 @@ const languages: readonly { language: string; on: typeof engines; backendOf: () 
 /** Enrolled for long, and now it is now: the backends know no clock but the machine's. */
 const enrolledBefore = { now: new Date(Date.now() - 3600_000) };
 
-/** Ann, with a factor of every kind. */
+/** Ann, with a factor of every kind, and Mia, who has an address for e-mail, which is none. */
 async function everyFactor(service: ServiceUnderTest) {
   await switchOn(service);
   await switchPushOn(service);
@@ -41,9 +41,7 @@ async function everyFactor(service: ServiceUnderTest) {
   const { passkey } = await enrolPasskey(service, "ann");
   const phone = await pairPhone(service, "ann", { acr: "aal2" });
   await enrolPhone(service, "ann");
-  const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, await aal2(service));
-  const sent = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
-  await service.mfa.finishEmailEnrollment(sent, await aal2(service));
+  await enrolEmail(service, "mia");
   const { codes } = await service.mfa.generateBackupCodes({}, await aal2(service));
   service.clock.now = new Date();
   return { app, passkey, phone, codes };
@@ -78,6 +76,7 @@ type Held = Awaited<ReturnType<typeof everyFactor>>;
 /** How ann answers by each kind of factor, and what the session is worth then. */
 const factors: readonly {
   kind: string;
+  user?: string;
   acr: string;
   amr: readonly string[];
   answer: (at: Page, held: Held, service: ServiceUnderTest) => Promise<void>;
@@ -122,13 +121,14 @@ const factors: readonly {
     },
   },
   {
-    // No second factor (NIST SP 800-63B-4 §3.1.3.1): taken where an application names it, and worth what it is.
+    // No second factor (NIST SP 800-63B-4 §3.1.3.1): wanted by an application of who needs none, and worth what it is.
     kind: "EMAIL",
+    user: "mia",
     acr: "aal1",
     amr: ["pwd", "urn:mfa:amr:email"],
     answer: async (at, _, service) => {
       await at.saw(/The code\?/);
-      at.type(await newestCode(service, "ann"));
+      at.type(await newestCode(service, "mia"));
     },
   },
   {
@@ -157,22 +157,22 @@ describe.each(languages)("the log-in of a backend in $language", ({ language, on
   describe.each(on)("on $name", (engine) => {
     test.each(factors)(
       "ends with a session by $kind that says what it is worth",
-      async ({ kind, acr, amr, answer }) => {
+      async ({ kind, user = "ann", acr, amr, answer }) => {
         const backend = await ready();
         if (!backend) return;
         const service = await serviceForTest(engine, enrolledBefore);
         const held = await everyFactor(service);
-        const at = await page(service, backend, "ann", { MFA_KINDS: kind === "EMAIL" ? "EMAIL,TOTP" : "" });
+        const at = await page(service, backend, user, { MFA_CONFIRM: "EMAIL" });
         const [offers] = await at.saw(/Choose[\s\S]*Which\?/);
         expect(offers).toContain(kind);
-        expect(offers).not.toContain("ann@example.com");
+        expect(offers).not.toContain(`${user}@example.com`);
         at.type(kind);
         await answer(at, held, service);
         expect(await at.ended()).toEqual({
           sessionId: expect.stringMatching(/^[\w-]{22}$/),
-          ...{ userId: "ann", acr, amr, restricted: false },
+          ...{ userId: user, acr, amr, restricted: false },
           authTime: Math.floor(service.clock.now.getTime() / 1000),
-          mfaEpoch: expect.stringMatching(/^[1-9]\d*$/),
+          mfaEpoch: expect.stringMatching(/^\d+$/),
         });
       },
     );
