@@ -115,9 +115,13 @@ function relocate(settings: Settings, env: Env): Settings {
 }
 
 /** What contradicts itself, in either mode. */
-function contradictions({ issuers, listeners }: Settings): string[] {
+function contradictions({ issuers, listeners, backup, database = "" }: Settings): string[] {
   const names = issuers.map(({ issuer }) => issuer);
+  const isPostgres = /^postgres(ql)?:/.test(database);
   return [
+    ...(backup.folder !== undefined && isPostgres
+      ? ['PostgreSQL is backed up by its own tools (pg_dump, pg_basebackup): drop "backup.folder"']
+      : []),
     ...issuers
       .filter(({ jwksFile, jwksUrl }) => !jwksFile === !jwksUrl)
       .map(({ issuer }) => `issuer ${issuer}: give either "jwksFile" or "jwksUrl"`),

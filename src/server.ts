@@ -100,6 +100,9 @@ const deliveryLog = (log: Logger) => ({
   onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
 });
 
+/** Where copies of the database go, if anywhere. */
+const backupOf = ({ backup: { folder, ...rest } }: Config) => (folder === undefined ? undefined : { folder, ...rest });
+
 /** The name of this instance among those that share a database. */
 const instanceName = () => `${hostname()}-${process.pid}-${bearerId().slice(0, 6)}`;
 
@@ -167,6 +170,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
     },
     assertions: config.assertions,
     erasureLedger: config.erasureLedger,
+    backup: backupOf(config),
   });
   const descriptors = services.map(({ service }) => service);
   requirePolicies(descriptors);

@@ -79,7 +79,7 @@ import { serve } from "./rpc/service.ts";
 import { createScheduleHandlers } from "./schedule/schedule.handlers.ts";
 import type { Task } from "./schedule/task.ts";
 import { tables } from "./schema.ts";
-import { createTasks } from "./tasks.ts";
+import { createTasks, type TaskOptions } from "./tasks.ts";
 import type { FileSettings } from "./tenants/settings.ts";
 import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
@@ -115,6 +115,8 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly locations: Locations | undefined;
   /** The file that remembers erasures outside of the database. */
   readonly erasureLedger: string;
+  /** Where copies of the database go, and when; absent for none. */
+  readonly backup: TaskOptions["backup"];
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
@@ -260,7 +262,7 @@ export function createServices(app: App): Features {
     { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
     { name: "erasures", periodMs: HOUR_MS, run: async () => void (await erasure.makeUp()) },
   ];
-  const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm });
+  const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm, backup: app.backup });
   const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });
   const services: Served[] = [
     {

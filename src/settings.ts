@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { parseIpRange } from "./core/ip-address.ts";
 import { DEFAULT_LIMITS } from "./core/listener-limits.ts";
+import { isSchedule } from "./core/rhythm.ts";
 
 const filePath = v.pipe(v.string(), v.minLength(1));
 const name = v.pipe(v.string(), v.minLength(1));
@@ -316,6 +317,21 @@ export const settingsSchema = v.strictObject({
       networks: v.optional(v.array(network), []),
       /** PEM certificates of CAs that receivers are trusted by, besides the usual ones. */
       caFile: v.optional(filePath),
+    }),
+    {},
+  ),
+  /** Copies of a SQLite database, made while it is in use. */
+  backup: v.optional(
+    v.strictObject({
+      /** Where they go. Default: none are made. */
+      folder: v.optional(filePath),
+      /** How many are kept. Default 7. */
+      keep: count(7),
+      /** When one is made: cron in UTC, or a period like "PT6H". Default: at a quarter past two. */
+      schedule: v.optional(
+        v.pipe(v.string(), v.check(isSchedule, "neither cron of five fields nor a period like PT6H")),
+        "15 2 * * *",
+      ),
     }),
     {},
   ),

@@ -5,6 +5,7 @@ import type { Keyring } from "./crypto/keyring.ts";
 import { ends } from "./ends.ts";
 import { forgetEvents } from "./events/placing.ts";
 import { forgetRiskDecisions } from "./risk/risk-decisions.ts";
+import { type BackupSettings, backUp } from "./schedule/database-backup.ts";
 import { forgetEnded } from "./schedule/end.ts";
 import type { Running, Task } from "./schedule/task.ts";
 import type { SettingsOf } from "./tenants/settings.ts";
@@ -15,6 +16,8 @@ export interface TaskOptions {
   readonly settingsOf: SettingsOf;
   /** What new keys of assertions sign with. */
   readonly algorithm: Algorithm;
+  /** Where copies of the database go, and when; absent for none. */
+  readonly backup?: (BackupSettings & { readonly schedule: string }) | undefined;
 }
 
 /** A thousand years: as long as for ever, and still a date. */
@@ -23,7 +26,7 @@ const EVER_MS = 1000 * 365 * 24 * 3600 * 1000;
 const orForEver = (duration: Duration | undefined) => (duration ? durationMs(duration) : EVER_MS);
 
 /** The service's own upkeep, one line a task: what is due when, and what it does. */
-export function createTasks({ keyring, settingsOf, algorithm }: TaskOptions): readonly Task[] {
+export function createTasks({ keyring, settingsOf, algorithm, backup }: TaskOptions): readonly Task[] {
   const auditKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.auditRetention);
   const eventsKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.eventRetention);
   const audit = ({ store, now }: Running) =>
@@ -73,5 +76,21 @@ export function createTasks({ keyring, settingsOf, algorithm }: TaskOptions): re
       schedule: "PT1H",
       run: (running) => audit(running).forget(),
     },
+    {
+      name: "key_rewrap",
+      description: "Wraps anew, by the primary key of the key file, the data keys that a former one wrapped.",
+      schedule: "PT1H",
+      run: ({ store }) => keyring.rewrap(store),
+    },
+    ...(backup
+      ? [
+          {
+            name: "database_backup",
+            description: "Copies the database into the folder for backups, and forgets all but the newest copies.",
+            schedule: backup.schedule,
+            run: (running: Running) => backUp(running, backup),
+          },
+        ]
+      : []),
   ];
 }

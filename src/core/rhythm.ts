@@ -41,6 +41,16 @@ function ofCron(schedule: string): Rhythm {
   return { next, latest: next, first: next };
 }
 
+/** Whether a text is a schedule, and ever due. */
+export function isSchedule(text: string): boolean {
+  try {
+    rhythmOf(text).first(new Date());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Reads a schedule; throws where it is none. */
 export function rhythmOf(schedule: string): Rhythm {
   const periodMs = periodMsOf(schedule);

@@ -5,7 +5,7 @@ import { newId } from "./id.ts";
 const codeOf = (error: unknown) => (error instanceof Error && "code" in error ? error.code : undefined);
 
 /** Makes a new name outlast a power cut; systems that cannot sync a folder do without. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const folder = await open(path, "r");
   try {

@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { dataKeys } from "./data-keys.table.ts";
 
@@ -17,6 +17,28 @@ const statements = {
     const t = s.table(dataKeys);
     return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ keyId: t.keyId });
   }),
+  listWrappedBy: statement((s: Building<{ wrappingKeyId: string; limit: number }>) => {
+    const t = s.table(dataKeys);
+    return s.db
+      .select()
+      .from(t)
+      .where(eq(t.wrappingKeyId, s.param("wrappingKeyId", t.wrappingKeyId)))
+      .limit(s.limit("limit"));
+  }),
+  rewrap: statement((s: Building<Omit<WrappedKey, "createTime"> & { from: string }>) => {
+    const t = s.table(dataKeys);
+    return s.db
+      .update(t)
+      .set({ wrappingKeyId: s.param("wrappingKeyId", t.wrappingKeyId), wrapped: s.param("wrapped", t.wrapped) })
+      .where(
+        and(
+          eq(t.tenantId, s.param("tenantId", t.tenantId)),
+          eq(t.keyId, s.param("keyId", t.keyId)),
+          eq(t.wrappingKeyId, s.param("from", t.wrappingKeyId)),
+        ),
+      )
+      .returning({ keyId: t.keyId });
+  }),
   wrappingKeys: statement((s: Building<Record<never, never>>) => {
     const t = s.table(dataKeys);
     return s.db.selectDistinct({ wrappingKeyId: t.wrappingKeyId }).from(t);
@@ -29,6 +51,11 @@ export const dataKeyRepository = (tx: Tx) => ({
   list: (tenantId: string): Promise<WrappedKey[]> => tx.run(statements.list, { tenantId }),
   /** Adds a key unless the tenant has one of that id: of two instances one wins, and both read the winner's. */
   insert: (row: WrappedKey) => tx.run(statements.insert, row),
+  /** Some of the keys that an operator's key wraps. */
+  listWrappedBy: (wrappingKeyId: string, limit: number) => tx.run(statements.listWrappedBy, { wrappingKeyId, limit }),
+  /** Puts another wrapping in the place of the one from `from`; false when that is not there any more. */
+  rewrap: async (row: Omit<WrappedKey, "createTime">, from: string) =>
+    (await tx.run(statements.rewrap, { ...row, from })).length === 1,
   /** The ids of the operator's keys that data depends on. */
   listWrappingKeyIds: async () => (await tx.run(statements.wrappingKeys, {})).map((row) => row.wrappingKeyId),
 });

@@ -5,7 +5,7 @@ import { dataKeyRepository, type WrappedKey } from "./data-keys.repository.ts";
 import { deriveKey, holdKey } from "./derive.ts";
 import { frame } from "./framing.ts";
 import { randomSecret } from "./random.ts";
-import type { RootKeys } from "./root-key.ts";
+import type { RootKey, RootKeys } from "./root-key.ts";
 
 const KEPT_MS = 5 * 60 * 1000;
 const KEPT_TENANTS = 10_000;
@@ -25,16 +25,20 @@ export interface DataKeys {
   opening(tenantId: string, keyId: string): Promise<KeyObject | undefined>;
 }
 
-const place = (row: Omit<WrappedKey, "wrapped" | "createTime">) =>
+/** Where a wrapped key belongs. */
+export const placeOf = (row: Omit<WrappedKey, "wrapped" | "createTime">) =>
   frame("data-key/v1", row.tenantId, row.keyId, row.wrappingKeyId);
+
+/** What wraps data keys, of an operator's key. */
+export const wrapperOf = ({ wrapping }: RootKey): KeyObject => deriveKey(wrapping, "wrap-data-key");
 
 /**
  * The data keys behind a ring: wrapped in the table, unwrapped in memory for five minutes, so that a rotation or an
  * erased tenant is noticed. A miss reads, and on a tenant's first use writes: call from outside any unit of work.
  */
 export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date): DataKeys {
-  const wrappers = new Map([...keys.all.values()].map((key) => [key.id, deriveKey(key.wrapping, "wrap-data-key")]));
-  const wrapperOf = (id: string) => {
+  const wrappers = new Map([...keys.all.values()].map((key) => [key.id, wrapperOf(key)]));
+  const wrapperNamed = (id: string) => {
     const wrapper = wrappers.get(id);
     if (!wrapper) throw new SealBroken();
     return wrapper;
@@ -43,7 +47,7 @@ export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date):
 
   const unwrap = (rows: readonly WrappedKey[]): TenantKeys | undefined => {
     const all = new Map(
-      rows.map((row) => [row.keyId, holdKey(decrypt(wrapperOf(row.wrappingKeyId), row.wrapped, place(row)))]),
+      rows.map((row) => [row.keyId, holdKey(decrypt(wrapperNamed(row.wrappingKeyId), row.wrapped, placeOf(row)))]),
     );
     const id = String(Math.max(...rows.map((row) => Number(row.keyId))));
     const key = all.get(id);
@@ -73,7 +77,7 @@ export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date):
   async function create(tenantId: string): Promise<TenantKeys> {
     const names = { tenantId, keyId: "1", wrappingKeyId: keys.primary.id };
     const secret = randomSecret(32);
-    const wrapped = encrypt(wrapperOf(keys.primary.id), secret, place(names));
+    const wrapped = encrypt(wrapperNamed(keys.primary.id), secret, placeOf(names));
     secret.fill(0);
     await store.write((tx) => dataKeyRepository(tx).insert({ ...names, wrapped, createTime: clock() }));
     // Read again: the key may be another instance's, who was first.

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
+import { replaceFile } from "../core/replace-file.ts";
 import { writeOnce } from "../core/write-once.ts";
-import { KeyFileInvalid, newKeys, parseKeys } from "./key-format.ts";
+import { KeyFileInvalid, newKeys, parseKeys, withNewKey, withPrimary } from "./key-format.ts";
 import type { RootKeys } from "./root-key.ts";
 
 const OTHERS_READ_OR_ANYONE_ELSE_WRITES = 0o027;
@@ -26,6 +27,20 @@ export async function readKeyFile(path: string): Promise<RootKeys> {
           : `${code ?? "unreadable"}`;
     throw new KeyFileInvalid(`key file ${path}: ${reason}`);
   }
+}
+
+/** Adds a random key to a key file, for a rotation: not as the primary one, so that every instance can learn it first. */
+export async function addKey(path: string): Promise<string> {
+  await readKeyFile(path); // tells what is wrong with it, by its name
+  const { id, text } = withNewKey(await readFile(path, "utf8"));
+  await replaceFile(path, text);
+  return id;
+}
+
+/** Has another key of a key file be the primary one, from the next start on. */
+export async function makePrimary(path: string, id: string): Promise<void> {
+  await readKeyFile(path);
+  await replaceFile(path, withPrimary(await readFile(path, "utf8"), id));
 }
 
 /**

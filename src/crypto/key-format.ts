@@ -71,9 +71,30 @@ export function parseKeys(text: string): RootKeys {
   return { primary, all };
 }
 
+function newEntry() {
+  const random = () => randomSecret(KEY_BYTES).toString("base64url");
+  return { id: `k-${randomSecret(4).toString("hex")}`, wrapping: random(), pepper: random() };
+}
+
+const written = (file: object) => `${JSON.stringify(file, null, 2)}\n`;
+
+/** The text of a key file with one more random key, which is not the primary one yet, and its id. */
+export function withNewKey(text: string): { readonly id: string; readonly text: string } {
+  parseKeys(text);
+  const file = JSON.parse(text);
+  const entry = newEntry();
+  return { id: entry.id, text: written({ ...file, keys: [...file.keys, entry] }) };
+}
+
+/** The text of a key file with another of its keys as the primary one. */
+export function withPrimary(text: string, primary: string): string {
+  const next = written({ ...JSON.parse(text), primary });
+  parseKeys(next);
+  return next;
+}
+
 /** The text of a new key file with one random key. Its id is random too: it must not pass for a key that got lost. */
 export function newKeys(): string {
-  const id = `k-${randomSecret(4).toString("hex")}`;
-  const random = () => randomSecret(KEY_BYTES).toString("base64url");
-  return `${JSON.stringify({ primary: id, keys: [{ id, wrapping: random(), pepper: random() }] }, null, 2)}\n`;
+  const entry = newEntry();
+  return written({ primary: entry.id, keys: [entry] });
 }

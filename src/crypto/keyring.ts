@@ -4,6 +4,7 @@ import { createDataKeys } from "./data-keys.ts";
 import { createKeyedHash } from "./digest.ts";
 import { frame, type Part, tag, untag } from "./framing.ts";
 import { checkKeys } from "./key-check.ts";
+import { rewrapDataKeys } from "./rewrap.ts";
 import type { RootKey, RootKeys } from "./root-key.ts";
 import { deriveSigningKey, type SigningKey } from "./signing-keys.ts";
 
@@ -38,6 +39,8 @@ export interface Keyring {
   mac(purpose: string, ...parts: readonly Part[]): Buffer;
   /** Whether a MAC is ours, for these parts. */
   verifies(mac: Uint8Array, purpose: string, ...parts: readonly Part[]): boolean;
+  /** Wraps anew, in the store given, the data keys that a former key of the operator's wrapped; answers how many. */
+  rewrap(store: Store): Promise<number>;
   /** The key pairs for what others verify without our keys: the one that signs first, then those of older root keys. */
   signingKeys(purpose: string): readonly [SigningKey, ...SigningKey[]];
 }
@@ -77,6 +80,7 @@ export async function openKeyring(keys: RootKeys, store: Store, clock = () => ne
     matches: digests.matches,
     mac: macs.make,
     verifies: macs.matches,
+    rewrap: (fenced) => rewrapDataKeys(keys, fenced),
     signingKeys(purpose) {
       const others = [...keys.all.values()].filter(({ id }) => id !== keys.primary.id);
       const derive = ({ wrapping, id }: RootKey) => deriveSigningKey(wrapping, id, purpose);

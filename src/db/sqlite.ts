@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
@@ -7,6 +7,8 @@ import { createAnnouncements } from "./announcements.ts";
 import { groupCommit } from "./group-commit.ts";
 import { type Acceptance, migrateSqlite } from "./migrate.ts";
 import { assertDefined, preparer, rowsOf } from "./prepare.ts";
+import { createPrivately } from "./private-file.ts";
+import { copySqlite } from "./sqlite-backup.ts";
 import { type Queries, type Store, StoreUnavailable } from "./store.ts";
 import { type Execute, unitRules } from "./unit.ts";
 
@@ -55,11 +57,6 @@ function connect(path: string, cacheMegabytes: number, options: Database.Options
     connection.close();
     throw error;
   }
-}
-
-/** Creates a file that only we may read. Never opened when it exists: closing it would drop this process's locks on it. */
-function createPrivately(path: string): void {
-  if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
 }
 
 /**
@@ -148,6 +145,7 @@ export function openSqlite(options: SqliteOptions): Store {
         }),
       scrub: () => units.admit(() => emptyLog(writer, between)),
       listen: announcements.add,
+      backup: (target, signal) => units.admit(() => copySqlite(path, target, signal)),
       close: () => units.close(release),
     };
   } catch (error) {

@@ -77,6 +77,8 @@ export interface Store {
   scrub(): Promise<void>;
   /** Has a listener told of announcements until the returned function is called. Nothing is asked for again and again. */
   listen(listener: Listener): () => void;
+  /** Copies the database, as it stands at one moment, to a new file; absent where the engine has tools of its own. */
+  readonly backup?: (target: string, signal: AbortSignal) => Promise<void>;
   /** Finishes the units that were asked for, refuses further ones. */
   close(): Promise<void>;
 }

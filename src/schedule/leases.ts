@@ -1,7 +1,7 @@
 import { newId } from "../core/id.ts";
+import type { Rhythm } from "../core/rhythm.ts";
 import type { TimeOf } from "../db/database-time.ts";
 import type { Store, Tx } from "../db/store.ts";
-import type { Rhythm } from "./due.ts";
 import {
   type RunKey,
   type ScheduledTaskRow,

@@ -1,10 +1,10 @@
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
+import { rhythmOf } from "../core/rhythm.ts";
 import type { TimeOf } from "../db/database-time.ts";
 import { type Position, pageOf } from "../db/page.ts";
 import type { Tx } from "../db/store.ts";
-import { rhythmOf } from "./due.ts";
 import { type ScheduledTaskRow, scheduledTaskRepository, taskRunRepository } from "./schedule.repository.ts";
 import type { TaskEnd } from "./schedule.table.ts";
 import { SCHEDULE_TOPIC } from "./scheduler.ts";

@@ -1,6 +1,6 @@
 import { type Repeating, repeat } from "../core/repeat.ts";
+import { type Rhythm, rhythmOf } from "../core/rhythm.ts";
 import type { Store } from "../db/store.ts";
-import { type Rhythm, rhythmOf } from "./due.ts";
 import { type Begun, createLeases, type Ended, isDue, LEASE_MS, type LeaseOptions, TaskLost } from "./leases.ts";
 import { type ScheduledTaskRow, scheduledTaskRepository } from "./schedule.repository.ts";
 import type { TaskEnd } from "./schedule.table.ts";

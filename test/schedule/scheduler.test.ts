@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { rhythmOf } from "../../src/schedule/due.ts";
+import { rhythmOf } from "../../src/core/rhythm.ts";
 import { createLeases, LEASE_MS, TaskLost } from "../../src/schedule/leases.ts";
 import { scheduledTaskRepository, taskRunRepository } from "../../src/schedule/schedule.repository.ts";
 import type { Task } from "../../src/schedule/task.ts";

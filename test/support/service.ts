@@ -40,6 +40,8 @@ export interface Started {
   readonly delivery?: Config["delivery"];
   /** Whether scheduled tasks run: by themselves they would change what a test compares. */
   readonly schedule?: boolean;
+  /** Where copies of the database go, and when. */
+  readonly backup?: Config["backup"];
   readonly risk?: Config["risk"];
 }
 
@@ -59,6 +61,7 @@ export async function serviceForTest(
     delivery = {},
     webhooks,
     schedule = false,
+    backup,
     risk = {},
     now = NOON,
   }: Started = {},
@@ -84,6 +87,7 @@ export async function serviceForTest(
       ...config,
       ...{ delivery, risk },
       schedule: { enabled: schedule },
+      backup: backup ?? config.backup,
       webhooks: { ...config.webhooks, ...webhooks },
       rates: { ...UNLIMITED, ...rates },
       limits: { ...config.limits, ...limits },
