@@ -1,1 +1,0 @@
-ALTER TABLE "events" ADD COLUMN "challenge_digest" text DEFAULT '' NOT NULL;
