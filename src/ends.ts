@@ -1,4 +1,5 @@
 import { assertions } from "./assertions/assertions.table.ts";
+import { forgetChallenges } from "./challenges/abandoned.ts";
 import { challenges } from "./challenges/challenges.table.ts";
 import type { Define } from "./db/ended.ts";
 import { backupCodeSetRepository } from "./factors/backup-codes/backup-codes.repository.ts";
@@ -36,7 +37,7 @@ const DAY_MS = 24 * HOUR_MS;
 export const ends = {
   /** What is good for minutes. Kept for a while, so that who comes late hears "expired" and not "unknown". */
   expired_rows: [
-    rowsOf(challenges, "expireTime", HOUR_MS),
+    { table: challenges, keptMs: HOUR_MS, forget: forgetChallenges },
     rowsOf(otpChallenges, "expireTime", DAY_MS),
     rowsOf(webauthnCeremonies, "expireTime", HOUR_MS),
     rowsOf(assertions, "expireTime", HOUR_MS),

@@ -66,7 +66,7 @@ const statements = {
     return s.db
       .delete(t)
       .where(and(isOwners(s), lte(t.expireTime, s.param("before", t.expireTime))))
-      .returning({ challengeId: t.challengeId });
+      .returning();
   }),
   prepare: statement((s: Building<Moment & { preparedType: TypeName; preparedFactorId: string }>) => {
     const t = s.table(challenges);

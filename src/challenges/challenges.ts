@@ -13,6 +13,7 @@ import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Hub } from "../watch/hub.ts";
+import { noteAbandoned } from "./abandoned.ts";
 import { demandsNow } from "./actions.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
 import type { Offer, TypeName } from "./challenges.table.ts";
@@ -138,7 +139,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
 
   const limitOpen = async (tx: Tx, owner: Owner, now: Date) => {
     const challenges = challengeRepository(tx);
-    await challenges.deleteExpired(owner, new Date(now.getTime() - KEPT_MS));
+    await noteAbandoned(tx, await challenges.deleteExpired(owner, new Date(now.getTime() - KEPT_MS)));
     const written = await challenges.listOpen(owner, now);
     if (written.length < MAX_OPEN) return undefined;
     const open: ChallengeRow[] = [];

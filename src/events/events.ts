@@ -43,3 +43,17 @@ export async function recordEvent(tx: Tx, call: Call, happening: Happening): Pro
   await eventRepository(tx).insert(row);
   await enqueueNotice(tx, call, row);
 }
+
+/** Writes an event that nobody's call caused, in the unit that found it out: as of when it happened. */
+export async function recordUpkeepEvent(
+  tx: Tx,
+  { owner, type, factorType = "UNSPECIFIED", challengeId = "" }: Happening,
+  createTime: Date,
+): Promise<void> {
+  await eventRepository(tx).insert({
+    ...owner,
+    ...{ eventId: newId(), position: null, type, factorType, factorId: "", failureReason: "UNSPECIFIED", createTime },
+    ...{ rpc: "", ip: "", userAgent: "", application: "", actorType: "UNSPECIFIED", actorId: "", mfaEpoch: 0 },
+    challengeDigest: digestOf(challengeId),
+  });
+}

@@ -3,6 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { forgetChallenges } from "../../src/challenges/abandoned.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { answer, backendOf, createFor, inSession, logIn, totp } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
@@ -10,6 +11,7 @@ import { engines } from "../support/engines.ts";
 import { switchOn } from "../support/otp.ts";
 import { makePasskey } from "../support/passkey.ts";
 import { switchPushOn } from "../support/push.ts";
+import { eventsOf } from "../support/records.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
@@ -311,6 +313,31 @@ describe.each(engines)("challenges on $name", (engine) => {
       await end(service, await wrongCode(app), backend);
       expect(await createFor(service, "ann", backend)).toMatch(/^[\w-]{22}$/);
     }
+  });
+
+  test("one that ran out unproved is told of when it is forgotten, and one that ended otherwise is not", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrolApp(service, "ann");
+    const backend = await backendOf(service);
+    const told = async () => (await eventsOf(service.store)).filter((event) => event.includes("ABANDONED")).length;
+    await createFor(service, "ann", backend);
+    const cancelled = await createFor(service, "ann", backend);
+    await service.internal.cancelUserChallenge({ userId: "ann", challengeId: cancelled }, backend);
+    const proven = await createFor(service, "ann", backend);
+    await answer(service, backend, { userId: "ann", challengeId: proven, code: await app.code() });
+    service.pass(64 * MINUTE);
+    await createFor(service, "ann", await backendOf(service));
+    expect(await told()).toBe(0); // kept for an hour
+    service.pass(MINUTE);
+    await createFor(service, "ann", await backendOf(service));
+    expect(await told()).toBe(1);
+    const forget = (limit: number) =>
+      service.store.write((tx) => forgetChallenges(tx, new Date(service.clock.now.getTime() - 60 * MINUTE), limit));
+    await createFor(service, "nobody", await backendOf(service));
+    service.pass(70 * MINUTE);
+    for (let left = 1; left > 0; ) left = await forget(2);
+    // Ann's two of just now, the unknown user's, and what was proved and never redeemed is none of them.
+    expect(await told()).toBe(4);
   });
 
   test("its id is in no log line", async () => {

@@ -964,7 +964,8 @@ export enum EventType {
   CHALLENGE_REDEEMED = 15,
 
   /**
-   * A challenge ran out without a proof.
+   * A challenge ran out without a proof: somebody with the password began a log-in and did not
+   * finish it. Told when the challenge is forgotten, some hour after it ran out.
    *
    * @generated from enum value: EVENT_TYPE_CHALLENGE_ABANDONED = 16;
    */
