@@ -218,6 +218,7 @@ export function createServices(app: App): Features {
     listTold: (owner, since) => otp.book.listTold(store, owner, since),
     isCarried: async ({ tenantId }, channel) =>
       carried.has(channel) && otpChannels[channel].isOn(await settingsOf(tenantId)),
+    limitNotices: otp.limitNotices,
     phones: push,
   };
   const provers = [

@@ -2,8 +2,10 @@ import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Store, Tx } from "../db/store.ts";
+import { outboxRepository } from "../outbox/outbox.repository.ts";
 import { enqueue, sealContent } from "../outbox/outbox.ts";
 import { writingAbout } from "../protection/tombstones.ts";
+import { userRepository } from "../users/users.repository.ts";
 import type { Provider } from "./provider.ts";
 
 /** An address that a user proved to receive at. */
@@ -22,13 +24,22 @@ export interface NoticeOptions {
   readonly listTold: (owner: Owner, since: Date) => Promise<readonly Told[]>;
   /** The channels that somebody carries, and the tenant pays for. */
   readonly isCarried: (owner: Owner, channel: Told["channel"]) => Promise<boolean>;
+  /** What limits how often a user is told: whether once more by this way, and counts it. In a unit that serialised the user. */
+  readonly limitNotices: (owner: Owner) => Promise<(tx: Tx, channel: Told["channel"], now: Date) => Promise<boolean>>;
 }
 
 /**
  * Turns a notice into one message for each address, whose keys are the notice's and the address': done again after a
  * crash, it adds none a second time. A user without an address is told nothing; events tell the backends.
  */
-export const noticeProvider = ({ store, keyring, clock, listTold, isCarried }: NoticeOptions): Provider => ({
+export const noticeProvider = ({
+  store,
+  keyring,
+  clock,
+  listTold,
+  isCarried,
+  limitNotices,
+}: NoticeOptions): Provider => ({
   name: "notices",
   channel: "notice",
   async send({ owner, idempotencyKey, kind, data, createTime, expireTime }) {
@@ -40,8 +51,17 @@ export const noticeProvider = ({ store, keyring, clock, listTold, isCarried }: N
         sealed: await sealContent(keyring, owner, { address }),
       })),
     );
+    const admit = await limitNotices(owner);
+    const now = clock();
     const enqueueAll = async (tx: Tx) => {
-      for (const letter of letters) await enqueue(tx, clock(), letter);
+      await userRepository(tx).serialise(owner, now);
+      const outbox = outboxRepository(tx);
+      for (const letter of letters) {
+        const messageId = await enqueue(tx, now, letter);
+        // One that an earlier attempt wrote is counted already.
+        if (!(await outbox.find(owner, messageId)) || (await admit(tx, letter.channel, now))) continue;
+        await outbox.withdraw({ tenantId: owner.tenantId, messageId }, now);
+      }
     };
     try {
       await writingAbout(store, keyring, owner, { begun: createTime }).write(enqueueAll);

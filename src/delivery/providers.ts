@@ -10,7 +10,7 @@ import { openPushCarrier, type PushCarrierNeeds, type PushCarrierOptions } from 
 import { type PushRegister, pushProvider } from "./push-provider.ts";
 
 /** Where messages go and what they say: what the features know of them. */
-export interface MailRoom extends Pick<NoticeOptions, "listTold" | "isCarried"> {
+export interface MailRoom extends Pick<NoticeOptions, "listTold" | "isCarried" | "limitNotices"> {
   readonly compose: Compose;
   /** What is known of phones, and the keys of tenants for Web Push. */
   readonly phones: PushRegister & Pick<PushCarrierNeeds, "vapidKeyOf">;

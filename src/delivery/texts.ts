@@ -32,6 +32,7 @@ export const texts: Readonly<Record<string, Text>> = {
   backup_codes_low: notice("Few backup codes are left"),
   backup_codes_exhausted: notice("The last backup code was used"),
   user_locked: notice("Codes were locked after too many wrong ones"),
+  user_unlocked: notice("The lock after wrong codes was ended by an administrator"),
   user_reset: notice("All second factors were removed by an administrator"),
   device_trusted: notice("A new device is trusted"),
   device_trust_stolen: notice("A trusted device may have been copied; its trust has ended"),

@@ -16,6 +16,7 @@ const notices: Partial<Record<EventRow["type"], string>> = {
   BACKUP_CODES_EXHAUSTED: "backup_codes_exhausted",
   PUSH_REPORTED: "push_reported",
   USER_LOCKED: "user_locked",
+  USER_UNLOCKED: "user_unlocked",
   USER_RESET: "user_reset",
   DEVICE_TRUSTED: "device_trusted",
   DEVICE_TRUST_STOLEN: "device_trust_stolen",

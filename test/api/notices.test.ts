@@ -87,6 +87,42 @@ describe.each(engines)("notices to users on $name", (engine) => {
     expect(notices.map(({ text }) => text)).toContain("MFA Service: codes were locked after too many wrong ones");
   });
 
+  test("that an administrator ended a lock is told", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrolEmail(service, "ann");
+    const app = await enrolApp(service, "ann");
+    const code = await wrongCode(app);
+    for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code }, app.token));
+    const scope = "mfa.read mfa.lockout.write";
+    const root = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
+    await service.admin.clearLockout({ userId: "ann", reason: "called us" }, root);
+    const notices = await noticesOf(service, "ann", 4);
+    expect(notices.at(-1)?.text).toBe("MFA Service: the lock after wrong codes was ended by an administrator");
+  });
+
+  test("nobody is told without end: a user gets ten notices a day by text message, and the others by e-mail", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrolEmail(service, "ann");
+    await enrolPhone(service, "ann");
+    const flip = async (times: number) => {
+      const token = await service.user("ann", "aal2");
+      for (let n = 0; n < times; n++) {
+        await service.mfa.disableSms({ confirmLastFactor: true }, token);
+        await service.mfa.enableSms({}, token);
+      }
+    };
+    const targets = async (count: number) =>
+      (await noticesOf(service, "ann", count)).map(({ target }) => (target === phone() ? "sms" : "email"));
+    await flip(8); // with both enrolments 18 things to tell, the first of them by e-mail only
+    const told = (await targets(28)).sort();
+    expect(told).toEqual([...Array(18).fill("email"), ...Array(10).fill("sms")]);
+    service.pass(25 * 3600_000);
+    await flip(1);
+    expect((await targets(32)).filter((way) => way === "sms")).toHaveLength(12);
+  });
+
   test("a tenant's own notice is sent, and nothing in it but its fields", async () => {
     const service = await serviceForTest(engine);
     const text = { subject: "{factor} / {code}", body: "{service} {nothing} {factor}" };

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { pino } from "pino";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { FraudMode } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { type Config, loadConfig } from "../../src/config.ts";
@@ -12,7 +12,7 @@ import { startServer } from "../../src/server.ts";
 import { failure, grpcClient, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { httpPeer } from "../support/http-peer.ts";
-import { enrolEmail, inboxOf, newestCode, otherThan, phone, switchOn } from "../support/otp.ts";
+import { enrolEmail, enrolPhone, inboxOf, newestCode, otherThan, phone, switchOn } from "../support/otp.ts";
 import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/service.ts";
 
 type None = Record<never, never>;
@@ -153,6 +153,22 @@ describe.each(engines)("limits on sending codes on $name", (engine) => {
     expect(await tally(calls)).toEqual({ OK: 3, RATE_LIMITED: 2 });
     service.pass(25 * HOUR);
     await start(service, "user-9", phone(9));
+  });
+
+  test("notices by text message are messages of the tenant's day, and end with it", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service, sms({ dailyBudget: 3 }));
+    const { token } = await enrolPhone(service, "ann"); // a code, and a notice
+    const told = async (count: number) =>
+      vi.waitUntil(async () => (await inboxOf(service, "ann")).length === count, { timeout: 20_000 });
+    await told(2);
+    await service.mfa.disableSms({ confirmLastFactor: true }, token);
+    await told(3);
+    expect((await failure(start(service, "bob", phone(1)))).reason).toBe("RATE_LIMITED");
+    await service.mfa.enableSms({}, token);
+    service.pass(25 * HOUR);
+    await service.mfa.disableSms({ confirmLastFactor: true }, await service.user("ann", "aal2"));
+    await told(4);
   });
 
   test("one source gets thirty codes in an hour, for whomever", async () => {

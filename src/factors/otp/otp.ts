@@ -140,6 +140,13 @@ export function createOtp(options: OtpOptions) {
     proofOf,
     book,
 
+    /** What limits the notices to a user, by whichever way: asked for each in the unit that writes it. */
+    async limitNotices(owner: Owner) {
+      const settings = await settingsOf(owner.tenantId);
+      return (tx: Tx, channel: ChannelName, now: Date) =>
+        dispatch.limits.drawNotice(tx, owner, { channel, settings, now });
+    },
+
     /** Sends a code to a new number or address, which stays pending until the code is typed in. */
     async start(
       call: Call,

@@ -7,9 +7,9 @@ import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import type { Tx } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
-import { type Budget, bearFruit, consider, type Draw } from "../../protection/budgets.ts";
+import { type Budget, bearFruit, consider, type Draw, type Exceeded } from "../../protection/budgets.ts";
 import type { Settings } from "../../tenants/settings.ts";
-import type { OtpChannel } from "./channels.ts";
+import type { ChannelName, OtpChannel } from "./channels.ts";
 import type { OtpPurpose } from "./otp.table.ts";
 import type { OtpAddressRow } from "./otp-addresses.repository.ts";
 import { sendDecisionRepository } from "./otp-challenges.repository.ts";
@@ -25,7 +25,15 @@ const PERSONAL = {
   address: { name: "otp.address.day", limit: 5, windowMs: DAY_MS, sliceMs: MINUTE_MS },
 } satisfies Record<string, Budget>;
 
-const personal: ReadonlySet<string> = new Set(Object.values(PERSONAL).map(({ name }) => name));
+/** Notices, of which somebody with an account could cause any number. Whoever got so many of a day's knows. */
+const NOTICES = {
+  sms: { name: "notice.sms.day", limit: 10, windowMs: DAY_MS, sliceMs: MINUTE_MS },
+  email: { name: "notice.email.day", limit: 50, windowMs: DAY_MS, sliceMs: MINUTE_MS },
+} satisfies Record<ChannelName, Budget>;
+
+const personal: ReadonlySet<string> = new Set(
+  [...Object.values(PERSONAL), ...Object.values(NOTICES)].map(({ name }) => name),
+);
 
 /** Protect the tenant's bill. */
 const SHARED = {
@@ -68,6 +76,10 @@ export function createSendLimits(keyring: Keyring) {
     ];
   };
 
+  /** Which of the budgets exceeded stop it: all, or those alone that protect people. */
+  const bindingOf = (exceeded: readonly Exceeded[], { sms }: Settings) =>
+    exceeded.filter(({ name }) => personal.has(name) || sms.fraudMode !== FraudMode.RECORD_ONLY);
+
   const drawsOf = (
     call: Call,
     owner: Owner,
@@ -97,8 +109,7 @@ export function createSendLimits(keyring: Keyring) {
      */
     async draw(tx: Tx, call: Call, owner: Owner, { sending, settings }: { sending: Sending; settings: Settings }) {
       const { exceeded, draw } = await consider(tx, drawsOf(call, owner, { sending, settings }), call.now);
-      const recordOnly = settings.sms.fraudMode === FraudMode.RECORD_ONLY;
-      const binding = exceeded.filter(({ name }) => personal.has(name) || !recordOnly);
+      const binding = bindingOf(exceeded, settings);
       const { masked, country } = sending.address;
       await sendDecisionRepository(tx).insert({
         ...owner,
@@ -115,6 +126,23 @@ export function createSendLimits(keyring: Keyring) {
       await recordEvent(tx, call, { owner, type: "SEND_REFUSED", factorType: sending.channel.factorType });
       const retryTime = Math.max(...binding.map(({ retryTime }) => retryTime.getTime()));
       return new Refusal("RATE_LIMITED", { retryAfterMs: retryTime - call.now.getTime() });
+    },
+
+    /**
+     * Whether one more notice may go to the user by this way, and draws it; a text message counts for the tenant's day
+     * as well. The unit has serialised the user.
+     */
+    async drawNotice(
+      tx: Tx,
+      owner: Owner,
+      { channel, settings, now }: { channel: ChannelName; settings: Settings; now: Date },
+    ): Promise<boolean> {
+      const ofTenant = { budget: tenantDay(settings.sms.dailyBudget), owner: { ...owner, userId: "" }, key: "" };
+      const draws = [{ budget: NOTICES[channel], owner, key: "" }, ...(channel === "sms" ? [ofTenant] : [])];
+      const { exceeded, draw } = await consider(tx, draws, now);
+      const isAdmitted = bindingOf(exceeded, settings).length === 0;
+      if (isAdmitted) await draw();
+      return isAdmitted;
     },
 
     /** Notes that a code was typed in: what nobody types in is what fraud looks like. */
