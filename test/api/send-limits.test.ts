@@ -166,9 +166,13 @@ describe.each(engines)("limits on sending codes on $name", (engine) => {
     await told(3);
     expect((await failure(start(service, "bob", phone(1)))).reason).toBe("RATE_LIMITED");
     await service.mfa.enableSms({}, token);
+    // Only then is it settled that nobody is told.
+    const resolved = '"channel":"notice","kind":"factor_enabled"';
+    await vi.waitUntil(() => service.log.some((line) => line.includes(resolved)), { timeout: 20_000 });
     service.pass(25 * HOUR);
     await service.mfa.disableSms({ confirmLastFactor: true }, await service.user("ann", "aal2"));
     await told(4);
+    expect((await inboxOf(service, "ann")).filter(({ body }) => body.includes("switched on"))).toEqual([]);
   });
 
   test("one source gets thirty codes in an hour, for whomever", async () => {
