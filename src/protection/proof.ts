@@ -150,7 +150,15 @@ async function travel<Loaded, Match, Result extends object>(
   });
   if (reserved instanceof Refusal) return reserved;
   const match = await judge(reserved.loaded);
-  const result = match === undefined ? undefined : await call.unit((tx) => conclude(tx, reserved, match));
+  const concluded = (of: Match) =>
+    call
+      .unit((tx) => conclude(tx, reserved, of))
+      .catch(async (thrown: unknown) => {
+        // Something else was in the way, and its unit is undone: the attempt was right all the same.
+        if (thrown instanceof Refusal) await call.unit((tx) => refund(tx, count, reserved));
+        throw thrown;
+      });
+  const result = match === undefined ? undefined : await concluded(match);
   if (result) return result;
   return call.unit((tx) => fail(tx, reserved, match === undefined ? unmatched : unspent));
 }

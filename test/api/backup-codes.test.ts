@@ -101,6 +101,17 @@ describe.each(engines)("backup codes on $name", (engine) => {
     await service.mfa.verifyBackupCode({ code }, token);
   });
 
+  test("right codes that are refused for another reason lock nobody", async () => {
+    const service = await serviceForTest(engine);
+    const { token } = await enrolCodes(service, "ann");
+    const { setId, codes } = await service.mfa.generateBackupCodes({ confirmationRequired: true }, token);
+    await service.execute("DELETE FROM totp_devices");
+    for (let n = 0; n < 6; n++) {
+      const refused = await failure(service.mfa.confirmBackupCodes({ setId, code: codes[0] ?? "" }, token));
+      expect(refused.reason).toBe("NOT_ENROLLED");
+    }
+  });
+
   test("a user without codes is told so, and one without a factor cannot generate any", async () => {
     const service = await serviceForTest(engine);
     const code = "ABC-DEFG-HJKM-NPQR-STVW";
