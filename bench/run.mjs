@@ -33,10 +33,10 @@ for (const name of named.length > 0 ? named : Object.keys(benches)) {
   process.stdout.write(`## ${name}\n\n${text}\n\n`);
   if (!flags.has("--write")) continue;
   const path = join(import.meta.dirname, "README.md");
-  const block = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`);
+  const block = new RegExp(`(<!-- ${name} -->)[\\s\\S]*?(<!-- /${name} -->)`);
   writeFileSync(
     path,
-    readFileSync(path, "utf8").replace(block, (_, begin, end) => `${begin}${text}${end}`),
+    readFileSync(path, "utf8").replace(block, (_, begin, end) => `${begin}\n${text}\n${end}`),
   );
   if (plot) writeFileSync(join(import.meta.dirname, `${name}.svg`), plot(report));
 }
