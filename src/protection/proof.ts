@@ -30,8 +30,8 @@ export interface Proof<Loaded, Match, Result> {
   readonly rejection?: Rejection;
   /**
    * Judging costs so little that it may come first: then counting, spending and the event share one unit. What it finds
-   * stays inside until the count is committed, and a locked user's right code is refused like a wrong one. `load` then
-   * reads only.
+   * stays inside until the count is committed, and a locked user's right code is refused like a wrong one. `load` has
+   * a unit of its own, beside the writers': the connection that only reads drops its pages with each commit.
    */
   readonly isCheap?: true;
   /**
@@ -131,7 +131,7 @@ async function travel<Loaded, Match, Result extends object>(
   };
 
   if (isCheap) {
-    const loaded = await call.read(load);
+    const loaded = await call.unit(load);
     if (loaded instanceof Refusal) return loaded;
     const match = await judge(loaded);
     return call.unit(async (tx) => {
