@@ -98,7 +98,9 @@ describe.each(engines)("notices to users on $name", (engine) => {
     const root = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
     await service.admin.clearLockout({ userId: "ann", reason: "called us" }, root);
     const notices = await noticesOf(service, "ann", 4);
-    expect(notices.at(-1)?.text).toBe("MFA Service: the lock after wrong codes was ended by an administrator");
+    // Notices are carried at once, so that one may overtake another.
+    const ended = "MFA Service: the lock after wrong codes was ended by an administrator";
+    expect(notices.map(({ text }) => text)).toContain(ended);
   });
 
   test("nobody is told without end: a user gets ten notices a day by text message, and the others by e-mail", async () => {
