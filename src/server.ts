@@ -40,7 +40,7 @@ import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
 import { createTicketAuthentication } from "./rpc/ticket-authentication.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
 import { type EndedRun, startScheduler } from "./schedule/scheduler.ts";
-import { builtMethods, createServices } from "./services.ts";
+import { createServices, methods } from "./services.ts";
 import { createDestinations } from "./webhooks/destination.ts";
 import { createPost } from "./webhooks/post.ts";
 
@@ -254,7 +254,7 @@ export async function startServer(config: Config, options: StartOptions): Promis
       await worker.stop(DELIVERY_GRACE_MS);
       await store.close();
     };
-    return { listeners, warmUp: () => warmUpValidation(builtMethods), stop };
+    return { listeners, warmUp: () => warmUpValidation(methods), stop };
   } catch (error) {
     await store.close();
     throw error;

@@ -120,17 +120,10 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 
-/** The RPCs of the contract that no feature answers yet. They authorise like every other, then answer NOT_BUILT. */
-const notBuilt = {
-  user: [],
-  admin: [],
-  internal: [],
-} as const;
-
-/** The RPCs that a feature answers. */
-export const builtMethods: readonly DescMethod[] = [MfaService, AdminMfaService, InternalMfaService]
-  .flatMap(({ methods }): readonly DescMethod[] => methods)
-  .filter(({ localName }) => !Object.values(notBuilt).some((names: readonly string[]) => names.includes(localName)));
+/** Every RPC of the contract. */
+export const methods: readonly DescMethod[] = [MfaService, AdminMfaService, InternalMfaService].flatMap(
+  (service): readonly DescMethod[] => service.methods,
+);
 
 /**
  * What every instance does all the time, many times a minute: too often for the schedule, and with leases of its own, so
@@ -274,7 +267,6 @@ export function createServices(app: App): Features {
           ...{ ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user },
           ...{ ...approvals.user, ...proofs.user, ...sync.user },
         },
-        notBuilt.user,
         serving,
       ),
     },
@@ -300,7 +292,6 @@ export function createServices(app: App): Features {
           ...privacy.admin,
           ...coverage.admin,
         },
-        notBuilt.admin,
         serving,
       ),
     },
@@ -315,7 +306,6 @@ export function createServices(app: App): Features {
           ...privacy.internal,
           ...imports.internal,
         },
-        notBuilt.internal,
         serving,
       ),
     },

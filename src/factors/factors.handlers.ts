@@ -58,7 +58,7 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
 
     deleteFactor: async ({ factorType, confirmLastFactor }, call) => {
       const factor = factors.find(({ type }) => FactorType[type] === factorType);
-      if (!factor) return new Refusal("NOT_BUILT");
+      if (!factor) return new Refusal("NOT_ENROLLED");
       const owner = ownerOf(call.caller);
       const webauthnSignals = factor.type === "WEBAUTHN" ? await call.unit((tx) => forgottenSignals(tx, owner)) : [];
       const { count, untrusted } = await forgetKind(call, owner, factor, confirmLastFactor);

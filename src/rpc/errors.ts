@@ -26,7 +26,6 @@ const statuses: Record<Reason, readonly [Code, string]> = {
   INVALID_PAGE_TOKEN: [Code.InvalidArgument, "the page token is not valid for this list"],
   STORE_UNAVAILABLE: [Code.Unavailable, "the store is unavailable, try again"],
   CONFLICT: [Code.Aborted, "lost a race against a concurrent change, read again and retry"],
-  NOT_BUILT: [Code.Unimplemented, "this operation is not built yet"],
   DEADLINE: [Code.DeadlineExceeded, "the call took too long"],
   CHALLENGE_EXPIRED: [Code.FailedPrecondition, "it has expired or was spent, start again"],
   WRONG_STATE: [Code.FailedPrecondition, "its state does not allow this"],

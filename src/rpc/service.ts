@@ -25,9 +25,6 @@ export type Handler<M extends DescMethod> =
 /** The handlers that a feature gives to a service: `satisfies Handlers<typeof MfaService>` checks names and types. */
 export type Handlers<S extends DescService> = { readonly [M in keyof S["method"]]?: Handler<S["method"][M]> };
 
-/** The names of the RPCs of a service. */
-export type RpcName<S extends DescService> = keyof S["method"] & string;
-
 function withinDeadline<T>(work: Promise<T>, { maxWorkMs, onLimit }: Serving): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -39,11 +36,11 @@ function withinDeadline<T>(work: Promise<T>, { maxWorkMs, onLimit }: Serving): P
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-/** Fails to compile, naming the RPC, when one of `Names` has neither a handler nor a place in `notBuilt`. */
-type Complete<Names extends string, Answered> =
-  Exclude<Names, Answered> extends never ? unknown : { readonly neitherBuiltNorListed: Exclude<Names, Answered> };
-
-const notBuiltYet = () => Promise.reject(new Refusal("NOT_BUILT"));
+/** Fails to compile, naming the RPC, when one of a service has no handler. */
+type Complete<S extends DescService, H> =
+  Exclude<keyof S["method"], keyof H> extends never
+    ? unknown
+    : { readonly missing: Exclude<keyof S["method"], keyof H> };
 
 /**
  * Ends with the signal even while the source waits, and lets the source go however the stream ends. Between two messages
@@ -109,13 +106,12 @@ async function answerOnce(method: DescMethod, once: Once, handle: () => Promise<
 }
 
 /**
- * Makes a Connect implementation of handlers, the same for every transport. Authorisation already ran. An RPC listed
- * in `notBuilt` answers NOT_BUILT; a missing RPC, a misspelt one and a built one that is still listed do not compile.
+ * Makes a Connect implementation of handlers, the same for every transport. Authorisation already ran. A missing RPC or
+ * a misspelt one does not compile.
  */
-export function serve<S extends DescService, const H extends Handlers<S>, const N extends Exclude<RpcName<S>, keyof H>>(
+export function serve<S extends DescService, const H extends Handlers<S>>(
   service: S,
-  handlers: H,
-  notBuilt: readonly N[] & Complete<RpcName<S>, keyof H | N>,
+  handlers: H & Complete<S, H>,
   serving: Serving,
 ): ServiceImpl<S> {
   const unary = (method: DescMethod, handler: (request: Message, call: Call) => Promise<object>) => {
@@ -132,13 +128,9 @@ export function serve<S extends DescService, const H extends Handlers<S>, const 
       until(context.signal, handler(request, startCall(method, request, context, serving).call));
   };
   const answer = (method: DescMethod) => {
-    const missing = (notBuilt as readonly string[]).includes(method.localName);
-    const handler = handlers[method.localName as RpcName<S>];
-    if (!missing && !handler) throw new Error(`${service.typeName}/${method.name} has no handler`);
+    const handler = handlers[method.localName as keyof S["method"]];
     // The type of a handler follows its method's kind; the two lose sight of each other in this loop.
-    if (method.methodKind === "unary") return unary(method, missing ? notBuiltYet : (handler as never));
-    if (missing) return stream(method, () => ({ [Symbol.asyncIterator]: () => ({ next: notBuiltYet }) }));
-    return stream(method, handler as never);
+    return method.methodKind === "unary" ? unary(method, handler as never) : stream(method, handler as never);
   };
   const methods = service.methods.map((method) => [method.localName, answer(method)] as const);
   return Object.fromEntries(methods) as unknown as ServiceImpl<S>;

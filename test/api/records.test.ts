@@ -8,7 +8,7 @@ import { auditSubjects } from "../../src/audit/audit-subjects.table.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { policyOf } from "../../src/rpc/policy.ts";
-import { builtMethods } from "../../src/services.ts";
+import { methods } from "../../src/services.ts";
 import { users } from "../../src/users/users.table.ts";
 import { adminOf } from "../support/admins.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
@@ -158,7 +158,7 @@ describe.each(engines)("records on $name", (engine) => {
     await service.internal.importFactors({ source, commit: true }, await service.backend("mfa.import"));
     const erasure = { userId: "lea", erasureId: randomUUID() };
     await service.internal.eraseUser(erasure, await service.backend("mfa.erase"));
-    const audited = builtMethods.filter((method) => policyOf(method).audited).map(({ name }) => name);
+    const audited = methods.filter((method) => policyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));
   });

@@ -140,13 +140,6 @@ export enum ErrorReason {
   CONFLICT = 16,
 
   /**
-   * UNIMPLEMENTED: the operation is part of the contract and not built yet.
-   *
-   * @generated from enum value: ERROR_REASON_NOT_BUILT = 17;
-   */
-  NOT_BUILT = 17,
-
-  /**
    * DEADLINE_EXCEEDED: the call ran longer than its deadline or the service's cap.
    *
    * @generated from enum value: ERROR_REASON_DEADLINE = 18;
