@@ -45,6 +45,7 @@ export const noticeProvider = ({
   async send({ owner, idempotencyKey, kind, data, createTime, expireTime }) {
     const told: Told[] = [];
     for (const one of await listTold(owner, createTime)) if (await isCarried(owner, one.channel)) told.push(one);
+    if (told.length === 0) return { outcome: "delivered" };
     const letters = await Promise.all(
       told.map(async ({ factorId, channel, address }) => ({
         ...{ owner, channel, kind, data, expireTime, idempotencyKey: `${idempotencyKey}.${factorId}` },

@@ -18,7 +18,8 @@ const upsert = (step: 0 | 1) =>
       })
       .onConflictDoUpdate({
         target: [t.tenantId, t.userId],
-        set: { mfaEpoch: sql`${t.mfaEpoch} + ${step}`, updateTime },
+        // Waits for the row either way; only a change of factors dates it.
+        set: { mfaEpoch: sql`${t.mfaEpoch} + ${step}`, ...(step === 1 && { updateTime }) },
       })
       .returning({ mfaEpoch: t.mfaEpoch });
   });

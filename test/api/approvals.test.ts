@@ -11,7 +11,7 @@ import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/ser
 const reason = "lost phone, ticket 4711";
 const agreed = "called back";
 const DAY = 24 * 3_600_000;
-const PLACED = ["events", "event_streams", "outbox_messages", "users"];
+const PLACED = ["events", "event_streams", "outbox_messages"];
 
 /** A tenant that asks for four eyes, and a user with an app. */
 async function fourEyes(service: ServiceUnderTest) {
