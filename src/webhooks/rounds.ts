@@ -110,14 +110,19 @@ export function createRounds({ store, keyring, clock, post, onFailed }: RoundOpt
     const failures = error === "" ? 0 : row.failures + 1;
     if (missing) arrived.set(memory, done);
     else arrived.delete(memory);
-    const settled = {
-      ...{ tenantId, endpointId, leaseId, position, failures, lastError: error },
+    const key = { tenantId, endpointId };
+    const lastSuccessTime = done.size > 0 && error === "" ? clock() : row.lastSuccessTime;
+    const outcome = {
+      ...{ version: row.version, failures, lastError: error },
       // Gone for good (410): an administrator resumes it.
-      paused: row.paused || failed.includes("HTTP_410"),
-      lastSuccessTime: done.size > 0 && error === "" ? clock() : row.lastSuccessTime,
+      paused: failed.includes("HTTP_410"),
       nextAttemptTime: failures === 0 ? clock() : later(roundPauseMs(failures)),
     };
-    await store.write((tx) => webhookEndpointRepository(tx).settle(settled));
+    await store.write(async (tx) => {
+      const endpoints = webhookEndpointRepository(tx);
+      const isOurs = await endpoints.settle({ ...key, leaseId, position, lastSuccessTime });
+      if (isOurs) await endpoints.note({ ...key, ...outcome });
+    });
     if (error !== "") onFailed({ endpointId, error, failures });
   }
 

@@ -13,10 +13,9 @@ type Change = EndpointKey &
   Pick<WebhookEndpointRow, "url" | "description" | "types" | "paused"> & { version: number; now: Date };
 type Rotation = EndpointKey & { sealedSecret: Buffer; oldSecretExpireTime: Date; now: Date };
 type Lease = EndpointKey & { leaseId: string; now: Date; leaseExpireTime: Date };
-type Round = EndpointKey &
-  Pick<WebhookEndpointRow, "position" | "failures" | "lastError" | "lastSuccessTime" | "paused" | "nextAttemptTime"> & {
-    leaseId: string;
-  };
+type Round = EndpointKey & Pick<WebhookEndpointRow, "position" | "lastSuccessTime"> & { leaseId: string };
+type Outcome = EndpointKey &
+  Pick<WebhookEndpointRow, "version" | "failures" | "lastError" | "paused" | "nextAttemptTime">;
 
 const isEndpoint = (s: Building<EndpointKey>) => {
   const t = s.table(webhookEndpoints);
@@ -126,14 +125,23 @@ const statements = {
       .update(t)
       .set({
         position: s.param("position", t.position),
-        failures: s.param("failures", t.failures),
-        lastError: s.param("lastError", t.lastError),
         lastSuccessTime: s.param("lastSuccessTime", t.lastSuccessTime),
-        paused: s.param("paused", t.paused),
-        nextAttemptTime: s.param("nextAttemptTime", t.nextAttemptTime),
         leaseId: null,
       })
       .where(and(isEndpoint(s), eq(t.leaseId, s.param("leaseId", t.leaseId))))
+      .returning({ endpointId: t.endpointId });
+  }),
+  note: statement((s: Building<Outcome>) => {
+    const t = s.table(webhookEndpoints);
+    return s.db
+      .update(t)
+      .set({
+        failures: s.param("failures", t.failures),
+        lastError: s.param("lastError", t.lastError),
+        paused: s.param("paused", t.paused),
+        nextAttemptTime: s.param("nextAttemptTime", t.nextAttemptTime),
+      })
+      .where(and(isEndpoint(s), eq(t.version, s.param("version", t.version))))
       .returning({ endpointId: t.endpointId });
   }),
 };
@@ -161,4 +169,6 @@ export const webhookEndpointRepository = (tx: Tx) => ({
   lease: async (lease: Lease) => (await tx.run(statements.lease, lease))[0],
   /** Ends a round; false when it was lost, or the endpoint put back or removed meanwhile. */
   settle: async (round: Round) => (await tx.run(statements.settle, round)).length === 1,
+  /** Notes how a round went that ended, unless the endpoint was changed meanwhile: then it says nothing about this one. */
+  note: (outcome: Outcome) => tx.run(statements.note, outcome),
 });

@@ -16,7 +16,7 @@ const DAY = 24 * 3600 * 1000;
 
 const selectAll = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(webhookEndpoints)));
 
-async function delivering(engine: EngineUnderTest, answer?: (request: Received) => number) {
+async function delivering(engine: EngineUnderTest, answer?: (request: Received) => number | Promise<number>) {
   const receiver = await webhookReceiver(answer);
   const service = await serviceForTest(engine, { webhooks: receiver.settings });
   // The receivers' library compares with the machine's clock.
@@ -194,6 +194,35 @@ describe.each(engines)("webhooks on $name", (engine) => {
       () => service.get(endpointId),
       (found) => found?.cursor === "3.0",
     );
+  });
+
+  test.each([500, 410, 204])("stay as an administrator has put them while a delivery ends with %i", async (status) => {
+    const [arrived, held] = [Promise.withResolvers<void>(), Promise.withResolvers<number>()];
+    let first = true;
+    const service = await delivering(engine, () => {
+      if (!first) return 204;
+      first = false;
+      arrived.resolve();
+      return held.promise;
+    });
+    const { endpoint } = await service.create();
+    await service.happen(["ann"]);
+    await arrived.promise;
+    const { endpointId = "" } = endpoint ?? {};
+    const paused = status !== 410;
+    const change = { endpointId, description: "changed", paused, version: 1n, reason: "slow" };
+    const changed = await service.update(change);
+    held.resolve(status);
+    const look = async () => {
+      const shown = await service.get(endpointId);
+      const [row] = await service.store.read((tx) => tx.run(selectAll, {}));
+      return { shown, isOver: row?.leaseId === null };
+    };
+    const { shown } = await until(look, ({ isOver }) => isOver);
+    expect(shown).toMatchObject({
+      state: paused ? WebhookState.PAUSED : WebhookState.ACTIVE,
+      consecutiveFailureCount: changed.endpoint?.consecutiveFailureCount,
+    });
   });
 
   test("are signed with the old secret too after a rotation, for as long as was said", async () => {

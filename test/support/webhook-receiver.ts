@@ -10,7 +10,7 @@ import { authority } from "./certificates.ts";
 import type { Received } from "./http-peer.ts";
 
 /** An HTTPS server at localhost that keeps what it is sent, and answers with a status, and a header where asked. */
-export async function webhookReceiver(answer: (request: Received) => number = () => 204) {
+export async function webhookReceiver(answer: (request: Received) => number | Promise<number> = () => 204) {
   const { ca, issue } = authority();
   const folder = await mkdtemp(join(tmpdir(), "mfa-receiver-"));
   const caFile = join(folder, "ca.crt");
@@ -22,7 +22,7 @@ export async function webhookReceiver(answer: (request: Received) => number = ()
     const { method = "", url = "", headers } = request;
     const arrived = { method, url, headers, body };
     received.push(arrived);
-    const status = answer(arrived);
+    const status = await answer(arrived);
     response.writeHead(status, status === 302 ? { location: "/elsewhere" } : {}).end();
     seen();
   });
