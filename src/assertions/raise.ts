@@ -47,7 +47,7 @@ export function createRaise({ assertions, store, keyring, settingsOf }: RaiseOpt
     if (!(await isEnough(owner.tenantId, claims.amr, rpc))) {
       throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
     }
-    const writer = writingAbout(store, keyring, owner, { begun: now, authTime: caller.authTime });
+    const writer = writingAbout(store, keyring, owner, { begun: now, authTime: caller.authTime ?? caller.issueTime });
     await writer.write(async (tx) => {
       await userRepository(tx).serialise(owner, now);
       await assertions.confirm(tx, owner, claims, now);

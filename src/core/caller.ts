@@ -11,6 +11,8 @@ export interface Caller {
   readonly acr: "aal1" | "aal2";
   /** When the subject authenticated; absent means never fresh. */
   readonly authTime: Date | undefined;
+  /** When the credential was issued, or the earliest it can have been; absent where it is none that lasts. */
+  readonly issueTime?: Date;
   readonly scopes: ReadonlySet<string>;
   /** The session of the credential (`sid`), as its issuer names it; empty where it does not say. */
   readonly sessionId: string;

@@ -14,8 +14,8 @@ export interface Claims {
   readonly tenant?: string;
   /** The session that the token belongs to (`sid`). */
   readonly session?: string;
-  /** When the subject authenticated; default: as the token is minted. */
-  readonly authTime?: Date;
+  /** When the subject authenticated; default: as the token is minted. Null leaves it unsaid. */
+  readonly authTime?: Date | null;
 }
 
 interface Stored {
@@ -58,7 +58,7 @@ export async function mintDevToken(dataDir: string, claims: Claims, now = new Da
   const { issuer, privateKey } = await load(dataDir);
   const { audience, subject, acr, scope, tenant = "dev", session, authTime = now } = claims;
   const stated = { ...(acr && { acr }), ...(scope && { scope }), ...(session && { sid: session }) };
-  const claimed = { tid: tenant, ...stated, auth_time: seconds(authTime) };
+  const claimed = { tid: tenant, ...stated, ...(authTime && { auth_time: seconds(authTime) }) };
   return new SignJWT(claimed)
     .setProtectedHeader({ alg: "EdDSA", typ: "at+jwt", kid: privateKey.kid ?? "" })
     .setIssuer(issuer)

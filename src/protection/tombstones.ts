@@ -16,7 +16,10 @@ const AFTERMATH_MS = 60_000;
 export interface Origin {
   /** When the call or the message that writes began. */
   readonly begun: Date;
-  /** When the user proved who they are; a credential from before an erasure speaks of somebody who is no more. */
+  /**
+   * When the user proved who they are, or their credential was issued; one from before an erasure speaks of somebody who
+   * is no more.
+   */
   readonly authTime?: Date | undefined;
 }
 

@@ -49,6 +49,7 @@ function toCaller(claims: JWTPayload, issuer: Issuer): Caller | undefined {
     subject,
     acr: claims.acr === "aal2" ? "aal2" : "aal1",
     authTime: typeof claims.auth_time === "number" ? new Date(claims.auth_time * 1000) : undefined,
+    issueTime: new Date((claims.iat ?? (claims.exp ?? 0) - MAX_LIFETIME_S) * 1000),
     scopes: new Set(text(claims.scope)?.split(" ")),
     sessionId: text(claims.sid) ?? "",
   };

@@ -77,9 +77,9 @@ export function startCall(method: DescMethod, request: Message, context: Handler
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
   const forOthers = caller.principal === Principal.ADMIN || caller.principal === Principal.SERVICE;
   const userId = forOthers ? namedUser(request) : caller.subject;
-  const { tenantId, authTime, principal } = caller;
+  const { tenantId, authTime, issueTime, principal } = caller;
   // A user's own token ends with the user; whom backends and administrators name may have come anew since.
-  const origin = { begun: now, authTime: principal === Principal.USER ? authTime : undefined };
+  const origin = { begun: now, authTime: principal === Principal.USER ? (authTime ?? issueTime) : undefined };
   const writer = userId === "" ? store : writingAbout(store, keyring, { tenantId, userId }, origin);
   const once =
     requestId === ""

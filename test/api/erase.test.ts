@@ -169,6 +169,7 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
   test("a token from before it is worth nothing, what backends began before it is refused, and who comes anew is new", async () => {
     const service = await serviceForTest(engine);
     const { token } = await enrolApp(service, ANN);
+    const undated = await service.mint({ audience: "mfa", subject: ANN, authTime: null });
     await erase(service);
     const start = (using: string) => service.mfa.startTotpEnrollment({}, using);
     expect(await failure(start(token))).toMatchObject({ reason: "INVALID_CREDENTIAL" });
@@ -179,6 +180,8 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
     service.pass(AFTERMATH);
     // The same token, an hour old at most, still speaks of somebody who is no more.
     expect(await failure(start(token))).toMatchObject({ reason: "INVALID_CREDENTIAL" });
+    const type = service.mfa.verifyTotpCode({ code: "123456" }, undated);
+    expect(await failure(type)).toMatchObject({ reason: "INVALID_CREDENTIAL" });
     await start(await service.user(ANN));
     const { status } = await service.mfa.getMfaStatus({}, await service.user(ANN));
     expect(status).toMatchObject({ enrolled: false, mfaEpoch: 0n });

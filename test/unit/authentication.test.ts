@@ -44,13 +44,15 @@ const outcome = async (token: string) => {
 
 describe("access tokens", () => {
   test("a good one names the caller, its tenant, level, scopes and session", async () => {
-    const token = await sign({ ...valid, acr: "aal2", auth_time: seconds - 5, scope: "a b", sid: "s1" });
+    const told = { acr: "aal2", auth_time: seconds - 5, iat: seconds - 7, scope: "a b", sid: "s1" };
+    const token = await sign({ ...valid, ...told });
     expect(await authenticate(`Bearer ${token}`, now)).toEqual({
       principal: Principal.USER,
       tenantId: "acme",
       subject: "ann",
       acr: "aal2",
       authTime: new Date((seconds - 5) * 1000),
+      issueTime: new Date((seconds - 7) * 1000),
       scopes: new Set(["a", "b"]),
       sessionId: "s1",
     });
