@@ -66,12 +66,13 @@ export const webauthnImport = ({ keyring, settingsOf }: { keyring: Keyring; sett
       const equal = held.find(({ webauthnId }) => webauthnId.equals(row.webauthnId));
       if (equal) return { status: "SKIPPED", factorId: equal.credentialId, active: true, counts: true };
       // The handle is inside of discoverable passkeys: a user has one.
-      const user = await credentials.claimUser({ ...owner, userHandle, userName: owner.userId, createTime: call.now });
-      if (!user.userHandle.equals(userHandle)) return "the user has another handle here";
+      const user = await credentials.findUser(owner);
+      if (user && !user.userHandle.equals(userHandle)) return "the user has another handle here";
       // Of one call none takes the place of another.
       const older = replace ? held.filter(({ credentialId }) => before.has(credentialId)) : [];
       if (held.length - older.length >= webauthn.maxCredentials) return "as many as allowed are registered already";
       if (!(await credentials.insert(row))) return "it is registered with somebody already";
+      if (!user) await credentials.claimUser({ ...owner, userHandle, userName: owner.userId, createTime: call.now });
       for (const { credentialId } of older) await credentials.delete({ ...owner, credentialId });
       const status = older.length > 0 ? "REPLACED" : "IMPORTED";
       return { status, factorId: row.credentialId, active: true, counts: true };
