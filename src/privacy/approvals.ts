@@ -1,4 +1,4 @@
-import { durationMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
@@ -26,6 +26,12 @@ const ownerOf = ({ tenantId, userId }: ApprovalRow): Owner => ({ tenantId, userI
 
 const decided = (found: ApprovalRow, now: Date) =>
   new Refusal("WRONG_STATE", { metadata: { state: standingOf(found, now).toUpperCase() } });
+
+/** A reset with no shorter a cool-down than its tenant has it. */
+const withCoolDown = (reset: Reset, least: Duration | undefined): Reset => ({
+  ...reset,
+  coolDownMs: Math.max(reset.coolDownMs, least ? durationMs(least) : 0),
+});
 
 /**
  * Resets by administrators, at once or, where their tenant asks for four eyes, once a second administrator grants them.
@@ -101,8 +107,7 @@ export function createApprovals(settingsOf: SettingsOf) {
     async reset(call: Call, owner: Owner, asked: Reset, reason: string): Promise<Outcome | Refusal> {
       if (call.caller.subject === owner.userId) return new Refusal("SELF_ACTION");
       const { fourEyes, resetCoolDown } = (await settingsOf(owner.tenantId)).administration;
-      const least = resetCoolDown ? durationMs(resetCoolDown) : 0;
-      const reset = { ...asked, coolDownMs: Math.max(asked.coolDownMs, least) };
+      const reset = withCoolDown(asked, resetCoolDown);
       return call.unit(async (tx) => {
         const epoch = await userRepository(tx).serialise(owner, call.now);
         if (fourEyes) return { approval: await ask(tx, call, owner, reset, reason) };
@@ -111,16 +116,19 @@ export function createApprovals(settingsOf: SettingsOf) {
     },
 
     /** Grants what another administrator asked for, and does it. */
-    grant: (call: Call, approvalId: string, reason: string) =>
-      decide(
+    async grant(call: Call, approvalId: string, reason: string) {
+      const { resetCoolDown } = (await settingsOf(call.caller.tenantId)).administration;
+      return decide(
         call,
         approvalId,
         { to: "granted", reason, admit: bySomebodyElse(call.caller) },
         async (tx, approval, epoch) => {
-          const granted = { reset: approval.reset, reason: approval.reason, epoch, approval: approvalId };
+          const reset = withCoolDown(approval.reset, resetCoolDown);
+          const granted = { reset, reason: approval.reason, epoch, approval: approvalId };
           return { approval, receipt: await resetIn(tx, call, ownerOf(approval), granted) };
         },
-      ),
+      );
+    },
 
     /** Rejects what another administrator asked for. */
     reject: (call: Call, approvalId: string, reason: string) =>

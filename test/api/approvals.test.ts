@@ -69,6 +69,17 @@ describe.each(engines)("approvals on $name", (engine) => {
     expect(await isEnrolled(service)).toBe(true);
   });
 
+  test("a cool-down that the tenant has set since holds when a reset is granted", async () => {
+    const service = await serviceForTest(engine);
+    await fourEyes(service);
+    const { approvalId } = await ask(service);
+    const resetCoolDown = { seconds: 86_400n, nanos: 0 };
+    await setTenant(service, { administration: { fourEyes: true, resetCoolDown } });
+    const granted = await service.admin.grantApproval({ approvalId, reason: agreed }, await as(service, "eve"));
+    const end = BigInt(service.clock.now.getTime() / 1000) + 86_400n;
+    expect(granted.resetReceipt?.coolDownUntilTime).toMatchObject({ seconds: end });
+  });
+
   test("nobody decides what they asked for, nor what concerns themselves", async () => {
     const service = await serviceForTest(engine);
     await fourEyes(service);
