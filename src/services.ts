@@ -126,8 +126,9 @@ export const methods: readonly DescMethod[] = [MfaService, AdminMfaService, Inte
 );
 
 /**
- * What every instance does all the time, many times a minute: too often for the schedule, and with leases of its own, so
- * that any number of instances may do it at once (`placing.ts`, `rounds.ts`; the worker of `delivery/` likewise).
+ * What every instance does by itself, beside the schedule: many times a minute, with leases of its own, so that any
+ * number of instances may do it at once (`placing.ts`, `rounds.ts`; the worker of `delivery/` likewise), or with files
+ * of its own (`erasure.ts`).
  */
 export interface Pump {
   readonly name: string;
@@ -254,7 +255,14 @@ export function createServices(app: App): Features {
   const pumps: Pump[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
     { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
-    { name: "erasures", periodMs: HOUR_MS, run: async () => void (await erasure.makeUp()) },
+    {
+      name: "erasures",
+      periodMs: HOUR_MS,
+      run: async () => {
+        await erasure.makeUp();
+        await erasure.scrub();
+      },
+    },
   ];
   const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm, backup: app.backup });
   const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });

@@ -1,5 +1,6 @@
 import { mkdir, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { syncFolder } from "../core/write-once.ts";
 
 /** An erasure as the ledger has it. */
 export interface LedgerEntry {
@@ -49,6 +50,7 @@ export function openLedger(path: string) {
       } finally {
         await file.close();
       }
+      await syncFolder(dirname(path)); // the first line makes the file
     },
   };
 }

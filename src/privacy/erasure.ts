@@ -42,6 +42,9 @@ const NOTHING = { removed: {}, pseudonymisedCount: 0, erasedBefore: false };
  * what was deleted. From the tombstone on no write that began before brings anything back.
  */
 export function createErasure({ store, keyring, clock, ledger, tables }: ErasureOptions) {
+  // Events last: deleting from the other tables waits for background work that turns a row of theirs into an event.
+  const inOrder = [...tables].sort((a, b) => Number(a.name === "events") - Number(b.name === "events"));
+
   const listOf = async (tx: Tx, owner: Owner): Promise<TombstoneRow[]> => {
     const rows: TombstoneRow[] = [];
     for (const userDigest of digestsOf(keyring, owner)) {
@@ -84,8 +87,8 @@ export function createErasure({ store, keyring, clock, ledger, tables }: Erasure
     const known = (await userRepository(tx).find(owner)) !== undefined;
     await userRepository(tx).serialise(owner, clock());
     const removed: Record<string, number> = {};
-    for (const table of tables) {
-      // Last of all, as the entry in the trail still needs it.
+    for (const table of inOrder) {
+      // Not here, as the entry in the trail still needs it.
       if (table.name === "audit_subjects") continue;
       const count = await table.delete(tx, owner);
       // Serialising adds the row of a user that has none.
@@ -181,6 +184,11 @@ export function createErasure({ store, keyring, clock, ledger, tables }: Erasure
         await settle(due);
       }
       return count;
+    },
+
+    /** Rids the files of what was deleted by erasures whose process ended right behind the commit. */
+    async scrub(): Promise<void> {
+      if ((await store.read((tx) => tombstoneRepository(tx).listAll())).length > 0) await store.scrub();
     },
   };
 }
