@@ -44,15 +44,16 @@ const entryToJson = ({ sealedIp: _, hash: __, ...entry }: AuditEntryRow): JsonOb
 /** Collects everything that is held about a user, by table, without secrets, and writes down that somebody did. */
 export function createExport({ tables, addressOf }: ExportOptions) {
   return async (call: Call, owner: Owner, reason: string): Promise<JsonObject> => {
-    const { found, entries } = await call.unit(async (tx) => {
+    // Beside the writers: it may be much.
+    const { found, entries } = await call.read(async (tx) => {
       const found: { table: SubjectTable; rows: Record<string, unknown>[] }[] = [];
       for (const table of tables) found.push({ table, rows: await table.list(tx, owner, LIMIT + 1) });
       const subject = await auditSubjectRepository(tx).find(owner);
       const own = subject ? await auditEntryRepository(tx).listOf(owner.tenantId, subject.pseudonym, LIMIT + 1) : [];
       const entries = subject ? own.map((entry) => named({ entry, subject })) : [];
-      await recordAudit(tx, call, { owner, action: "user.exported", targetId: owner.userId, reason });
       return { found, entries };
     });
+    await call.unit((tx) => recordAudit(tx, call, { owner, action: "user.exported", targetId: owner.userId, reason }));
     const data: JsonObject = {};
     for (const { table, rows } of found) {
       if (rows.length > 0) data[table.name] = rows.slice(0, LIMIT).map((row) => rowToJson(table, row));
