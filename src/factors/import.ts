@@ -3,6 +3,7 @@ import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Tx } from "../db/store.ts";
+import { coolDownOf } from "../protection/enrolment.ts";
 import { ticketRepository } from "../protection/tickets.repository.ts";
 import { requireUnerased } from "../protection/tombstones.ts";
 import { userRepository } from "../users/users.repository.ts";
@@ -81,8 +82,7 @@ export function createImport({ keyring, kinds }: { readonly keyring: Keyring; re
     });
     if (typeof step === "string" || !type) return refused(typeof step === "string" ? step : item.error);
     const owner: Owner = { tenantId: call.caller.tenantId, userId: item.userId };
-    const until = (await userRepository(tx).find(owner))?.coolDownUntilTime;
-    if (until && until > call.now) return refused("a reset keeps the user from enrolling");
+    if (await coolDownOf(tx, owner, call.now)) return refused("a reset keeps the user from enrolling");
     const done = await step(tx);
     if (typeof done === "string") return refused(done);
     const { status, factorId, active, counts } = done;

@@ -19,14 +19,20 @@ export interface Enrolment<Enrolled> {
   idOf(enrolled: Enrolled): string;
 }
 
+/** Until when a reset keeps the user from enrolling; undefined when it does not. */
+export async function coolDownOf(tx: Tx, owner: Owner, now: Date): Promise<Date | undefined> {
+  const until = (await userRepository(tx).find(owner))?.coolDownUntilTime;
+  return until && until > now ? until : undefined;
+}
+
 /**
  * Whether the caller may enrol, in a unit that has serialised the user: throws while a reset keeps the user from it, and
  * where the caller came in because the user had no factor, and has one now.
  */
 export async function admitEnrolment(tx: Tx, call: Call, owner: Owner): Promise<void> {
   await call.confirmAccess(tx);
-  const until = (await userRepository(tx).find(owner))?.coolDownUntilTime;
-  if (!until || until <= call.now) return;
+  const until = await coolDownOf(tx, owner, call.now);
+  if (!until) return;
   const metadata = { policy: "administration.reset_cool_down" };
   throw new Refusal("POLICY_FORBIDS", { metadata, retryAfterMs: until.getTime() - call.now.getTime() });
 }
