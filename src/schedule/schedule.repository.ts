@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNotNull, lt, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, or, sql } from "drizzle-orm";
 import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { scheduledTasks, type TaskEnd, taskRuns } from "./schedule.table.ts";
@@ -167,13 +167,6 @@ const statements = {
       .orderBy(desc(t.startTime), desc(t.runId))
       .limit(s.limit("limit"));
   }),
-  deleteRuns: statement((s: Building<{ taskName: string; before: Date }>) => {
-    const t = s.table(taskRuns);
-    return s.db
-      .delete(t)
-      .where(and(eq(t.taskName, s.param("taskName", t.taskName)), lt(t.endTime, s.param("before", t.endTime))))
-      .returning({ runId: t.runId });
-  }),
 };
 
 /** Tasks and who runs them. A unit that decides about a task touches it first. */
@@ -215,7 +208,4 @@ export const taskRunRepository = (tx: Tx) => ({
     const rows = await tx.run(statements.listRuns, { ...wanted, ...pagedBack(position, size) });
     return slice(rows, size, (row) => ({ time: row.startTime, id: row.runId }));
   },
-  /** Forgets runs of a task that ended before then. */
-  deleteBefore: async (taskName: string, before: Date) =>
-    (await tx.run(statements.deleteRuns, { taskName, before })).length,
 });
