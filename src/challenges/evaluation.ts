@@ -155,7 +155,8 @@ export function createEvaluation(options: EvaluationOptions) {
         return {
           ...{ decisionId: row.decisionId, decision, level, reasons: assessment.reasons, trust, lockouts, ticket },
           policyVersion: judgement.policyVersion,
-          strength: decided.strength === "UNSPECIFIED" ? "ANY_FACTOR" : decided.strength,
+          // Kinds that are named say themselves what they are worth.
+          strength: decided.strength === "UNSPECIFIED" && decided.groups.length === 0 ? "ANY_FACTOR" : decided.strength,
           offers: decision === "CHALLENGE" ? offersFor({ held, settings, primary }, decided, lockouts) : [],
           enrollable: ticket === undefined ? [] : enrollableFor(judgement, settings),
           mfaEpoch: user?.mfaEpoch ?? 0,

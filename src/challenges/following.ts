@@ -36,7 +36,8 @@ export function following(terms: Terms, { decisionId, requirement, standing }: R
   if (requirement.anyOf.length === 0) return { ...terms, decisionId, strength };
   const { allowedTypes } = terms;
   const isAllowed = (type: Factor["type"]) => allowedTypes.length === 0 || allowedTypes.includes(type);
-  const groups = requirement.anyOf.filter((group) => group.every(isAllowed));
+  const isWorth = (type: Factor["type"]) => factors.some((one) => one.type === type && canBeWorth(one, strength));
+  const groups = requirement.anyOf.filter((group) => group.every(isAllowed) && group.some(isWorth));
   const types = [...new Set(groups.flat())];
   if (types.length === 0) return notAllowed(requirement.anyOf.flat().map((type) => ({ type })));
   return { ...terms, decisionId, strength, groups, allowedTypes: types };

@@ -44,8 +44,10 @@ export async function provenIn(tx: Tx, call: Call, row: ChallengeRow, outcome: O
   const { signedAction = false } = outcome;
   const facts = { deviceBound, userVerified, alone, signedAction };
   const isUnbound = row.requiresBinding && row.actionDigest !== null && !signedAction;
-  // What one of several proofs is to be worth is asked of all together.
-  const isWeak = row.groups === null && isTooWeak(row, { type, facts });
+  // What one of several proofs is to be worth is asked of all together; only, a key that is not bound to its device would
+  // take the place of one that is.
+  const isSole = row.groups === null || (row.strength === "DEVICE_BOUND" && type === "WEBAUTHN");
+  const isWeak = isSole && isTooWeak(row, { type, facts });
   const isRepeated = row.proofs?.some((proof) => proof.type === type) ?? false;
   if (isWeak || isUnbound || isRepeated) throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
   // Spending may itself have been a change of the user's factors.

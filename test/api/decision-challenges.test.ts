@@ -1,8 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
+import { ChallengeState, type VerifyUserChallengeRequestSchema } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision, RiskLevel, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
 import { enrolApp } from "../support/authenticator.ts";
@@ -10,17 +11,19 @@ import { answer, backendOf, createFor, logIn, redeem, totp } from "../support/ch
 import { failure, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { locationsFile } from "../support/locations.ts";
-import { enrolPhone, switchOn } from "../support/otp.ts";
+import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
+import { enrolPasskey, makePasskey } from "../support/passkey.ts";
 import { anyOf, riskService } from "../support/risk.ts";
 import type { Started } from "../support/service.ts";
 
 const { LOW } = RiskLevel;
 const { ALLOW, CHALLENGE, DENY } = MfaDecision;
-const { UNRESTRICTED, PHISHING_RESISTANT } = AuthenticationStrength;
-const { TOTP, SMS, BACKUP_CODE, WEBAUTHN } = FactorType;
+const { UNRESTRICTED, PHISHING_RESISTANT, DEVICE_BOUND } = AuthenticationStrength;
+const { TOTP, SMS, EMAIL, BACKUP_CODE, WEBAUTHN } = FactorType;
 const { PENDING, PROVEN } = ChallengeState;
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Safari/605.1";
+type Proof = NonNullable<MessageInitShape<typeof VerifyUserChallengeRequestSchema>["proof"]>;
 const backupCode = (value: string) => ({ kind: { case: "backupCode" as const, value } });
 
 async function following(engine: EngineUnderTest, started: Started = {}) {
@@ -32,19 +35,19 @@ async function following(engine: EngineUnderTest, started: Started = {}) {
       { userId: "ann", ...more, client: { ip: "203.0.113.7", userAgent: firefox, ...client } },
       await backendOf(service),
     );
-  const follow = async (decisionId: string, terms: object = {}, userId = "ann") => {
-    const { challenge } = await service.internal.createUserChallenge(
-      { ...logIn(userId, terms), decisionId },
+  const prepare = async (decisionId: string, prepareFactorType: FactorType, terms: object = {}, userId = "ann") =>
+    service.internal.createUserChallenge(
+      { ...logIn(userId, terms), decisionId, prepareFactorType },
       await backendOf(service),
     );
-    return challenge;
-  };
-  const prove = async (challengeId: string, proof: ReturnType<typeof totp> | ReturnType<typeof backupCode>) => {
+  const follow = async (decisionId: string, terms: object = {}, userId = "ann") =>
+    (await prepare(decisionId, FactorType.UNSPECIFIED, terms, userId)).challenge;
+  const prove = async (challengeId: string, proof: Proof) => {
     const request = { userId: "ann", challengeId, proof, client: { ip: "203.0.113.7" } };
     return (await service.internal.verifyUserChallenge(request, await backendOf(service))).challenge;
   };
   const redeemed = async (challengeId: string) => redeem(service, await backendOf(service), { challengeId });
-  return { ...service, app, codes, evaluate, follow, prove, redeemed };
+  return { ...service, app, codes, evaluate, prepare, follow, prove, redeemed };
 }
 
 const heavy = (reasons: readonly { signal: RiskSignalType; weight: number }[]) =>
@@ -114,6 +117,48 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
     expect([assertion?.acr, factorType]).toEqual(["aal2", TOTP]);
     // What was refused was not spent.
     await service.mfa.verifyTotpCode({ code }, await service.user("ann"));
+  });
+
+  test("is proved by e-mail where the level names e-mail, also with the strength that the decision tells", async () => {
+    const service = await following(engine);
+    await switchOn(service);
+    const token = await service.user("ann", "aal2");
+    const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, token);
+    const first = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
+    await service.mfa.finishEmailEnrollment(first, token);
+    service.pass(60_000);
+    await service.change({ level: LOW, requirement: anyOf([EMAIL]) });
+    const { decision, decisionId, strength } = await service.evaluate();
+    expect(decision).toBe(CHALLENGE);
+    const { challenge } = await service.prepare(decisionId, EMAIL, { strength });
+    const { challengeId = "" } = challenge ?? {};
+    const proof = { kind: { case: "emailCode" as const, value: await newestCode(service, "ann") } };
+    expect((await service.prove(challengeId, proof))?.state).toBe(PROVEN);
+    expect((await service.redeemed(challengeId)).assertion?.acr).toBe("aal1");
+    // Terms that no group is worth are refused at once, not after a right code.
+    const none = await failure(service.follow(decisionId, { strength: AuthenticationStrength.ANY_FACTOR }));
+    expect(none.reason).toBe("FACTOR_NOT_ALLOWED");
+  });
+
+  test("takes no synced passkey for one of several proofs of which the key has to be bound to its device", async () => {
+    const service = await following(engine);
+    const synced = (await enrolPasskey(service, "ann", makePasskey({ synced: true }))).passkey;
+    const bound = (await enrolPasskey(service, "ann")).passkey;
+    await service.change({ level: LOW, requirement: { ...anyOf([WEBAUTHN, BACKUP_CODE]), strength: DEVICE_BOUND } });
+    const { decisionId } = await service.evaluate();
+    const { challenge, preparation } = await service.prepare(decisionId, WEBAUTHN);
+    const { challengeId = "" } = challenge ?? {};
+    const signed = (by: typeof bound, of: typeof preparation) => {
+      if (of?.kind.case !== "webauthnOptions") throw new Error("no options");
+      return { kind: { case: "webauthn" as const, value: by.get(of.kind.value) } };
+    };
+    const weak = await failure(service.prove(challengeId, signed(synced, preparation)));
+    expect(weak.reason).toBe("FACTOR_NOT_ALLOWED");
+    const request = { userId: "ann", challengeId, factorType: WEBAUTHN, client: { ip: "203.0.113.7" } };
+    const again = await service.internal.resendUserChallenge(request, await backendOf(service));
+    expect((await service.prove(challengeId, signed(bound, again.preparation)))?.state).toBe(PENDING);
+    const [code = ""] = service.codes;
+    expect((await service.prove(challengeId, backupCode(code)))?.state).toBe(PROVEN);
   });
 
   test("is proved once by kinds that arrive at the same moment", async () => {
