@@ -77,7 +77,7 @@ export function createHistories({
     [`risk-${of}/v1`, tenantId, userId, value] as const;
   const deviceOf = ({ client: { userAgent }, fingerprint }: Origin) => {
     if (fingerprint !== "") return `fingerprint ${fingerprint}`;
-    return userAgent === "" ? "" : `client ${clientName(userAgent)}`;
+    return userAgent === "" ? "" : `client ${clientName(userAgent) || userAgent}`;
   };
   const digest = (of: "device" | "network", owner: Owner, value: string) =>
     value === "" ? "" : keyring.digest(...key(of, owner, value)).toString("base64url");

@@ -101,7 +101,7 @@ export function createTrustedDevices(keyring: Keyring) {
         secretDigest: digests.secret(owner, token),
         previousDigest: null,
         rotateTime: call.now,
-        displayName: trusting.displayName || clientName(userAgent),
+        displayName: trusting.displayName || clientName(userAgent) || "Trusted device",
         userAgent: userAgent.slice(0, 128),
         ip,
         application: trusting.application,
