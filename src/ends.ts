@@ -20,6 +20,7 @@ import { attempts } from "./protection/attempts.table.ts";
 import { budgets } from "./protection/budgets.table.ts";
 import { requestIds } from "./protection/request-ids.table.ts";
 import { tickets } from "./protection/tickets.table.ts";
+import { riskHistories } from "./risk/risk-histories.table.ts";
 import { type End, rowsOf } from "./schedule/end.ts";
 import { scheduledTasks, taskRuns } from "./schedule/schedule.table.ts";
 import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
@@ -70,6 +71,7 @@ export const ends = {
     rowsOf(approvals, "expireTime", 90 * DAY_MS),
     rowsOf(taskRuns, "endTime", 90 * DAY_MS),
     rowsOf(budgets, "updateTime", 2 * DAY_MS),
+    rowsOf(riskHistories, "lastTime", 400 * DAY_MS),
     {
       table: pushDevices,
       keptMs: PUSH_KEPT_MS,

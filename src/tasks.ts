@@ -44,7 +44,11 @@ export function createTasks({ keyring, settingsOf, algorithm, backup }: TaskOpti
     ),
     forgets("trusted_devices", "PT1H", "Forgets devices whose time of trust is over."),
     forgets("outbox", "PT1H", "Forgets messages that were settled a week ago."),
-    forgets("old_records", "PT1H", "Forgets old decisions, requests and runs, and counts that count nothing any more."),
+    forgets(
+      "old_records",
+      "PT1H",
+      "Forgets old decisions, requests and runs, log-ins of users long gone, and counts that count nothing any more.",
+    ),
     {
       name: "assertion_keys",
       description: "Has a new key sign assertions twenty minutes later; the old one is published until ten after that.",
@@ -60,7 +64,7 @@ export function createTasks({ keyring, settingsOf, algorithm, backup }: TaskOpti
     },
     {
       name: "risk_retention",
-      description: "Forgets decisions about risk as events, and what users' log-ins looked like who are long gone.",
+      description: "Forgets decisions about risk that are older than their tenant keeps events.",
       schedule: "PT1H",
       run: ({ store, now }) => forgetRiskDecisions(store, { now, retentionMsOf: eventsKept }),
     },

@@ -12,7 +12,6 @@ import type { LogInSeen } from "./judging.ts";
 import { type Judging, rowOf, standingOf } from "./judging.ts";
 import type { Requirements } from "./requirement.ts";
 import { type RiskDecisionRow, riskDecisionRepository, type WantedDecisions } from "./risk-decisions.repository.ts";
-import { riskHistoryRepository } from "./risk-histories.repository.ts";
 
 /** What decisions need of the process. */
 export interface DecisionOptions {
@@ -101,10 +100,8 @@ export type RiskDecisions = ReturnType<typeof createRiskDecisions>;
 
 const TENANTS = 100;
 const BATCH = 500;
-/** How long a user's history is kept without a log-in. */
-const HISTORY_MS = 400 * 24 * 3600 * 1000;
 
-/** Forgets decisions that are older than their tenant keeps them, and what is known of users who are long gone; says how many. */
+/** Forgets decisions that are older than their tenant keeps them; says how many. */
 export async function forgetRiskDecisions(
   store: Store,
   { now, retentionMsOf }: { now: Date; retentionMsOf: (tenantId: string) => Promise<number> },
@@ -124,6 +121,5 @@ export async function forgetRiskDecisions(
       }
     }
   }
-  const gone = await store.write((tx) => riskHistoryRepository(tx).deleteBefore(new Date(now.getTime() - HISTORY_MS)));
-  return forgotten + gone.length;
+  return forgotten;
 }

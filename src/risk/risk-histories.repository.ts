@@ -1,4 +1,4 @@
-import { and, eq, lt } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { riskHistories } from "./risk-histories.table.ts";
@@ -25,19 +25,10 @@ const statements = {
       })
       .returning({ userId: t.userId });
   }),
-  deleteBefore: statement((s: Building<{ time: Date }>) => {
-    const t = s.table(riskHistories);
-    return s.db
-      .delete(t)
-      .where(lt(t.lastTime, s.param("time", t.lastTime)))
-      .returning({ userId: t.userId });
-  }),
 };
 
 /** What users' log-ins looked like. */
 export const riskHistoryRepository = (tx: Tx) => ({
   find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
   put: (row: RiskHistoryRow) => tx.run(statements.put, row),
-  /** Forgets users who have not logged in since. */
-  deleteBefore: (time: Date) => tx.run(statements.deleteBefore, { time }),
 });
