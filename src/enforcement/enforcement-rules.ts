@@ -82,9 +82,10 @@ export function createEnforcementRules({ isSatisfiable, countUnenrolled }: Enfor
       const unenrolled = await countUnenrolled(tenantId);
       return call.unit(async (tx) => {
         const rules = enforcementRepository(tx);
+        // The chain's end is held from here on: of several at once each sees the one before.
+        await record(tx, call, "created", { reason, after: row });
         if ((await rules.list(tenantId)).length >= MAX_RULES) throw new Refusal("LIMIT_REACHED");
         await rules.insert(row);
-        await record(tx, call, "created", { reason, after: row });
         return { row, unenrolled };
       });
     },
