@@ -2,7 +2,7 @@ import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import { newId } from "../core/id.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Tx } from "../db/store.ts";
+import { StoreConflict, type Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import type { Factor } from "../factors/factor.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
@@ -150,9 +150,9 @@ export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: Ris
         if (!isSet) return policy;
         await policies.advance(tenantId);
         const before = await policies.delete({ tenantId, level });
-        if (before) {
-          await record(tx, call, { action: "risk_policy.deleted", targetId: level, reason, before: shown(before) });
-        }
+        // Another reset was quicker: this one looks again, and finds nothing to do.
+        if (!before) throw new StoreConflict();
+        await record(tx, call, { action: "risk_policy.deleted", targetId: level, reason, before: shown(before) });
         return policy;
       });
     },
