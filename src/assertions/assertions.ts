@@ -74,7 +74,7 @@ export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
         act: { type: action.type, digest: action.digest.toString("base64url") },
         bnd: signedAction ? "authenticator" : "server",
       }),
-      pol: 0, // policies have no versions yet
+      pol: 0, // not stated
       ...(challengeId !== "" && { cid: challengeId }),
     };
   };

@@ -10,7 +10,7 @@ import type { Assertions } from "./assertions.ts";
 import { isByBackupCode, isUsedUp } from "./methods.ts";
 
 /** The audience of assertions for this service's own RPCs. */
-export const OWN_AUDIENCE = "mfa";
+const OWN_AUDIENCE = "mfa";
 
 /** What raising needs of the process. */
 export interface RaiseOptions {

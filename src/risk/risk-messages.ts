@@ -38,7 +38,7 @@ export const readRequirements = (policy: MfaRiskPolicy | undefined): Requirement
 export const readLevel = (level: RiskLevel): Level => RiskLevel[level] as Level;
 
 /** What a level asks for, as the contract has it. */
-export const requirementMessage = ({ anyOf, strength, block, allowTrusted }: Requirement) => ({
+const requirementMessage = ({ anyOf, strength, block, allowTrusted }: Requirement) => ({
   anyOf: anyOf.map((group) => ({ allOf: group.map((type) => FactorType[type]) })),
   strength: AuthenticationStrength[strength],
   ...{ block, allowTrusted },

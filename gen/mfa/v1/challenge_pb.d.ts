@@ -532,7 +532,7 @@ export declare type AssertionClaims = Message<"mfa.v1.AssertionClaims"> & {
   actionBinding: ActionBinding;
 
   /**
-   * The policy it was made under (pol).
+   * The policy it was made under (pol); 0 while assertions do not state it.
    *
    * @generated from field: int64 policy_version = 13;
    */
