@@ -5,6 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ChallengeState, type VerifyUserChallengeRequestSchema } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { PushChallengeState } from "../../gen/mfa/v1/push_pb.js";
 import { MfaDecision, RiskLevel, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
 import { enrolApp } from "../support/authenticator.ts";
 import { answer, backendOf, createFor, logIn, redeem, totp } from "../support/challenges.ts";
@@ -13,13 +14,14 @@ import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { locationsFile } from "../support/locations.ts";
 import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
 import { enrolPasskey, makePasskey } from "../support/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/push.ts";
 import { anyOf, riskService } from "../support/risk.ts";
 import type { Started } from "../support/service.ts";
 
 const { LOW } = RiskLevel;
 const { ALLOW, CHALLENGE, DENY } = MfaDecision;
 const { UNRESTRICTED, PHISHING_RESISTANT, DEVICE_BOUND } = AuthenticationStrength;
-const { TOTP, SMS, EMAIL, BACKUP_CODE, WEBAUTHN } = FactorType;
+const { TOTP, SMS, EMAIL, PUSH, BACKUP_CODE, WEBAUTHN } = FactorType;
 const { PENDING, PROVEN } = ChallengeState;
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Safari/605.1";
@@ -159,6 +161,28 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
     expect((await service.prove(challengeId, signed(bound, again.preparation)))?.state).toBe(PENDING);
     const [code = ""] = service.codes;
     expect((await service.prove(challengeId, backupCode(code)))?.state).toBe(PROVEN);
+  });
+
+  test("shows an approval that is one of several proofs as approved while it waits for the others", async () => {
+    const service = await following(engine);
+    await switchPushOn(service);
+    const phone = await pairPhone(service, "ann", { acr: "aal2" });
+    await service.change({ level: LOW, requirement: anyOf([PUSH, BACKUP_CODE]) });
+    const { decisionId } = await service.evaluate();
+    const { challenge, preparation } = await service.prepare(decisionId, PUSH);
+    const [waiting] = await phone.pending();
+    if (!waiting || preparation?.kind.case !== "push") throw new Error("nothing waits");
+    await phone.approve(waiting, preparation.kind.value.number);
+    const state = async () => {
+      const scope = "mfa.read";
+      const admin = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
+      const { challenges } = await service.admin.listUserPushChallenges({ userId: "ann" }, admin);
+      return challenges.map((one) => one.challenge?.state);
+    };
+    expect(await state()).toEqual([PushChallengeState.APPROVED]);
+    const [code = ""] = service.codes;
+    await service.prove(challenge?.challengeId ?? "", backupCode(code));
+    expect(await state()).toEqual([PushChallengeState.APPROVED]);
   });
 
   test("is proved once by kinds that arrive at the same moment", async () => {

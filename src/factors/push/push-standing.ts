@@ -18,7 +18,8 @@ export async function standingOf(
   if (state === undefined || state === "EXPIRED") return "expired";
   if (row.state === "pending") return state === "PENDING" ? "pending" : "cancelled";
   if (state === "REDEEMED") return "redeemed";
-  return state === "PROVEN" ? "approved" : "cancelled";
+  // Pending still where it was one of several proofs.
+  return state === "PROVEN" || state === "PENDING" ? "approved" : "cancelled";
 }
 
 /** Why a request that stands so cannot be answered. */
