@@ -63,7 +63,7 @@ function reasonIn(body: string): string {
 /** "TooManyRequests" as "APNS_TOO_MANY_REQUESTS". */
 const nameOf = (reason: string) => `APNS_${reason.replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase()}`;
 
-/** Apple Push Notification service by HTTP/2: one connection for all messages, made anew when it is gone. */
+/** Apple Push Notification service by HTTP/2: one connection for all messages, made anew when it is gone or went silent. */
 export function apnsCarrier({ teamId, keyId, privateKey, topic, baseUrl, clock, ca }: ApnsOptions): PushCarrier {
   const key = createPrivateKey(privateKey);
   let token: { readonly text: string; readonly time: number } | undefined;
@@ -118,7 +118,15 @@ export function apnsCarrier({ teamId, keyId, privateKey, topic, baseUrl, clock, 
       };
       // Shown on a locked screen: says only that there is something. The app asks for the rest.
       const aps = { alert: { "loc-key": "MFA_APPROVAL_REQUEST" }, sound: "default", "mutable-content": 1 };
-      return outcomeOf(await ask(open(), headers, JSON.stringify({ aps, ...payloadOf(note) }), signal));
+      const used = open();
+      try {
+        return outcomeOf(await ask(used, headers, JSON.stringify({ aps, ...payloadOf(note) }), signal));
+      } catch (thrown) {
+        // It may have gone silent, which nobody tells us: what others wait for on it may end, the next take another.
+        if (session === used) session = undefined;
+        used.close();
+        throw thrown;
+      }
     },
   };
 }

@@ -349,6 +349,22 @@ describe("APNs, beside a fake of it over HTTP/2", () => {
     expect(apns.sent.arrived).toEqual([]);
   });
 
+  test("takes another connection once one has gone silent", async () => {
+    const at = beginning();
+    const [asked, stop] = [Promise.withResolvers<void>(), new AbortController()];
+    const apns = await fakeApns(at.at, ({ connection }) => {
+      if (connection > 1) return undefined;
+      asked.resolve();
+      return "silence";
+    });
+    const { carry } = await opened(apns.settings, at);
+    const carried = carry({ token }, stop.signal);
+    await asked.promise;
+    stop.abort();
+    await expect(carried).rejects.toThrow();
+    expect(await carry({ token })).toEqual({ outcome: "delivered" });
+  });
+
   test("ends with the signal where nobody answers", async () => {
     const at = beginning();
     const silent = await silentServer();

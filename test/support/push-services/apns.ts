@@ -25,7 +25,10 @@ const LARGEST = 4096;
  * push type, a provider token of the team's key that is younger than an hour, judged by jsonwebtoken) and answers
  * refusals by Apple's reasons.
  */
-export async function fakeApns(clock: () => Date, answer: (notified: Notified) => No | undefined = () => undefined) {
+export async function fakeApns(
+  clock: () => Date,
+  answer: (notified: Notified) => No | "silence" | undefined = () => undefined,
+) {
   const { ca, issue } = authority();
   const folder = await mkdtemp(join(tmpdir(), "mfa-apns-"));
   const caFile = join(folder, "ca.pem");
@@ -71,6 +74,7 @@ export async function fakeApns(clock: () => Date, answer: (notified: Notified) =
     const connection = (stream.session ? sessions.indexOf(stream.session) : -1) + 1;
     const notified = { headers, payload: JSON.parse(body), connection };
     const no = judge(headers, body) ?? answer(notified);
+    if (no === "silence") return sent.add(notified);
     if (!stream.destroyed) {
       stream.respond({ ":status": no?.status ?? 200, "apns-id": String(headers["apns-id"] ?? randomUUID()) });
       stream.end(no?.reason === undefined ? "" : JSON.stringify({ reason: no.reason }));
