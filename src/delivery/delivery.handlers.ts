@@ -3,15 +3,9 @@ import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
+import { CHANNELS, type Channel } from "../outbox/outbox.table.ts";
 import type { Handlers } from "../rpc/service.ts";
 import type { Inbox } from "./inbox.ts";
-
-const channels = {
-  [FactorType.UNSPECIFIED]: [],
-  [FactorType.SMS]: ["sms"],
-  [FactorType.EMAIL]: ["email"],
-  [FactorType.PUSH]: ["web-push", "fcm", "apns"],
-} as const;
 
 const types = {
   sms: FactorType.SMS,
@@ -23,7 +17,12 @@ const types = {
   notice: FactorType.UNSPECIFIED,
 } as const;
 
-const isKept = (type: FactorType): type is keyof typeof channels => type in channels;
+/** The ways that belong to a factor; none of them stands for all. */
+const channelsOf = (type: FactorType): readonly (Channel | "none")[] => {
+  if (type === FactorType.UNSPECIFIED) return [];
+  const own = CHANNELS.filter((channel) => types[channel] === type);
+  return own.length > 0 ? own : ["none"];
+};
 
 /** What developers read in place of what would have been sent. */
 export function createDeliveryHandlers(inbox: Inbox | undefined, pageTokens: PageTokens) {
@@ -32,8 +31,7 @@ export function createDeliveryHandlers(inbox: Inbox | undefined, pageTokens: Pag
       if (!inbox) return new Refusal("DEV_MODE_ONLY");
       const filter = `${channel}/${userId}`;
       const position = pageTokens.read(call, pageToken, filter);
-      const wanted = isKept(channel) ? channels[channel] : ["none" as const];
-      const kept = await inbox.list(call, { userId, channels: wanted, position, size: pageSize || 50 });
+      const kept = await inbox.list(call, { userId, channels: channelsOf(channel), position, size: pageSize || 50 });
       const messages = kept.messages.map(({ channel, createTime, ...message }) => ({
         ...message,
         channel: types[channel],

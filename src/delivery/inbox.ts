@@ -2,16 +2,14 @@ import type { Call } from "../core/call.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Position } from "../db/page.ts";
 import { type OutboxRow, outboxRepository } from "../outbox/outbox.repository.ts";
-import type { Channel } from "../outbox/outbox.table.ts";
+import { CHANNELS, type Channel } from "../outbox/outbox.table.ts";
 import { openContent } from "../outbox/outbox.ts";
 import type { Compose } from "./carrier.ts";
 import type { Provider } from "./provider.ts";
 
-const CHANNELS: readonly Channel[] = ["sms", "email", "web-push", "fcm", "apns", "push-webhook"];
-
 /** Dev mode's way out: messages go no further than the outbox, where ListInboxMessages reads them. */
 export const inboxProviders = (carried: ReadonlySet<Channel>): readonly Provider[] =>
-  CHANNELS.filter((channel) => !carried.has(channel)).map((channel) => ({
+  CHANNELS.filter((channel) => channel !== "notice" && !carried.has(channel)).map((channel) => ({
     name: "inbox",
     channel,
     keepsContent: true,

@@ -3,7 +3,7 @@ import { SealBroken } from "../crypto/aead.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
 import { type OutboxRow, outboxRepository } from "../outbox/outbox.repository.ts";
-import type { Channel } from "../outbox/outbox.table.ts";
+import { CHANNELS, type Channel } from "../outbox/outbox.table.ts";
 import { openContent } from "../outbox/outbox.ts";
 import { type Attempted, attempt, MAX_ATTEMPTS, pauseMs } from "./attempt.ts";
 import type { Provider } from "./provider.ts";
@@ -45,7 +45,6 @@ export interface Worker {
 
 /** Attempts at once on one channel: one whose provider hangs keeps no other waiting. */
 const PLACES = 8;
-const CHANNELS: readonly Channel[] = ["notice", "sms", "email", "web-push", "fcm", "apns", "push-webhook"];
 
 /**
  * Delivers what the outbox holds. An attempt begins with a lease by one conditional statement, so that of any number of

@@ -16,7 +16,7 @@ type Settlement = Leased & Pick<OutboxRow, "state" | "provider" | "lastError" | 
 type Retry = Leased & { nextAttemptTime: Date; lastError: string; now: Date };
 /** Which messages of a tenant; an empty user or no channel stands for all. */
 type Kept = { tenantId: string; userId: string; channels: readonly string[] };
-type KeptParams = { tenantId: string; userId: string; first: string; second: string; third: string };
+type KeptParams = { tenantId: string; userId: string; first: string; second: string; third: string; fourth: string };
 
 const isMessage = (s: Building<Key>) => {
   const t = s.table(outboxMessages);
@@ -119,7 +119,8 @@ const statements = {
   listKept: statement((s: Building<KeptParams & PageParams>) => {
     const t = s.table(outboxMessages);
     const userId = s.param("userId", t.userId);
-    const [first, second, third] = [s.param("first", t.kind), s.param("second", t.kind), s.param("third", t.kind)];
+    const [first, second] = [s.param("first", t.kind), s.param("second", t.kind)];
+    const [third, fourth] = [s.param("third", t.kind), s.param("fourth", t.kind)];
     return s.db
       .select()
       .from(t)
@@ -128,7 +129,7 @@ const statements = {
           eq(t.tenantId, s.param("tenantId", t.tenantId)),
           isNotNull(t.sealedContent),
           or(sql`${userId} = ''`, eq(t.userId, userId)),
-          or(sql`${first} = ''`, sql`${t.channel} in (${first}, ${second}, ${third})`),
+          or(sql`${first} = ''`, sql`${t.channel} in (${first}, ${second}, ${third}, ${fourth})`),
           before(s, t.createTime, t.messageId),
         ),
       )
@@ -157,8 +158,9 @@ export const outboxRepository = (tx: Tx) => ({
   withdraw: (key: Key, now: Date) => tx.run(statements.withdraw, { ...key, now }),
   /** A page of the messages that still hold their content, newest first. */
   listKept: async ({ channels, ...of }: Kept, { position, size }: { position: Position; size: number }) => {
-    const [first = "", second = "", third = ""] = channels;
-    const rows = await tx.run(statements.listKept, { ...of, first, second, third, ...pagedBack(position, size) });
+    const [first = "", second = "", third = "", fourth = ""] = channels;
+    const named = { first, second, third, fourth };
+    const rows = await tx.run(statements.listKept, { ...of, ...named, ...pagedBack(position, size) });
     return slice(rows, size, (row) => ({ time: row.createTime, id: row.messageId }));
   },
   /** Forgets some messages that were settled before then; says how many. */

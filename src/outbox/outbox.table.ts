@@ -2,8 +2,11 @@ import type { Dialect } from "../db/dialect.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** Every way a message may go. */
+export const CHANNELS = ["notice", "sms", "email", "web-push", "fcm", "apns", "push-webhook"] as const;
+
 /** By which way a message goes; each has its own providers. "notice" is resolved into one message an address. */
-export type Channel = "notice" | "sms" | "email" | "web-push" | "fcm" | "apns" | "push-webhook";
+export type Channel = (typeof CHANNELS)[number];
 
 /** "queued" until it is "sent"; "failed" after every provider and retry, "expired" when its time ran out before that. */
 export type MessageState = "queued" | "sent" | "failed" | "expired";
