@@ -20,7 +20,7 @@ export function createPost(destinations: Destinations, own: string | undefined):
   const { lookup } = destinations;
   // Given CAs replace the usual ones.
   const ca = own === undefined ? undefined : [...rootCertificates, own];
-  const agent = new Agent({ keepAlive: true, maxSockets: 8, maxFreeSockets: 2, timeout: LIMIT_MS, lookup, ca });
+  const agent = new Agent({ maxSockets: 8, timeout: LIMIT_MS, lookup, ca });
   const post: Post = (text, { headers, body }, signal) =>
     new Promise((resolve) => {
       const url = new URL(text);
