@@ -43,7 +43,7 @@ export declare function newKey(algorithm?: PhoneKey["algorithm"]): PhoneKey;
 /** A phone. */
 export declare function openPhone(
   state: PhoneState,
-  options?: { now?: () => Date; insecure?: boolean },
+  options?: { now?: () => Date },
 ): {
   readonly publicKey: Buffer;
   ask<M extends DescMethod>(method: M, fields: MessageInitShape<M["input"]>): Promise<MessageShape<M["output"]>>;

@@ -66,12 +66,16 @@ const call = (channel, method, authorization, fields) =>
     );
   });
 
+/** Dev mode has no TLS, and is reached from its own machine only. */
+const isHere = (address) => /^(127\.0\.0\.1|localhost|\[::1\]):\d+$/.test(address);
+
 /**
- * A phone. `state` is what it keeps: `{ address, key, deviceId }`, the last one after pairing. `now` and `insecure` are
- * for tests and for dev mode, which has no TLS.
+ * A phone. `state` is what it keeps: `{ address, key, deviceId }`, the last one after pairing. Whatever a QR code says,
+ * nothing is sent elsewhere in clear text. `now` is for tests.
  */
-export function openPhone(state, { now = () => new Date(), insecure = true } = {}) {
-  const channel = new Client(state.address, insecure ? credentials.createInsecure() : credentials.createSsl());
+export function openPhone(state, { now = () => new Date() } = {}) {
+  const using = isHere(state.address) ? credentials.createInsecure() : credentials.createSsl();
+  const channel = new Client(state.address, using);
   const privateKey = createPrivateKey(state.key.privateKey);
   const publicKey = createPublicKey(privateKey).export({ format: "der", type: "spki" });
   const isEcdsa = state.key.algorithm === "ES256";
