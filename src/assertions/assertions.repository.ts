@@ -1,5 +1,6 @@
 import { and, eq, gt, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { assertions } from "./assertions.table.ts";
 
@@ -7,10 +8,7 @@ import { assertions } from "./assertions.table.ts";
 export type AssertionRow = ReturnType<typeof assertions>["$inferSelect"];
 type Key = Owner & { assertionId: string };
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(assertions);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(assertions));
 
 const isOpen = (s: Building<Key & { now: Date }>) => {
   const t = s.table(assertions);

@@ -1,15 +1,12 @@
-import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { auditSubjects } from "./audit-subjects.table.ts";
 
 /** A row of the table. */
 export type AuditSubjectRow = ReturnType<typeof auditSubjects>["$inferSelect"];
 
-const isUser = (s: Building<Owner>) => {
-  const t = s.table(auditSubjects);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isUser = (s: Building<Owner>) => isOwnedBy(s, s.table(auditSubjects));
 
 const statements = {
   find: statement((s: Building<Owner>) => s.db.select().from(s.table(auditSubjects)).where(isUser(s))),

@@ -1,5 +1,6 @@
 import { and, eq, gt, inArray, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { challenges, type Facts, type PartialProof, type TypeName } from "./challenges.table.ts";
 
@@ -23,10 +24,7 @@ type Proving = ChallengeKey & {
 type Adding = Moment & { proofs: readonly PartialProof[]; epoch: number; mfaEpoch: number };
 type Moment = ChallengeKey & { now: Date };
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(challenges);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(challenges));
 
 const isThis = (s: Building<ChallengeKey>) => {
   const t = s.table(challenges);

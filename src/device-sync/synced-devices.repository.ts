@@ -1,5 +1,6 @@
 import { and, asc, eq, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { syncedBlobs, syncedDevices } from "./synced-devices.table.ts";
@@ -11,21 +12,14 @@ export type SyncedBlobRow = ReturnType<typeof syncedBlobs>["$inferSelect"];
 type Key = Owner & { syncedDeviceId: string };
 type Version = Key & { version: number };
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(syncedDevices);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(syncedDevices));
 const isThis = (s: Building<Key>) => {
   const t = s.table(syncedDevices);
   return and(isOwners(s), eq(t.syncedDeviceId, s.param("syncedDeviceId", t.syncedDeviceId)));
 };
 const isBlobOf = (s: Building<Key>) => {
   const t = s.table(syncedBlobs);
-  return and(
-    eq(t.tenantId, s.param("tenantId", t.tenantId)),
-    eq(t.userId, s.param("userId", t.userId)),
-    eq(t.syncedDeviceId, s.param("syncedDeviceId", t.syncedDeviceId)),
-  );
+  return and(isOwnedBy(s, t), eq(t.syncedDeviceId, s.param("syncedDeviceId", t.syncedDeviceId)));
 };
 
 const statements = {

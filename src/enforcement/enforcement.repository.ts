@@ -1,5 +1,6 @@
 import { and, asc, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { enforcementDeadlines, enforcementRules } from "./enforcement.table.ts";
 
@@ -21,10 +22,7 @@ const isRule = (s: Building<RuleKey>) => {
   return and(isTenant(s), eq(t.ruleId, s.param("ruleId", t.ruleId)));
 };
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(enforcementDeadlines);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(enforcementDeadlines));
 
 const statements = {
   find: statement((s: Building<RuleKey>) => s.db.select().from(s.table(enforcementRules)).where(isRule(s))),

@@ -2,6 +2,7 @@ import { and, desc, eq, gt, gte, isNull, or, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import { deleteEnded } from "../db/ended.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { attempts, type Counter } from "./attempts.table.ts";
@@ -11,10 +12,7 @@ export type Count = Owner & { readonly counter: Counter };
 /** A row of the table. */
 export type AttemptsRow = ReturnType<typeof attempts>["$inferSelect"];
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(attempts);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(attempts));
 
 const isCount = (s: Building<Count>) => {
   const t = s.table(attempts);

@@ -1,15 +1,13 @@
 import { and, eq, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { tickets } from "./tickets.table.ts";
 
 /** A ticket as it is stored. */
 export type TicketRow = ReturnType<typeof tickets>["$inferSelect"];
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(tickets);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(tickets));
 
 const statements = {
   insert: statement((s: Building<TicketRow>) => {

@@ -1,5 +1,5 @@
-import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { riskHistories } from "./risk-histories.table.ts";
 
@@ -9,10 +9,7 @@ export type RiskHistoryRow = ReturnType<typeof riskHistories>["$inferSelect"];
 const statements = {
   find: statement((s: Building<Owner>) => {
     const t = s.table(riskHistories);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId))));
+    return s.db.select().from(t).where(isOwnedBy(s, t));
   }),
   put: statement((s: Building<RiskHistoryRow>) => {
     const t = s.table(riskHistories);

@@ -1,5 +1,6 @@
 import { and, desc, eq, gt, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { trustedDevices } from "./trusted-devices.table.ts";
@@ -10,10 +11,7 @@ type Key = Owner & { trustedDeviceId: string };
 type Standing = Owner & { epoch: number; now: Date };
 type Rotation = Key & { counter: number; next: number; secretDigest: Buffer; previousDigest: Buffer; now: Date };
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(trustedDevices);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(trustedDevices));
 
 const isThis = (s: Building<Key>) => {
   const t = s.table(trustedDevices);

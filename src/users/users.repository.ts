@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { isOwnedBy } from "../db/owned.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { topicOf } from "./user-topic.ts";
 import { users } from "./users.table.ts";
@@ -24,10 +25,7 @@ const upsert = (step: 0 | 1) =>
       .returning({ mfaEpoch: t.mfaEpoch });
   });
 
-const isUser = (s: Building<Owner>) => {
-  const t = s.table(users);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isUser = (s: Building<Owner>) => isOwnedBy(s, s.table(users));
 
 const statements = {
   coolDown: statement((s: Building<Owner & { until: Date }>) => {

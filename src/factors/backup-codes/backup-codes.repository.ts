@@ -1,6 +1,7 @@
 import { and, asc, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { deleteEnded } from "../../db/ended.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
@@ -18,10 +19,7 @@ type Page = { position: Position; size: number };
 /** What makes a set low: so many left or fewer, or another pepper than this. */
 export type Lowness = { readonly threshold: number; readonly pepperId: string };
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(backupCodeSets);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(backupCodeSets));
 const isState = (s: Building<Owner & { state: State }>) => {
   const t = s.table(backupCodeSets);
   return and(isOwners(s), eq(t.state, s.param("state", t.state)));
@@ -30,10 +28,7 @@ const isSet = (s: Building<SetKey>) => {
   const t = s.table(backupCodeSets);
   return and(isOwners(s), eq(t.setId, s.param("setId", t.setId)));
 };
-const isCodeOfOwner = (s: Building<Owner>) => {
-  const t = s.table(backupCodes);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isCodeOfOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(backupCodes));
 const isCodeOfSet = (s: Building<SetKey>) => {
   const t = s.table(backupCodes);
   return and(isCodeOfOwner(s), eq(t.setId, s.param("setId", t.setId)));

@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, gte, inArray, ne, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
@@ -11,10 +12,7 @@ export type OtpAddressRow = ReturnType<typeof otpAddresses>["$inferSelect"];
 type Of = Owner & { channel: ChannelName };
 type Key = Owner & { factorId: string };
 
-const isOwner = (s: Building<Owner>) => {
-  const t = s.table(otpAddresses);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(otpAddresses));
 
 const isOf = (s: Building<Of>) =>
   and(isOwner(s), eq(s.table(otpAddresses).channel, s.param("channel", s.table(otpAddresses).channel)));

@@ -1,5 +1,6 @@
 import { and, desc, eq, gt, isNull } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
 import { otpChallenges, sendDecisions } from "./otp.table.ts";
@@ -14,10 +15,7 @@ type Key = Owner & { challengeId: string };
 type Of = Owner & { channel: ChannelName };
 type Renewal = Key & Pick<OtpChallengeRow, "codeDigest" | "messageId" | "codeTime" | "resendAfterTime" | "expireTime">;
 
-const isOwner = (s: Building<Owner>) => {
-  const t = s.table(otpChallenges);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(otpChallenges));
 
 const isChallenge = (s: Building<Key>) => {
   const t = s.table(otpChallenges);

@@ -1,5 +1,6 @@
 import { and, asc, count, desc, eq, gt, gte, inArray, isNotNull, lt, lte, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { after, before, type PageParams, type Position, pagedBack, pageParams, slice } from "../../db/page.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushBlocks, pushChallenges } from "./push.table.ts";
@@ -22,10 +23,7 @@ type Filter = { state: string; now: Date };
 /** How many numbers are judged for one challenge. */
 export const MAX_NUMBERS = 3;
 
-const isOwner = (s: Building<Owner>) => {
-  const t = s.table(pushChallenges);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(pushChallenges));
 
 const isThis = (s: Building<PushKey>) => {
   const t = s.table(pushChallenges);

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { deleteEnded } from "../../db/ended.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
@@ -23,10 +24,7 @@ type Pairing = DeviceKey &
     now: Date;
   };
 
-const isOwner = (s: Building<Owner>) => {
-  const t = s.table(pushDevices);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(pushDevices));
 
 const isDevice = (s: Building<DeviceKey>) => {
   const t = s.table(pushDevices);

@@ -1,15 +1,13 @@
 import { and, eq, gt, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { temporaryPasses } from "./temporary-pass.table.ts";
 
 /** A row of the table. */
 export type TemporaryPassRow = ReturnType<typeof temporaryPasses>["$inferSelect"];
 
-const isOwners = (s: Building<Owner>) => {
-  const t = s.table(temporaryPasses);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(temporaryPasses));
 
 const statements = {
   find: statement((s: Building<Owner>) => s.db.select().from(s.table(temporaryPasses)).where(isOwners(s))),

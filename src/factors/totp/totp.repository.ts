@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, lt, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
@@ -13,10 +14,7 @@ export type TotpDeviceRow = ReturnType<typeof totpDevices>["$inferSelect"];
 type Key = Owner & { deviceId: string };
 type Spending = Key & Match & { now: Date };
 type State = TotpDeviceRow["state"];
-const isOwner = (s: Building<Owner>) => {
-  const t = s.table(totpDevices);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(totpDevices));
 
 const isDevice = (s: Building<Key>) => {
   const t = s.table(totpDevices);

@@ -1,5 +1,6 @@
 import { and, eq, gt, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { type Purpose, webauthnCeremonies } from "./webauthn.table.ts";
 
@@ -14,8 +15,7 @@ type Key = Owner & { ceremonyId: string };
 const isOpen = (s: Building<Taking>) => {
   const t = s.table(webauthnCeremonies);
   return and(
-    eq(t.tenantId, s.param("tenantId", t.tenantId)),
-    eq(t.userId, s.param("userId", t.userId)),
+    isOwnedBy(s, t),
     eq(t.purpose, s.param("purpose", t.purpose)),
     eq(t.sessionDigest, s.param("sessionDigest", t.sessionDigest)),
     eq(t.challengeId, s.param("challengeId", t.challengeId)),
@@ -26,11 +26,7 @@ const isOpen = (s: Building<Taking>) => {
 
 const isCeremony = (s: Building<Key>) => {
   const t = s.table(webauthnCeremonies);
-  return and(
-    eq(t.tenantId, s.param("tenantId", t.tenantId)),
-    eq(t.userId, s.param("userId", t.userId)),
-    eq(t.ceremonyId, s.param("ceremonyId", t.ceremonyId)),
-  );
+  return and(isOwnedBy(s, t), eq(t.ceremonyId, s.param("ceremonyId", t.ceremonyId)));
 };
 
 const statements = {
@@ -40,7 +36,7 @@ const statements = {
   }),
   deleteExpired: statement((s: Building<Owner & { now: Date }>) => {
     const t = s.table(webauthnCeremonies);
-    const ofOwner = and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
+    const ofOwner = isOwnedBy(s, t);
     return s.db
       .delete(t)
       .where(and(ofOwner, lte(t.expireTime, s.param("now", t.expireTime))))
@@ -48,10 +44,7 @@ const statements = {
   }),
   deleteAll: statement((s: Building<Owner>) => {
     const t = s.table(webauthnCeremonies);
-    return s.db
-      .delete(t)
-      .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId))))
-      .returning({ ceremonyId: t.ceremonyId });
+    return s.db.delete(t).where(isOwnedBy(s, t)).returning({ ceremonyId: t.ceremonyId });
   }),
   find: statement((s: Building<Key>) => s.db.select().from(s.table(webauthnCeremonies)).where(isCeremony(s))),
   delete: statement((s: Building<Key>) => {

@@ -1,5 +1,6 @@
 import { and, asc, eq, lt, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { isOwnedBy } from "../../db/owned.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
@@ -13,20 +14,14 @@ export type WebAuthnUserRow = ReturnType<typeof webauthnUsers>["$inferSelect"];
 type Key = Owner & { credentialId: string };
 type Use = Key & { counter: number; backedUp: boolean; now: Date };
 
-const isOwner = (s: Building<Owner>) => {
-  const t = s.table(webauthnCredentials);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(webauthnCredentials));
 
 const isCredential = (s: Building<Key>) => {
   const t = s.table(webauthnCredentials);
   return and(isOwner(s), eq(t.credentialId, s.param("credentialId", t.credentialId)));
 };
 
-const isUser = (s: Building<Owner>) => {
-  const t = s.table(webauthnUsers);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userId, s.param("userId", t.userId)));
-};
+const isUser = (s: Building<Owner>) => isOwnedBy(s, s.table(webauthnUsers));
 
 const statements = {
   listHoldings: statement((s: Building<Span>) => {
