@@ -178,7 +178,7 @@ export function createServices(app: App): Features {
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const networks = createIpWhitelistHandlers(pageTokens);
   const lockouts = createLockoutHandlers(pageTokens);
-  const unenrolled = (tenantId: string) => countUnenrolled(store, tenantId);
+  const unenrolled = (tenantId: string) => countUnenrolled(store, tenantId, clock());
   const rules = createEnforcementHandlers(
     createEnforcementRules({
       isSatisfiable: async (tenantId, strength) => canEnrol(registry, await settingsOf(tenantId), strength),

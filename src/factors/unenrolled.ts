@@ -1,22 +1,26 @@
 import type { Store } from "../db/store.ts";
 import { userRepository } from "../users/users.repository.ts";
-import { hasFactor } from "./index.ts";
+import { factors } from "./index.ts";
 
 /** Users that one unit looks at: others must not wait. */
-const WINDOW = 50;
+const WINDOW = 500;
 /** Users that are looked at in all. */
 const MOST = 1_000;
 
-/** How many of the users that are known have no factor that counts; of the first thousand. */
-export async function countUnenrolled(store: Store, tenantId: string): Promise<number> {
+/** How many of the users that are known at `now` have no factor that counts; of the first thousand. */
+export async function countUnenrolled(store: Store, tenantId: string, now: Date): Promise<number> {
   let unenrolled = 0;
   let after = "";
   for (let seen = 0; seen < MOST; seen += WINDOW) {
     const found = await store.read(async (tx) => {
       const userIds = await userRepository(tx).list(tenantId, after, WINDOW);
-      let without = 0;
-      for (const userId of userIds) if (!(await hasFactor(tx, { tenantId, userId }))) without += 1;
-      return { userIds, without };
+      const span = { tenantId, after, through: userIds.at(-1) ?? "" };
+      const enrolled = new Set<string>();
+      for (const factor of factors) {
+        if (!factor.counts) continue;
+        for (const { userId } of await factor.listHoldings(tx, span, now)) enrolled.add(userId);
+      }
+      return { userIds, without: userIds.filter((userId) => !enrolled.has(userId)).length };
     });
     unenrolled += found.without;
     const last = found.userIds.at(-1);
