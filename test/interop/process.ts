@@ -64,6 +64,7 @@ export async function run(
   { env, input = "", limitMs = 30_000 }: { env?: NodeJS.ProcessEnv; input?: string; limitMs?: number } = {},
 ): Promise<Outcome> {
   const { child, outcome } = start(command, args, env);
+  child.stdin?.on("error", () => {}); // of one that ends without having read
   child.stdin?.end(input);
   const limit = setTimeout(() => child.kill("SIGKILL"), limitMs);
   return outcome.finally(() => clearTimeout(limit));
