@@ -27,8 +27,11 @@ export interface Once {
    * it free for a retry; where the id is taken it throws REQUEST_REPEATED.
    */
   unit<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  /** Keeps the reply for repeats. Before it is given: what a client has seen, its repeat sees too. */
-  keep(reply: Uint8Array): Promise<void>;
+  /**
+   * Keeps the reply for repeats, as it may be kept with the user whose data it holds. Before it is given: what a client
+   * has seen, its repeat sees too.
+   */
+  keep(replyOf: (owner: string) => Uint8Array): Promise<void>;
   /** Gives the id back, if this call took it: a later unit was refused. */
   release(): Promise<void>;
   /**
@@ -68,9 +71,9 @@ export function onceOnly(
       claimed = !(result instanceof Refusal);
       return result;
     },
-    async keep(reply) {
+    async keep(replyOf) {
       if (!claimed) return;
-      const sealedReply = await keyring.seal(reply, cellOf(userId));
+      const sealedReply = await keyring.seal(replyOf(userId), cellOf(userId));
       await store.write((tx) => requestIdRepository(tx).keep({ ...request, sealedReply, expireTime }));
     },
     async release() {

@@ -1,4 +1,5 @@
 import {
+  clone,
   create,
   type DescMessage,
   type DescMethod,
@@ -7,6 +8,7 @@ import {
   type MessageInitShape,
   toBinary,
 } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 
 const secrets = new Map<DescMessage, boolean>();
 
@@ -37,9 +39,26 @@ export const requestIdOf = (request: Message): string =>
 export const namedUser = (request: Message): string =>
   "userId" in request && typeof request.userId === "string" ? request.userId : "";
 
-/** A reply as it is kept. */
-export const replyToBytes = ({ output }: DescMethod, reply: object): Uint8Array =>
-  toBinary(output, create(output, reply as MessageInitShape<typeof output>));
+/** Takes out of a message, at any depth, the ids of all users but its owner. */
+function nameOnly(owner: string, message: ReflectMessage): void {
+  for (const field of message.fields) {
+    if (field.name === "user_id" && message.get(field) !== owner) message.clear(field);
+    if (field.fieldKind === "message" && message.isSet(field)) nameOnly(owner, message.get(field));
+    if (field.fieldKind !== "list" || field.listKind !== "message") continue;
+    for (const item of message.get(field)) nameOnly(owner, item as ReflectMessage); // of messages, as its kind says
+  }
+}
+
+/**
+ * A reply as it is kept: naming nobody but the user with whom it is erased. Whoever else is erased must not stay named
+ * in it.
+ */
+export function replyToBytes({ output }: DescMethod, reply: object, owner: string): Uint8Array {
+  // Of its own: the reply itself is still to be sent.
+  const kept = clone(output, create(output, reply as MessageInitShape<typeof output>));
+  nameOnly(owner, reflect(output, kept));
+  return toBinary(output, kept);
+}
 
 /** A kept reply as it is sent. Fields that a newer version added to it are sent along. */
 export const replyFromBytes = ({ output }: DescMethod, bytes: Uint8Array): Message => fromBinary(output, bytes);

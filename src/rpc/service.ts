@@ -96,7 +96,7 @@ async function answerOnce(method: DescMethod, once: Once, handle: () => Promise<
   try {
     const reply = await handle();
     if (reply instanceof Refusal) await once.release();
-    else if (keeps) await once.keep(replyToBytes(method, reply));
+    else if (keeps) await once.keep((owner) => replyToBytes(method, reply, owner));
     return reply;
   } catch (thrown) {
     if (!keeps || !(thrown instanceof Refusal) || thrown.reason !== "REQUEST_REPEATED") throw thrown;

@@ -80,11 +80,17 @@ describe.each(engines)("importing factors on $name", (engine) => {
     expect(statuses(await bring(service, factors))).toEqual(statuses(dry));
   });
 
-  test("repeated it skips what is there; a request id answers the first reply", async () => {
+  test("repeated it skips what is there; a request id answers the first reply, of which nobody's id was kept", async () => {
     const service = await serviceForTest(engine);
     const requestId = randomUUID();
-    const first = await bring(service, [app("ann")], { commit: true, requestId });
-    expect(await bring(service, [app("ann")], { commit: true, requestId })).toEqual(first);
+    const [ann, bob] = [app("ann"), { userId: "bob", kind: { case: "phoneNumber" as const, value: phone() } }];
+    const first = await bring(service, [ann, bob], { commit: true, requestId });
+    expect(first.results.map(({ userId }) => userId)).toEqual(["ann", "bob"]);
+    const { results } = first;
+    expect(await bring(service, [ann, bob], { commit: true, requestId })).toEqual({
+      ...first,
+      results: results.map((result) => ({ ...result, userId: "" })),
+    });
     const again = await bring(service, [app("ann")]);
     expect(again).toMatchObject({ committed: false, skippedCount: 1 });
     expect(again.results[0]?.factorId).toBe(first.results[0]?.factorId);

@@ -311,7 +311,9 @@ export declare type ImportFactorsRequest = Message<"mfa.v1.ImportFactorsRequest"
   replace: boolean;
 
   /**
-   * Makes a retry safe for 24 hours (AIP-155): a repeat answers the stored reply.
+   * Makes a retry safe for 24 hours (AIP-155): a repeat answers the stored reply, without the
+   * users' ids. They are not stored, as users may be erased meanwhile; index says whose result
+   * it is.
    *
    * @generated from field: string request_id = 5;
    */
@@ -338,7 +340,7 @@ export declare type ImportResult = Message<"mfa.v1.ImportResult"> & {
   index: number;
 
   /**
-   * The user.
+   * The user; empty in the reply to a repeat of a request_id.
    *
    * @generated from field: string user_id = 2;
    */
