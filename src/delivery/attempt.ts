@@ -1,14 +1,13 @@
+import { growingPauseMs } from "../core/growing-pause.ts";
 import { type Outcome, type Outgoing, type Provider, unforeseen } from "./provider.ts";
 
-const SECOND_MS = 1000;
-const LONGEST_PAUSE_MS = 3600 * SECOND_MS;
+const LONGEST_PAUSE_MS = 3600_000;
 
 /** How often a message is tried before it is given up: half a day, with these pauses. */
 export const MAX_ATTEMPTS = 24;
 
-/** The pause after the n-th attempt: one second, doubled each time, an hour at most. */
-export const pauseMs = (attempts: number): number =>
-  Math.min(SECOND_MS * 2 ** Math.min(attempts - 1, 30), LONGEST_PAUSE_MS);
+/** The pause after the n-th attempt, an hour at most. */
+export const pauseMs = (attempts: number): number => growingPauseMs(attempts, LONGEST_PAUSE_MS);
 
 /** What came of asking the providers, and which one took it. */
 export type Attempted = Outcome & { readonly provider: string };

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { webhookHeaders, webhookSecretOf } from "../crypto/standard-webhook.ts";
 import { type Carrier, outcomeOfStatus } from "./carrier.ts";
 import type { Outcome, Outgoing } from "./provider.ts";
 
@@ -9,12 +9,6 @@ export interface WebhookOptions {
   readonly secret: string;
   readonly clock: () => Date;
 }
-
-/** Standard Webhooks: HMAC-SHA-256 over id, time and body, so that none of them can be exchanged. */
-const sign = (secret: string, ...parts: readonly [id: string, seconds: number, body: string]) =>
-  `v1,${createHmac("sha256", Buffer.from(secret.replace(/^whsec_/, ""), "base64"))
-    .update(parts.join("."))
-    .digest("base64")}`;
 
 /** What is posted, in the form of Standard Webhooks: its type and its data. */
 interface Posting {
@@ -33,8 +27,8 @@ export async function postSigned(
   signal: AbortSignal,
   { type, data }: Posting,
 ): Promise<Outcome> {
-  const seconds = Math.floor(clock().getTime() / 1000);
-  const body = JSON.stringify({ type, timestamp: new Date(seconds * 1000).toISOString(), data });
+  const now = clock();
+  const body = JSON.stringify({ type, timestamp: now.toISOString(), data });
   const response = await fetch(url, {
     method: "POST",
     redirect: "manual",
@@ -42,9 +36,7 @@ export async function postSigned(
     body,
     headers: {
       "content-type": "application/json",
-      "webhook-id": idempotencyKey,
-      "webhook-timestamp": String(seconds),
-      "webhook-signature": sign(secret, idempotencyKey, seconds, body),
+      ...webhookHeaders({ id: idempotencyKey, now, body }, [webhookSecretOf(secret)]),
     },
   });
   await response.body?.cancel();

@@ -1,3 +1,4 @@
+import { growingPauseMs } from "../core/growing-pause.ts";
 import { newId } from "../core/id.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
@@ -31,10 +32,6 @@ const ENDPOINTS = 16;
 const ROUND_MS = 20_000;
 const LEASE_MS = 60_000;
 const LONGEST_PAUSE_MS = 15 * 60_000;
-
-/** The pause after so many rounds that failed in a row: one second, doubled each time, a quarter of an hour at most. */
-export const roundPauseMs = (failures: number): number =>
-  Math.min(1000 * 2 ** Math.min(failures - 1, 30), LONGEST_PAUSE_MS);
 
 /**
  * Delivers events to endpoints, in rounds. A round takes the next events of an endpoint and delivers each user's in
@@ -116,7 +113,7 @@ export function createRounds({ store, keyring, clock, post, onFailed }: RoundOpt
       ...{ version: row.version, failures, lastError: error },
       // Gone for good (410): an administrator resumes it.
       paused: failed.includes("HTTP_410"),
-      nextAttemptTime: failures === 0 ? clock() : later(roundPauseMs(failures)),
+      nextAttemptTime: failures === 0 ? clock() : later(growingPauseMs(failures, LONGEST_PAUSE_MS)),
     };
     await store.write(async (tx) => {
       const endpoints = webhookEndpointRepository(tx);

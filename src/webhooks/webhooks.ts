@@ -4,9 +4,9 @@ import { newId } from "../core/id.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { randomSecret } from "../crypto/random.ts";
+import { webhookSecretText } from "../crypto/standard-webhook.ts";
 import type { Store, Tx } from "../db/store.ts";
 import { ALL, createEventStream } from "../events/event-stream.ts";
-import { secretText } from "./delivery-request.ts";
 import type { Destinations } from "./destination.ts";
 import {
   type EndpointKey,
@@ -59,7 +59,7 @@ export function createWebhooks({ store, keyring, destinations }: WebhookOptions)
   async function newSecret(key: EndpointKey) {
     const secret = randomSecret(SECRET_BYTES);
     const sealedSecret = await keyring.seal(secret, secretCell(key));
-    const text = secretText(secret);
+    const text = webhookSecretText(secret);
     secret.fill(0);
     return { sealedSecret, text };
   }

@@ -12,7 +12,6 @@ import { serviceForTest } from "../support/service.ts";
 import { webhookReceiver } from "../support/webhook-receiver.ts";
 
 const MINUTE = 60_000;
-const DAY = 24 * 3600 * 1000;
 
 const selectAll = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(webhookEndpoints)));
 
@@ -381,10 +380,4 @@ describe("a destination", () => {
     expect(["127.0.0.1", "::1"]).toContain(await resolved(["127.0.0.0/8", "::1/128"], false));
     expect(["127.0.0.1", "::1"]).toContain(await resolved(["127.0.0.0/8", "::1/128"], true));
   });
-});
-
-test("a quarter of an hour is the longest pause, and a day of failures loses nothing", async () => {
-  const { roundPauseMs } = await import("../../src/webhooks/rounds.ts");
-  expect([1, 2, 3, 11, 99].map(roundPauseMs)).toEqual([1000, 2000, 4000, 15 * MINUTE, 15 * MINUTE]);
-  expect(DAY / roundPauseMs(99)).toBe(96);
 });
