@@ -213,8 +213,8 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
     onUnusableTls: (err: Error, listener: string) => log.error({ listener, err }, "a new certificate cannot be used"),
   };
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
-  const again = await makeUp();
-  if (again > 0) log.warn({ users: again }, "erased again: users whom the database had forgotten to be erased");
+  const { erased } = await makeUp();
+  if (erased > 0) log.warn({ users: erased }, "erased again: users whom the database had forgotten to be erased");
   const listeners = await openListeners(config.listeners, shared);
   worker = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
   const repeating = pumps.map(({ name, periodMs, run, stop }) => {

@@ -57,7 +57,7 @@ import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.
 import { createApprovals } from "./privacy/approvals.ts";
 import { createCoverageHandlers } from "./privacy/coverage.handlers.ts";
 import { createCoverage } from "./privacy/coverage.ts";
-import { createErasure } from "./privacy/erasure.ts";
+import { createErasure, type Erasure } from "./privacy/erasure.ts";
 import { openLedger } from "./privacy/erasure-ledger.ts";
 import { createExport } from "./privacy/export.ts";
 import { createPrivacyHandlers } from "./privacy/privacy.handlers.ts";
@@ -155,8 +155,8 @@ export interface Features {
   readonly phones: Devices;
   /** Takes an assertion for the fresh second factor that an RPC asks for. */
   readonly raise: Raise;
-  /** Makes up for erasures that the database has missed; answers of how many users. Before anybody is served. */
-  makeUp(): Promise<number>;
+  /** Makes up for erasures that the database has missed, before anybody is served. */
+  readonly makeUp: Erasure["makeUp"];
   /** The public keys of assertions. */
   readonly keySet: () => Promise<Page>;
 }
@@ -231,7 +231,7 @@ export function createServices(app: App): Features {
   const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
   const subjects = subjectTables(tables);
   const ledger = openLedger(app.erasureLedger);
-  const erasure = createErasure({ store, keyring, clock, ledger, tables: subjects });
+  const erasure = createErasure({ store, keyring, clock, timeOf: app.timeOf, ledger, tables: subjects });
   const addressOf = (row: object) => otp.book.open(row as OtpAddressRow); // a row of that very table
   const privacy = createPrivacyHandlers(erasure, createExport({ tables: subjects, addressOf }));
   const isOverdue = async (tx: Tx, owner: Owner, now: Date) => {
@@ -252,17 +252,11 @@ export function createServices(app: App): Features {
   );
   const resets = createResetHandlers(createApprovals(settingsOf), pageTokens);
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
+  const ended = new AbortController();
   const pumps: Pump[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
     { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
-    {
-      name: "erasures",
-      periodMs: HOUR_MS,
-      run: async () => {
-        await erasure.makeUp();
-        await erasure.scrub();
-      },
-    },
+    { name: "erasures", periodMs: HOUR_MS, run: () => erasure.upkeep(ended.signal), stop: () => ended.abort() },
   ];
   const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm, backup: app.backup });
   const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });

@@ -1,13 +1,15 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { auditEntryRepository } from "../audit/audit-entries.repository.ts";
 import { auditSubjectRepository } from "../audit/audit-subjects.repository.ts";
 import { append, type Draft } from "../audit/trail.ts";
 import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import type { Keyring } from "../crypto/keyring.ts";
+import type { TimeOf } from "../db/database-time.ts";
 import type { Store, Tx } from "../db/store.ts";
 import { eventRepository } from "../events/events.repository.ts";
 import { type TombstoneRow, tombstoneRepository } from "../protection/tombstones.repository.ts";
-import { aboutUser, digestsOf } from "../protection/tombstones.ts";
+import { AFTERMATH_MS, aboutUser, digestsOf } from "../protection/tombstones.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { keyOf, type Ledger, type LedgerEntry } from "./erasure-ledger.ts";
@@ -18,6 +20,8 @@ export interface ErasureOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
+  /** The time that all instances share, by which erasures begin and end. */
+  readonly timeOf: TimeOf;
   readonly ledger: Ledger;
   /** Every table with rows about users. */
   readonly tables: readonly SubjectTable[];
@@ -41,7 +45,9 @@ const NOTHING = { removed: {}, pseudonymisedCount: 0, erasedBefore: false };
  * then one unit deletes from every table and takes the name out of the audit trail, and at last the files are rid of
  * what was deleted. From the tombstone on no write that began before brings anything back.
  */
-export function createErasure({ store, keyring, clock, ledger, tables }: ErasureOptions) {
+export function createErasure({ store, keyring, clock, timeOf, ledger, tables }: ErasureOptions) {
+  /** What this instance is erasing. */
+  const underWay = new Set<string>();
   // Events last: deleting from the other tables waits for background work that turns a row of theirs into an event.
   const inOrder = [...tables].sort((a, b) => Number(a.name === "events") - Number(b.name === "events"));
 
@@ -98,7 +104,8 @@ export function createErasure({ store, keyring, clock, ledger, tables }: Erasure
     const erasedBefore = rows.some(({ state }) => state === "done");
     const pseudonymisedCount = await leaveTrail(tx, owner, own, eraser);
     const { tenantId, userDigest, erasureId } = own;
-    const finished = { tenantId, userDigest, erasureId, removed, pseudonymisedCount, erasedBefore, eraseTime: clock() };
+    const eraseTime = await timeOf(tx);
+    const finished = { tenantId, userDigest, erasureId, removed, pseudonymisedCount, erasedBefore, eraseTime };
     const done = await tombstoneRepository(tx).finish(finished);
     if (!done) throw new Error("a tombstone is not to be found");
     return done;
@@ -106,13 +113,15 @@ export function createErasure({ store, keyring, clock, ledger, tables }: Erasure
 
   /** Begins an erasure: from here on it is remembered, and what was under way about the user writes no more. */
   async function begin(owner: Owner, erasureId: string, isInLedger: boolean): Promise<TombstoneRow> {
-    const known = await store.read((tx) => listOf(tx, owner));
+    const { known, eraseTime } = await store.read(async (tx) => {
+      return { known: await listOf(tx, owner), eraseTime: await timeOf(tx) };
+    });
     const found = known.find((row) => row.erasureId === erasureId);
     if (found) return found;
     const [userDigest = ""] = digestsOf(keyring, owner);
     const row: TombstoneRow = {
       ...{ tenantId: owner.tenantId, userDigest, erasureId, receiptId: newId(), state: "begun" },
-      ...{ ...NOTHING, eraseTime: clock() },
+      ...{ ...NOTHING, eraseTime },
     };
     if (!isInLedger) await ledger.append([entryOf(row)]);
     await alone(owner, (tx) => tombstoneRepository(tx).insert(row));
@@ -124,11 +133,25 @@ export function createErasure({ store, keyring, clock, ledger, tables }: Erasure
     erasureId: string,
     { eraser, isInLedger = false }: { eraser: Eraser; isInLedger?: boolean },
   ): Promise<TombstoneRow> => {
-    const begun = await begin(owner, erasureId, isInLedger);
-    const done = begun.state === "done" ? begun : await alone(owner, (tx) => eraseIn(tx, owner, begun, eraser));
-    // Also where it was done before: the process may have ended right behind the commit.
-    await store.scrub();
-    return done;
+    const [userDigest = ""] = digestsOf(keyring, owner);
+    const key = keyOf({ tenantId: owner.tenantId, userDigest, erasureId });
+    underWay.add(key);
+    try {
+      const begun = await begin(owner, erasureId, isInLedger);
+      const done = begun.state === "done" ? begun : await alone(owner, (tx) => eraseIn(tx, owner, begun, eraser));
+      // Also where it was done before: the process may have ended right behind the commit.
+      await store.scrub();
+      return done;
+    } finally {
+      underWay.delete(key);
+    }
+  };
+
+  /** Whether somebody who lives may be at it: this instance, or another, which takes less than a minute. */
+  const mayGoOn = (entry: LedgerEntry | TombstoneRow, now: Date): boolean => {
+    if (underWay.has(keyOf(entry))) return true;
+    const isOthers = store.engine === "postgres" && "state" in entry;
+    return isOthers && now.getTime() < new Date(entry.eraseTime).getTime() + AFTERMATH_MS;
   };
 
   /** Finds the users behind digests, among all that the tables know: nothing leads from a digest to its user. */
@@ -155,39 +178,52 @@ export function createErasure({ store, keyring, clock, ledger, tables }: Erasure
     }
   }
 
+  /**
+   * Makes the ledger and the database agree, and makes up for what either has missed: erasures that were interrupted,
+   * and those of a database that was put back to an earlier state. Answers how many users it erased again, and how many
+   * erasures it left to those who may be at it.
+   */
+  async function makeUp(): Promise<{ erased: number; left: number }> {
+    const { rows, now } = await store.read(async (tx) => {
+      return { rows: await tombstoneRepository(tx).listAll(), now: await timeOf(tx) };
+    });
+    const entries = await ledger.list();
+    const inStore = new Map(rows.map((row) => [keyOf(row), row]));
+    const inLedger = new Set(entries.map(keyOf));
+    const unwritten = rows.filter((row) => !inLedger.has(keyOf(row)));
+    await ledger.append(unwritten.map(entryOf));
+    const forgotten = entries.filter((entry) => !inStore.has(keyOf(entry)));
+    const open = [...rows.filter(({ state }) => state !== "done"), ...forgotten];
+    const abandoned = open.filter((entry) => !mayGoOn(entry, now));
+    let erased = 0;
+    for (const [tenantId, due] of Map.groupBy(abandoned, (entry) => entry.tenantId)) {
+      const users = await usersBehind(tenantId, new Set(due.map(({ userDigest }) => userDigest)));
+      for (const owner of users) {
+        const digests = digestsOf(keyring, owner);
+        for (const { erasureId } of due.filter(({ userDigest }) => digests.includes(userDigest))) {
+          await erase(owner, erasureId, { eraser: ITSELF, isInLedger: true });
+        }
+        erased += 1;
+      }
+      await settle(due);
+    }
+    return { erased, left: open.length - abandoned.length };
+  }
+
   return {
     /** Erases a user; a repeat goes on where an interrupted one stopped, and answers the same. */
     erase,
 
-    /**
-     * Makes the ledger and the database agree, and makes up for what either has missed: erasures that were interrupted,
-     * and those of a database that was put back to an earlier state. Answers how many users it erased again.
-     */
-    async makeUp(): Promise<number> {
-      const rows = await store.read((tx) => tombstoneRepository(tx).listAll());
-      const entries = await ledger.list();
-      const inStore = new Map(rows.map((row) => [keyOf(row), row]));
-      const inLedger = new Set(entries.map(keyOf));
-      const unwritten = rows.filter((row) => !inLedger.has(keyOf(row)));
-      await ledger.append(unwritten.map(entryOf));
-      const open = [...rows, ...entries].filter((entry) => inStore.get(keyOf(entry))?.state !== "done");
-      let count = 0;
-      for (const [tenantId, due] of Map.groupBy(open, (entry) => entry.tenantId)) {
-        const users = await usersBehind(tenantId, new Set(due.map(({ userDigest }) => userDigest)));
-        for (const owner of users) {
-          const digests = digestsOf(keyring, owner);
-          for (const { erasureId } of due.filter(({ userDigest }) => digests.includes(userDigest))) {
-            await erase(owner, erasureId, { eraser: ITSELF, isInLedger: true });
-          }
-          count += 1;
-        }
-        await settle(due);
-      }
-      return count;
-    },
+    makeUp,
 
-    /** Rids the files of what was deleted by erasures whose process ended right behind the commit. */
-    async scrub(): Promise<void> {
+    /**
+     * Makes up for erasures until none is left that somebody may be at, and rids the files of what was deleted by those
+     * whose process ended right behind the commit. The signal ends the waiting.
+     */
+    async upkeep(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted && (await makeUp()).left > 0) {
+        await sleep(AFTERMATH_MS, undefined, { signal, ref: false }).catch(() => {});
+      }
       if ((await store.read((tx) => tombstoneRepository(tx).listAll())).length > 0) await store.scrub();
     },
   };

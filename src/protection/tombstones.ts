@@ -10,7 +10,7 @@ const PURPOSE = "tombstone/v1";
  * Longer than any unary call works, and than clocks of instances may differ: what was begun before an erasure is over by
  * then, or is refused.
  */
-const AFTERMATH_MS = 60_000;
+export const AFTERMATH_MS = 60_000;
 
 /** What a write goes back to, to be judged by whether the user was erased since. */
 export interface Origin {

@@ -1,0 +1,61 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { readKeyFile } from "../../src/crypto/key-file.ts";
+import { openKeyring } from "../../src/crypto/keyring.ts";
+import { tombstoneRepository } from "../../src/protection/tombstones.repository.ts";
+import { digestsOf } from "../../src/protection/tombstones.ts";
+import { adminOf } from "../support/admins.ts";
+import { enrolApp } from "../support/authenticator.ts";
+import { engines } from "../support/engines.ts";
+import { secondInstance } from "../support/instances.ts";
+import { everyRow } from "../support/rows.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+
+const [, postgres] = engines as [(typeof engines)[number], (typeof engines)[number]];
+const AFTERMATH = 60_000;
+
+/** Leaves an erasure as it stands between its two units: begun, and nothing deleted. Answers its id. */
+async function begin({ store, dataDir, clock }: ServiceUnderTest, userId: string): Promise<string> {
+  const keyring = await openKeyring(await readKeyFile(join(dataDir, "keys.json")), store);
+  const [userDigest = ""] = digestsOf(keyring, { tenantId: "dev", userId });
+  const erasureId = randomUUID();
+  const nothing = { removed: {}, pseudonymisedCount: 0, erasedBefore: false };
+  const row = { tenantId: "dev", userDigest, erasureId, receiptId: randomUUID(), eraseTime: clock.now, ...nothing };
+  await store.write((tx) => tombstoneRepository(tx).insert({ ...row, state: "begun" }));
+  return erasureId;
+}
+
+/** Who erased, of each erasure that the trail has. */
+const erasers = async (service: ServiceUnderTest) => {
+  const filter = { action: "user.erased" };
+  const { entries } = await service.admin.listConfigAuditLogs({ filter }, await adminOf(service, "mfa.audit.read"));
+  return entries.map(({ operatorId }) => operatorId);
+};
+
+const rowsOf = async (service: ServiceUnderTest) => (await everyRow(service.store)).totp_devices?.length;
+
+describe("erasures beside another instance on one PostgreSQL", () => {
+  test("one that an instance is at is its own to finish, under the name of whoever asked", async () => {
+    const service = await serviceForTest(postgres);
+    await enrolApp(service, "ann");
+    const erasureId = await begin(service, "ann");
+    service.pass(AFTERMATH - 1);
+    await secondInstance(service, postgres);
+    expect(await erasers(service)).toEqual([]);
+    expect(await rowsOf(service)).toBe(1);
+    await service.internal.eraseUser({ userId: "ann", erasureId }, await service.backend("mfa.erase"));
+    expect(await erasers(service)).toEqual(["shop"]);
+    expect(await rowsOf(service)).toBe(0);
+  });
+
+  test("one that nobody is at any more, as it began a minute ago, is made up for by whoever starts", async () => {
+    const service = await serviceForTest(postgres);
+    await enrolApp(service, "ann");
+    await begin(service, "ann");
+    service.pass(AFTERMATH);
+    await secondInstance(service, postgres);
+    expect(await erasers(service)).toEqual([""]);
+    expect(await rowsOf(service)).toBe(0);
+  });
+});
