@@ -36,6 +36,7 @@ import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
 import { createMetrics, type Metrics } from "./rpc/metrics.ts";
 import { requirePolicies } from "./rpc/policy.ts";
 import { limitRates } from "./rpc/rates.ts";
+import { createRefusedCalls } from "./rpc/refused-calls.ts";
 import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
 import { createTicketAuthentication } from "./rpc/ticket-authentication.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
@@ -153,13 +154,17 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const onFailed = (failed: object) => log.warn(failed, "a webhook endpoint does not take events");
   const metrics = createMetrics();
   const limits = limitRates(config.rates, metrics.limit);
+  const tellRefused = createRefusedCalls({
+    ...{ store, keyring, clock, onLimit: metrics.limit },
+    onTrouble: (err) => log.error({ err }, "a refused call is not in the audit trail"),
+  });
   const devMode = config.mode === "dev";
   const carried = new Set((["sms", "email"] as const).filter((channel) => devMode || config.delivery[channel]));
   // Whoever brings a clock means it for everything.
   const timeOf = options.clock ? async () => clock() : databaseTime(store);
   const { services, pumps, tasks, mailRoom, phones, relatedOrigins, raise, keySet, makeUp } = createServices({
     ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
-    ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess },
+    ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess, tellRefused },
     ...{
       totpIssuer: totp.issuer,
       webauthn,
@@ -184,7 +189,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
       options.devices ?? phones,
     ),
   );
-  const gate = createGate(verify, limits, isEnrolled, { clock, raise });
+  const gate = createGate(verify, limits, isEnrolled, { clock, raise, tellRefused });
   const health = new HealthState(descriptors.map(({ typeName }) => typeName));
   const watch = watchStore(store, health);
   metrics.gauge("mfa_serving", "1 while health is SERVING: the store answers and nobody stops us.", () =>

@@ -17,10 +17,14 @@ const MAX_PART_BYTES = 32 * 1024;
 
 const actors: Record<string, string> = { USER: "user", ADMIN: "administrator", SERVICE: "backend", DEVICE: "device" };
 
+const endings: Record<string, string> = { DENIED: "denied to", FAILED: "failed for" };
+
 /** "ip_whitelist_entry.created" by root: "Ip whitelist entry created by administrator root." */
-function sentence({ action, actorType, actorId }: AuditEntryRow): string {
+function sentence({ action, actorType, actorId, outcome, targetId }: AuditEntryRow): string {
   const words = action.replaceAll(/[._]/g, " ");
   const actor = actorId === "" ? "the service" : `${actors[actorType] ?? "caller"} ${actorId}`;
+  const ending = endings[outcome];
+  if (ending) return `${targetId} ${ending} ${actor}.`;
   return `${words.slice(0, 1).toUpperCase()}${words.slice(1)} by ${actor}.`;
 }
 

@@ -16,6 +16,8 @@ export type Draft = Omit<AuditEntryRow, "entryId" | "sequence" | "hash" | "modul
   readonly isByUser: boolean;
   /** Whether the address is the user's. */
   readonly isFromUser: boolean;
+  /** Names the user only if the trail knows them: what did not happen brings no erased user back. */
+  readonly namesKnownOnly?: boolean;
 };
 
 const place = (tenantId: string, entryId: string) => frame("audit-ip/v1", tenantId, entryId);
@@ -38,12 +40,13 @@ const asStored = <T>(json: T): T => (json === null ? json : JSON.parse(JSON.stri
 
 /** Adds an entry to its tenant's chain, in the unit of the act. Other units of the tenant that add one wait for it. */
 export async function append(tx: Tx, sign: Sign, draft: Draft): Promise<void> {
-  const { isByUser, isFromUser, ip, before, after, ...act } = draft;
+  const { isByUser, isFromUser, namesKnownOnly = false, ip, before, after, ...act } = draft;
   const { tenantId } = act;
   const entryId = newId();
   // First of all locks: units that each hold another part of the trail would wait for each other.
   const head = await auditHeadRepository(tx).advance(tenantId);
-  const subject = act.userId === "" ? undefined : await userOf(tx, act);
+  const find = namesKnownOnly ? auditSubjectRepository(tx).find : (owner: Owner) => userOf(tx, owner);
+  const subject = act.userId === "" ? undefined : await find(act);
   const kept = (id: string) => (subject && id === act.userId ? subject.pseudonym : id);
   const seals = subject !== undefined && isFromUser && ip !== "";
   const entry = {
@@ -51,7 +54,7 @@ export async function append(tx: Tx, sign: Sign, draft: Draft): Promise<void> {
     entryId,
     sequence: head.sequence,
     module: subjectOf(act.action),
-    userId: kept(act.userId),
+    userId: subject?.pseudonym ?? "",
     targetId: kept(act.targetId),
     actorId: isByUser ? kept(act.actorId) : act.actorId,
     ip: seals ? "" : ip,

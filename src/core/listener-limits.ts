@@ -64,7 +64,8 @@ export type LimitName =
   | "stream"
   | "rate_caller"
   | "rate_source"
-  | "guesses_source";
+  | "guesses_source"
+  | "audit";
 
 /** Hears of each limit that a peer ran into. */
 export type OnLimit = (limit: LimitName) => void;

@@ -16,6 +16,7 @@ import { writingAbout } from "../protection/tombstones.ts";
 import { stepUp } from "./authorisation.ts";
 import { namedUser, requestIdOf } from "./kept-replies.ts";
 import { policyOf } from "./policy.ts";
+import type { TellRefused } from "./refused-calls.ts";
 import { statedClient } from "./stated-client.ts";
 
 /** What serving needs of the process. */
@@ -32,10 +33,18 @@ export interface Serving {
   readonly onLimit: OnLimit;
   /** Takes a wrong proof off the allowance of a source; what it returns gives it back. */
   readonly guess: (tenantId: string, ip: string) => () => void;
+  /** Has the audit trail keep what was refused or failed. */
+  readonly tellRefused: TellRefused;
 }
 
 /** Where the gate leaves the verified caller for the handlers. */
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
+
+/** Where the gate leaves whose credential it was, also of a caller who may not call. For records only. */
+export const identifiedKey = createContextKey<Caller | undefined>(undefined, { description: "identified caller" });
+
+/** Whose names may stand in records: the ids of users, and of those who act for them, are personal data. */
+export const inOwnName: ReadonlySet<Principal> = new Set([Principal.ADMIN, Principal.SERVICE]);
 
 /** Where the gate leaves the other end of the connection, as far as it is known. */
 export const clientKey = createContextKey<ClientOrigin>(
@@ -75,8 +84,7 @@ export function startCall(method: DescMethod, request: Message, context: Handler
   context.values.set(logIdKey, logId);
   const requestId = requestIdOf(request);
   const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
-  const forOthers = caller.principal === Principal.ADMIN || caller.principal === Principal.SERVICE;
-  const userId = forOthers ? namedUser(request) : caller.subject;
+  const userId = inOwnName.has(caller.principal) ? namedUser(request) : caller.subject;
   const { tenantId, authTime, issueTime, principal } = caller;
   // A user's own token ends with the user; whom backends and administrators name may have come anew since.
   const origin = { begun: now, authTime: principal === Principal.USER ? (authTime ?? issueTime) : undefined };

@@ -49,6 +49,14 @@ const statuses: Record<Reason, readonly [Code, string]> = {
   EMPTY_UPDATE: [Code.InvalidArgument, "the update changes nothing"],
 };
 
+/** The reason that the caller was told, where there is one. */
+export function reasonOf({ details }: ConnectError): string | undefined {
+  for (const detail of details) {
+    if ("desc" in detail && detail.desc === ErrorInfoSchema) return (detail.value as { reason?: string }).reason;
+  }
+  return undefined;
+}
+
 const duration = (ms: number) => ({ seconds: BigInt(Math.floor(ms / 1000)), nanos: (Math.ceil(ms) % 1000) * 1e6 });
 
 /** The wire form of a refusal: its status, one ErrorInfo, and a RetryInfo where a retry can succeed. */

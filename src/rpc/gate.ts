@@ -4,11 +4,12 @@ import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import { asksForStepUp, authorise, type IsEnrolled } from "./authorisation.ts";
-import { callerKey, clientKey } from "./call.ts";
+import { callerKey, clientKey, identifiedKey, inOwnName } from "./call.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { Credential, Showing, VerifyHeader } from "./credentials.ts";
 import { policyOf } from "./policy.ts";
 import type { LimitRates } from "./rates.ts";
+import type { TellRefused } from "./refused-calls.ts";
 import { printable } from "./stated-client.ts";
 
 /** What is known of a call before its body is read. */
@@ -63,7 +64,11 @@ export function createGate(
   verify: VerifyHeader,
   limit: LimitRates,
   isEnrolled: IsEnrolled,
-  { clock, raise }: { readonly clock: () => Date; readonly raise: Raise },
+  {
+    clock,
+    raise,
+    tellRefused,
+  }: { readonly clock: () => Date; readonly raise: Raise; readonly tellRefused: TellRefused },
 ): Gate {
   /** The caller as they may call: raised by an assertion where their token does not do. */
   async function allowed({ method, requestHeader }: Arrival, caller: Caller, now: Date): Promise<Caller> {
@@ -91,10 +96,14 @@ export function createGate(
       if (thrown instanceof Refusal) limit.charge(address.ip);
       throw thrown;
     });
+    values.set(identifiedKey, caller);
     // Backends and administrators' consoles make the calls of many.
-    if (caller.principal !== Principal.SERVICE && caller.principal !== Principal.ADMIN) limit.charge(address.ip);
+    if (!inOwnName.has(caller.principal)) limit.charge(address.ip);
     limit.caller(caller);
-    const allowedCaller = await allowed(arrival, caller, now);
+    const allowedCaller = await allowed(arrival, caller, now).catch(async (thrown: unknown) => {
+      await tellRefused(thrown, { ...arrival, caller });
+      throw thrown;
+    });
     await confirm?.();
     values.set(callerKey, allowedCaller);
   };

@@ -1,7 +1,8 @@
 import { Code } from "@connectrpc/connect";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { OnLimit } from "../core/listener-limits.ts";
-import { type EndedCall, reasonOf } from "./call-log.ts";
+import type { EndedCall } from "./call-log.ts";
+import { reasonOf } from "./errors.ts";
 
 /** What the service tells of itself in numbers: no ids, no addresses, no texts of callers. */
 export interface Metrics {

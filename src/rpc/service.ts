@@ -12,7 +12,8 @@ import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Once } from "../protection/request-ids.ts";
 import { type Serving, startCall } from "./call.ts";
-import { keepsReply, replyFromBytes, replyToBytes } from "./kept-replies.ts";
+import { keepsReply, namedUser, replyFromBytes, replyToBytes } from "./kept-replies.ts";
+import { policyOf } from "./policy.ts";
 
 /** What answers one RPC: a message in, a message or a refusal out; a stream of messages where the RPC streams. */
 export type Handler<M extends DescMethod> =
@@ -105,6 +106,16 @@ async function answerOnce(method: DescMethod, once: Once, handle: () => Promise<
   }
 }
 
+/** The messages of a stream; how it fails is told first. */
+async function* telling(stream: AsyncIterable<object>, tell: (thrown: unknown) => Promise<void>) {
+  try {
+    yield* stream;
+  } catch (thrown) {
+    await tell(thrown);
+    throw thrown;
+  }
+}
+
 /**
  * Makes a Connect implementation of handlers, the same for every transport. Authorisation already ran. A missing RPC or
  * a misspelt one does not compile.
@@ -114,18 +125,36 @@ export function serve<S extends DescService, const H extends Handlers<S>>(
   handlers: H & Complete<S, H>,
   serving: Serving,
 ): ServiceImpl<S> {
+  /** Tells of a call that fails once it has ended by itself: one past its deadline may still come to something. */
+  const teller = (method: DescMethod, request: Message, { values, requestHeader }: HandlerContext, call: Call) => {
+    const named = { method, values, requestHeader, caller: call.caller, userId: namedUser(request) };
+    return (thrown: unknown) => serving.tellRefused(thrown, named);
+  };
   const unary = (method: DescMethod, handler: (request: Message, call: Call) => Promise<object>) => {
     return async (request: Message, context: HandlerContext) => {
       const { call, once } = startCall(method, request, context, serving);
-      const answer = once ? answerOnce(method, once, () => handler(request, call)) : handler(request, call);
-      const reply = await withinDeadline(answer, serving);
-      if (reply instanceof Refusal) throw reply;
-      return reply;
+      const tell = teller(method, request, context, call);
+      const answer = async () => {
+        try {
+          const reply = await (once ? answerOnce(method, once, () => handler(request, call)) : handler(request, call));
+          if (reply instanceof Refusal) throw reply;
+          return reply;
+        } catch (thrown) {
+          await tell(thrown);
+          throw thrown;
+        }
+      };
+      return withinDeadline(answer(), serving);
     };
   };
   const stream = (method: DescMethod, handler: (request: Message, call: Call) => AsyncIterable<object>) => {
-    return (request: Message, context: HandlerContext) =>
-      until(context.signal, handler(request, startCall(method, request, context, serving).call));
+    const isAudited = policyOf(method).audited;
+    return (request: Message, context: HandlerContext) => {
+      const { call } = startCall(method, request, context, serving);
+      const messages = handler(request, call);
+      const told = isAudited ? telling(messages, teller(method, request, context, call)) : messages;
+      return until(context.signal, told);
+    };
   };
   const answer = (method: DescMethod) => {
     const handler = handlers[method.localName as keyof S["method"]];

@@ -37,6 +37,7 @@ async function listeners() {
     maxWorkMs: 30_000,
     onLimit: () => {},
     guess: () => () => {},
+    tellRefused: async () => {},
   };
   const implement = (service: DescService, rpc: string) => ({
     service,
@@ -55,7 +56,7 @@ async function listeners() {
       verify,
       limitRates(UNLIMITED, () => {}),
       async () => false,
-      { clock: () => new Date(), raise: async (caller) => caller },
+      { clock: () => new Date(), raise: async (caller) => caller, tellRefused: async () => {} },
     ),
     host: "127.0.0.1",
     port: 0,

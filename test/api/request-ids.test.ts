@@ -53,6 +53,7 @@ async function service(engine: (typeof engines)[number]) {
     maxWorkMs: 30_000,
     onLimit: () => {},
     guess: () => () => {},
+    tellRefused: async () => {},
   };
   const handlers = { createIpWhitelistEntry: create } as never;
   const transport = createRouterTransport(

@@ -551,7 +551,8 @@ export declare type ExportAuditResponse = Message<"mfa.v1.ExportAuditResponse"> 
 export declare const ExportAuditResponseSchema: GenMessage<ExportAuditResponse>;
 
 /**
- * How the call ended.
+ * How the call ended. Of calls that came to nothing the trail keeps those of audited RPCs by administrators and
+ * backends, at most 30 of a caller at once and 30 a minute; all others, and those of users, are in the log.
  *
  * @generated from enum mfa.v1.AuditOutcome
  */
@@ -571,14 +572,17 @@ export enum AuditOutcome {
   SUCCESS = 1,
 
   /**
-   * Refused for want of scope, freshness or approval.
+   * Refused to an administrator or backend for want of scope or freshness, or since administrators do not act on
+   * themselves nor decide their own requests. The action is "rpc.denied", the target the RPC, after.refused the
+   * reason; whom the request named is not known where the call was refused before it was read.
    *
    * @generated from enum value: AUDIT_OUTCOME_DENIED = 2;
    */
   DENIED = 2,
 
   /**
-   * Not done for another reason.
+   * Begun and not done for another reason: "rpc.failed", with the target and after.refused as above. A request whose
+   * fields break their rules is not begun.
    *
    * @generated from enum value: AUDIT_OUTCOME_FAILED = 3;
    */

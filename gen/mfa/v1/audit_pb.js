@@ -99,7 +99,8 @@ export const AuditOutcomeSchema = /*@__PURE__*/
   enumDesc(file_mfa_v1_audit, 0);
 
 /**
- * How the call ended.
+ * How the call ended. Of calls that came to nothing the trail keeps those of audited RPCs by administrators and
+ * backends, at most 30 of a caller at once and 30 a minute; all others, and those of users, are in the log.
  *
  * @generated from enum mfa.v1.AuditOutcome
  */
