@@ -10,7 +10,7 @@ import { enrolApp } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { newPhone, pairPhone, reasonOf, switchPushOn } from "../support/push.ts";
-import { everyRow } from "../support/rows.ts";
+import { everyRow, PLACED } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 import { ticketOffice } from "../support/tickets.ts";
 
@@ -68,9 +68,7 @@ describe.each(engines)("paired phones on $name", (engine) => {
     const phone = newPhone(service);
     const address = { kind: { case: "poll" as const, value: true } };
     const right = { pairingToken, publicKey: phone.publicKey, address, keyAlgorithm: PushKeyAlgorithm.ES256 };
-    // What is told of an event happens beside the calls.
-    const aside = ["events", "event_streams", "outbox_messages"];
-    const before = await everyRow(service.store, aside);
+    const before = await everyRow(service.store, PLACED);
     for (const fields of [
       { ...right, signature: Buffer.alloc(70) },
       {
@@ -89,7 +87,7 @@ describe.each(engines)("paired phones on $name", (engine) => {
       const call = service.mfa.finishPushDeviceEnrollment(fields, undefined, { authorization });
       expect((await failure(call)).reason).toBe("SIGNATURE_REJECTED");
     }
-    expect(await everyRow(service.store, aside)).toEqual(before);
+    expect(await everyRow(service.store, PLACED)).toEqual(before);
     expect(frame("ab", "c")).not.toEqual(frame("a", "bc"));
     expect(await reasonOf(phone.pair(pairingToken))).toBe("OK");
   });

@@ -9,6 +9,11 @@ const selects = tables.map((define) => ({
   select: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(define) as PgTable)),
 }));
 
+/** What background work writes by itself, at moments of its own. */
+export const PLACED = ["events", "event_streams", "outbox_messages"];
+/** Keeps also that a call was refused. */
+export const TRAIL = ["audit_entries", "audit_heads"];
+
 /** Everything that a store holds, table by table, as text that can be compared; without the tables named. */
 export async function everyRow(store: Store, without: readonly string[] = []): Promise<Record<string, string[]>> {
   const kept = selects.filter(({ name }) => !without.includes(name));
