@@ -2,6 +2,7 @@ import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import { isSameDigest, sessionDigest } from "../core/session-digest.ts";
 import { bearerId } from "../crypto/random.ts";
 import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
@@ -21,7 +22,7 @@ import { eligible, type Registry } from "./eligibility.ts";
 import { provenIn } from "./outcomes.ts";
 import { ended, notAllowed } from "./refusals.ts";
 import { findStanding, hasEnded, type Standing, standingOf } from "./standing.ts";
-import { sessionDigest, type Terms } from "./terms.ts";
+import type { Terms } from "./terms.ts";
 
 /** What challenges need of the process. */
 export interface ChallengeOptions extends Registry {
@@ -50,8 +51,7 @@ const KEPT_MS = 60 * 60_000;
 /** Whether a challenge is the caller's: a backend's that it created, a user's of the session of their token. */
 function isCallers({ caller }: Call, { createdBy, sessionDigest: digest }: ChallengeRow): boolean {
   if (caller.principal === Principal.SERVICE) return createdBy === caller.subject;
-  const own = sessionDigest(caller.sessionId);
-  return own === null || digest === null ? own === digest : own.equals(digest);
+  return isSameDigest(sessionDigest(caller.sessionId), digest);
 }
 
 /** Strongest kind first, as they come; within a kind the last used first. */

@@ -4,10 +4,11 @@ import { actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import { sessionDigest } from "../core/session-digest.ts";
 import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import { renderAction } from "./actions.ts";
 import type { createChallenges } from "./challenges.ts";
-import { sessionDigest, type Terms } from "./terms.ts";
+import type { Terms } from "./terms.ts";
 
 /** As long as a phone has to answer. */
 const LIFETIME_MS = 2 * 60_000;

@@ -3,6 +3,7 @@ import { type ActionContent, actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import { isSameDigest, sessionDigest } from "../core/session-digest.ts";
 import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import { isConsumed } from "../factors/strength.ts";
@@ -18,7 +19,6 @@ import { eligible, type Registry } from "./eligibility.ts";
 import { goThrough } from "./following.ts";
 import { ended, notAllowed } from "./refusals.ts";
 import { findStanding } from "./standing.ts";
-import { sessionDigest } from "./terms.ts";
 
 /** What the redeeming request says: it must be what the challenge was created for. */
 export interface Redeeming {
@@ -42,13 +42,11 @@ export interface RedemptionOptions extends Registry {
   readonly histories: Histories;
 }
 
-const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
-
 const wasAskedFor = (row: ChallengeRow, { sessionId, nonce, action }: Redeeming): boolean =>
-  isSame(row.sessionDigest, sessionDigest(sessionId)) &&
+  isSameDigest(row.sessionDigest, sessionDigest(sessionId)) &&
   row.nonce === nonce &&
   row.actionType === (action?.type ?? "") &&
-  isSame(row.actionDigest, action ? actionDigest(action) : null);
+  isSameDigest(row.actionDigest, action ? actionDigest(action) : null);
 
 const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, { webauthn }: Settings): Statement => ({
   owner: { tenantId: row.tenantId, userId: row.userId },

@@ -3,6 +3,7 @@ import { type ActionContent, actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import { ownerOf } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
+import { sessionDigest } from "../core/session-digest.ts";
 import type { Answer, Proven } from "../factors/factor.ts";
 import { prove } from "../protection/proof.ts";
 import { userRepository } from "../users/users.repository.ts";
@@ -11,7 +12,6 @@ import type { createChallenges } from "./challenges.ts";
 import { eligible, type Registry } from "./eligibility.ts";
 import type { createRedemption } from "./redemption.ts";
 import { notAllowed } from "./refusals.ts";
-import { sessionDigest } from "./terms.ts";
 
 /** What a user confirms, and for whom. */
 export interface SteppingUp {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { ChallengePurpose, type ChallengeTerms } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
@@ -6,6 +5,7 @@ import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import { actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
+import { sessionDigest } from "../core/session-digest.ts";
 import type { Settings } from "../tenants/settings.ts";
 import { needsBinding, renderAction } from "./actions.ts";
 import type { ChallengeRow } from "./challenges.repository.ts";
@@ -30,10 +30,6 @@ export type Terms = Pick<
 > & { readonly lifetimeMs: number };
 
 const LIFETIME_MS = 5 * 60_000;
-
-/** The digest that stands for a session; null without one. */
-export const sessionDigest = (sessionId: string): Buffer | null =>
-  sessionId === "" ? null : createHash("sha256").update(sessionId, "utf8").digest();
 
 /** A kind of factor by its name; undefined for none. */
 export const typeName = (type: FactorType): TypeName | undefined => {

@@ -12,7 +12,7 @@ import { type PushChallengeRow, type PushKey, pushChallengeRepository } from "./
 import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.repository.ts";
 import { coolDownEnd, LOOK_BACK_MS } from "./push-limits.ts";
 import { numberParts, type RequestOptions } from "./push-requests.ts";
-import { isSameSession } from "./push-session.ts";
+import { hasPaired } from "./push-session.ts";
 import { standingOf, undecidable } from "./push-standing.ts";
 import { approvalParts, denialParts } from "./signed-parts.ts";
 
@@ -24,9 +24,6 @@ const APPROVED_MS = 5 * 60_000;
 /** How long codes are locked when their user says that somebody else is at it. */
 const REPORTED_LOCK_MS = 60 * 60_000;
 const WORTH_KNOWING_MS = 3 * 24 * 3600 * 1000;
-
-const isOwnSession = (device: PushDeviceRow, row: PushChallengeRow) =>
-  row.sessionDigest !== null && isSameSession(device.sessionDigest, row.sessionDigest);
 
 /** What phones answer. */
 export function createAnswers({
@@ -108,7 +105,7 @@ export function createAnswers({
       const { push } = await settingsOf(tenantId);
       if (!push.enabled) return new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
       const seen = await call.unit((tx) => find(tx, call, key));
-      if (isOwnSession(seen.device, seen.row)) return new Refusal("SELF_ACTION");
+      if (hasPaired(seen.row.sessionDigest, seen.device)) return new Refusal("SELF_ACTION");
       // Before anything is counted: a signature is no guess, and without one the number is nobody's.
       if (!signedBy(seen.device, approvalParts(seen.row, number), signature)) return new Refusal("SIGNATURE_REJECTED");
       const outcome = await prove(call, owner, {

@@ -30,7 +30,7 @@ export function shortUserAgent(userAgent: string): string {
 /** What the phone shows: made of what the service knows, never of the page's own words. */
 export const contextOf = (client: ClientOrigin, renderedAction: string, service: string): PushContext => ({
   ip: client.ip,
-  // Where an address is, nobody tells us yet.
+  // Locations are read for the judging of log-ins only; factors are not told of them.
   location: "",
   application: client.application || service,
   userAgent: shortUserAgent(client.userAgent),

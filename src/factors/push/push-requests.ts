@@ -18,7 +18,7 @@ import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.reposit
 import { LIFETIME_MS, LOOK_BACK_MS, notBefore } from "./push-limits.ts";
 import { toPrompt } from "./push-messages.ts";
 import { newNumber } from "./push-number.ts";
-import { isSameSession } from "./push-session.ts";
+import { hasPaired } from "./push-session.ts";
 import { standingOf } from "./push-standing.ts";
 
 /** What asking a phone needs of the process. */
@@ -45,7 +45,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways }: Reques
   ) =>
     (await pushDeviceRepository(tx).listActive(owner))
       .filter(({ deviceId }) => factorId === "" || deviceId === factorId)
-      .filter(({ sessionDigest }) => session === null || !isSameSession(sessionDigest, session));
+      .filter((device) => !hasPaired(session, device));
 
   /** Refuses what would be bombing, and counts it. */
   const limit = async (tx: Tx, call: Call, owner: Owner, challengeId: string) => {

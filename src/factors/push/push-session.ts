@@ -1,9 +1,6 @@
-import { createHash } from "node:crypto";
+import { isSameDigest } from "../../core/session-digest.ts";
+import type { PushDeviceRow } from "./push-devices.repository.ts";
 
-/** What stands for a session in the tables; null without one. */
-export const sessionDigestOf = (sessionId: string): Buffer | null =>
-  sessionId === "" ? null : createHash("sha256").update(sessionId, "utf8").digest();
-
-/** Whether two digests stand for one session, or both for none. */
-export const isSameSession = (a: Buffer | null, b: Buffer | null): boolean =>
-  a === null || b === null ? a === b : a.equals(b);
+/** Whether the session that asks has paired the device itself: such a device is not asked, shown or heard. */
+export const hasPaired = (session: Buffer | null, device: Pick<PushDeviceRow, "sessionDigest"> | undefined): boolean =>
+  session !== null && isSameDigest(session, device?.sessionDigest ?? null);

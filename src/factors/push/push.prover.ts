@@ -1,18 +1,16 @@
 import { Principal } from "../../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
+import { isSameDigest } from "../../core/session-digest.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import type { ChallengeOutcomes, Prover } from "../factor.ts";
 import { type PushChallengeRow, pushChallengeRepository } from "./push-challenges.repository.ts";
 import type { createRequests } from "./push-requests.ts";
-import { isSameSession } from "./push-session.ts";
 import { standingOf, undecidable } from "./push-standing.ts";
 
 /** What a backend asked for is its own: no page and no other backend turns it to another purpose. */
 const mayUse = ({ principal, subject }: Caller, { createdBy }: PushChallengeRow): boolean =>
   createdBy === "" || (principal === Principal.SERVICE && createdBy === subject);
-
-const isSame = (a: Buffer | null, b: Buffer | null) => (a === null || b === null ? a === b : a.equals(b));
 
 /**
  * How phones answer challenges. One that a phone was asked for is proven by the approval itself; an approval that was
@@ -34,10 +32,10 @@ export const pushProver = (
     load: async (tx) => {
       const row = await pushChallengeRepository(tx).find({ ...owner, pushId });
       const own = session === "" ? null : Buffer.from(session, "base64url");
-      if (!row || !isSameSession(row.sessionDigest, own) || !mayUse(call.caller, row)) return new Refusal("NOT_FOUND");
+      if (!row || !isSameDigest(row.sessionDigest, own) || !mayUse(call.caller, row)) return new Refusal("NOT_FOUND");
       const state = await standingOf(tx, row, challenges, call.now);
       if (state !== "approved") return state === "redeemed" ? new Refusal("CHALLENGE_EXPIRED") : undecidable(state);
-      return isSame(row.actionDigest, actionDigest) ? row : new Refusal("SIGNATURE_REJECTED");
+      return isSameDigest(row.actionDigest, actionDigest) ? row : new Refusal("SIGNATURE_REJECTED");
     },
     judge: async (row) => row,
     spend: async (tx, matched) => {

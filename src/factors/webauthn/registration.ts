@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import type { WebAuthnAttachment, WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
 import { recordAudit } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
+import { sessionDigest } from "../../core/session-digest.ts";
 import { bearerId, randomSecret } from "../../crypto/random.ts";
 import { recordEvent } from "../../events/events.ts";
 import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
@@ -35,8 +35,7 @@ const USER_HANDLE_BYTES = 64;
 const CHALLENGE_BYTES = 32;
 
 /** The session that a ceremony belongs to, by digest, as challenges have it; empty without one. */
-export const sessionDigestOf = ({ caller: { sessionId } }: Call): Buffer =>
-  sessionId === "" ? Buffer.alloc(0) : createHash("sha256").update(sessionId, "utf8").digest();
+export const sessionDigestOf = ({ caller }: Call): Buffer => sessionDigest(caller.sessionId) ?? Buffer.alloc(0);
 
 const limitReached = (limit: number) => new Refusal("LIMIT_REACHED", { metadata: { limit: String(limit) } });
 
