@@ -3,8 +3,7 @@ import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import type { Factor } from "../factors/factor.ts";
-import { factors } from "../factors/index.ts";
-import { canBeWorth, strongest } from "../factors/strength.ts";
+import { strongest } from "../factors/strength.ts";
 import type { Histories } from "../risk/history.ts";
 import type { Requirement } from "../risk/requirement.ts";
 import { type RiskDecisionRow, riskDecisionRepository } from "../risk/risk-decisions.repository.ts";
@@ -12,6 +11,7 @@ import { policyInForce } from "../risk/risk-policies.ts";
 import type { ChallengeRow } from "./challenges.repository.ts";
 import { notAllowed } from "./refusals.ts";
 import type { Terms } from "./terms.ts";
+import { canProve, isWorth } from "./worth.ts";
 
 /** How long after a decision a challenge may follow from it. */
 const FOLLOWED_MS = 10 * 60_000;
@@ -36,18 +36,18 @@ export function following(terms: Terms, { decisionId, requirement, standing }: R
   if (requirement.anyOf.length === 0) return { ...terms, decisionId, strength };
   const { allowedTypes } = terms;
   const isAllowed = (type: Factor["type"]) => allowedTypes.length === 0 || allowedTypes.includes(type);
-  const isWorth = (type: Factor["type"]) => factors.some((one) => one.type === type && canBeWorth(one, strength));
-  const groups = requirement.anyOf.filter((group) => group.every(isAllowed) && group.some(isWorth));
+  const groups = requirement.anyOf.filter(
+    (group) => group.every(isAllowed) && group.some((type) => canProve(type, strength)),
+  );
   const types = [...new Set(groups.flat())];
   if (types.length === 0) return notAllowed(requirement.anyOf.flat().map((type) => ({ type })));
   return { ...terms, decisionId, strength, groups, allowedTypes: types };
 }
 
-const isMet = ({ anyOf, strength, block }: Requirement, types: readonly string[], facts: ChallengeRow["facts"]) => {
-  const isWorth = factors.some((factor) => types.includes(factor.type) && canBeWorth(factor, strength));
+const isMet = ({ anyOf, strength, block }: Requirement, { proofs, provenType, facts }: ChallengeRow) => {
+  const types = proofs?.map(({ type }) => type) ?? [provenType];
   const isComplete = anyOf.length === 0 || anyOf.some((group) => group.every((type) => types.includes(type)));
-  const isBound = strength !== "DEVICE_BOUND" || (facts?.deviceBound === true && facts.userVerified);
-  return !block && isWorth && isBound && isComplete;
+  return !block && isComplete && types.some((type) => isWorth(type, facts, strength));
 };
 
 /**
@@ -62,7 +62,6 @@ export async function goThrough(tx: Tx, call: Call, row: ChallengeRow, histories
   // Forgotten meanwhile, with whatever it said.
   if (!decision) throw new Refusal("CHALLENGE_EXPIRED");
   const { levels } = await policyInForce(tx, tenantId);
-  const types = row.proofs?.map(({ type }) => type) ?? [row.provenType];
-  if (!isMet(levels[decision.level], types, row.facts)) throw notAllowed([]);
+  if (!isMet(levels[decision.level], row)) throw notAllowed([]);
   if (decision.look) await histories.remember(tx, owner, decision.look, call.now);
 }

@@ -4,12 +4,12 @@ import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import type { ChallengeOutcomes, Proven } from "../factors/factor.ts";
 import { factors } from "../factors/index.ts";
-import { canBeWorth } from "../factors/strength.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
 import type { PartialProof, TypeName } from "./challenges.table.ts";
 import { findStanding, type Standing } from "./standing.ts";
+import { factsOf, isWorth } from "./worth.ts";
 
 const rankOf = (type: TypeName) => factors.findIndex((factor) => factor.type === type);
 
@@ -19,19 +19,13 @@ const PROVEN_MS = 5 * 60_000;
 /** What proved a challenge, and the epoch that the unit found when it serialised the user. */
 type Outcome = Proven & { readonly type: TypeName; readonly epoch: number };
 
-const isTooWeak = ({ strength }: ChallengeRow, { type, facts }: Pick<PartialProof, "type" | "facts">): boolean => {
-  const factor = factors.find((one) => one.type === type);
-  const isBound = facts.deviceBound && facts.userVerified;
-  return !factor || !canBeWorth(factor, strength) || (strength === "DEVICE_BOUND" && !isBound);
-};
-
 /** The strongest of the proofs, once they are all of one group and one of them is worth what is asked; else undefined. */
 function completing(row: ChallengeRow, proofs: readonly PartialProof[]): PartialProof | undefined {
   const done = (row.groups ?? []).filter((group) => group.every((type) => proofs.some((proof) => proof.type === type)));
   const ranked = proofs
     .filter(({ type }) => done.some((group) => group.includes(type)))
     .toSorted((a, b) => rankOf(a.type) - rankOf(b.type));
-  return ranked.find((proof) => !isTooWeak(row, proof));
+  return ranked.find(({ type, facts }) => isWorth(type, facts, row.strength));
 }
 
 /**
@@ -40,14 +34,13 @@ function completing(row: ChallengeRow, proofs: readonly PartialProof[]): Partial
  */
 export async function provenIn(tx: Tx, call: Call, row: ChallengeRow, outcome: Outcome): Promise<Standing> {
   const { tenantId, userId, challengeId } = row;
-  const { type, epoch, factorId, deviceBound = false, userVerified = false, alone = false } = outcome;
-  const { signedAction = false } = outcome;
-  const facts = { deviceBound, userVerified, alone, signedAction };
-  const isUnbound = row.requiresBinding && row.actionDigest !== null && !signedAction;
+  const { type, epoch, factorId } = outcome;
+  const facts = factsOf(outcome);
+  const isUnbound = row.requiresBinding && row.actionDigest !== null && !facts.signedAction;
   // What one of several proofs is to be worth is asked of all together; only, a key that is not bound to its device would
   // take the place of one that is.
   const isSole = row.groups === null || (row.strength === "DEVICE_BOUND" && type === "WEBAUTHN");
-  const isWeak = isSole && isTooWeak(row, { type, facts });
+  const isWeak = isSole && !isWorth(type, facts, row.strength);
   const isRepeated = row.proofs?.some((proof) => proof.type === type) ?? false;
   if (isWeak || isUnbound || isRepeated) throw new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
   // Spending may itself have been a change of the user's factors.

@@ -19,6 +19,7 @@ import { eligible, type Registry } from "./eligibility.ts";
 import { goThrough } from "./following.ts";
 import { ended, notAllowed } from "./refusals.ts";
 import { findStanding } from "./standing.ts";
+import { factsOf } from "./worth.ts";
 
 /** What the redeeming request says: it must be what the challenge was created for. */
 export interface Redeeming {
@@ -51,11 +52,9 @@ const wasAskedFor = (row: ChallengeRow, { sessionId, nonce, action }: Redeeming)
 const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, { webauthn }: Settings): Statement => ({
   owner: { tenantId: row.tenantId, userId: row.userId },
   type,
-  deviceBound: row.facts?.deviceBound ?? false,
-  userVerified: row.facts?.userVerified ?? false,
+  ...factsOf(row.facts ?? {}),
   // A passkey stands for both factors as long as the tenant says so.
   alone: (row.facts?.alone ?? false) && webauthn.passkeyAlone,
-  signedAction: row.facts?.signedAction ?? false,
   audience: row.audience,
   sessionDigest: row.sessionDigest,
   nonce: row.nonce,
