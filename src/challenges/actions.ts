@@ -1,4 +1,4 @@
-import type { ActionContent } from "../client/action-digest.ts";
+import { type ActionContent, actionDigest } from "../client/action-digest.ts";
 import type { Settings } from "../tenants/settings.ts";
 import type { Demands } from "./eligibility.ts";
 
@@ -20,6 +20,13 @@ export function renderAction(action: ActionContent, settings: Settings): string 
   const parameters = Object.entries(action.parameters).sort(([a], [b]) => (a < b ? -1 : 1));
   return [action.type, ...parameters.map(([name, value]) => `${name}: ${value}`)].join("\n");
 }
+
+/** What a challenge keeps of the action that it is for, if it is for one. */
+export const keptOf = (action: ActionContent | undefined, settings: Settings) => ({
+  actionType: action?.type ?? "",
+  actionDigest: action ? actionDigest(action) : null,
+  renderedAction: action ? renderAction(action, settings) : "",
+});
 
 /** Whether the tenant wants the action inside of what the authenticator signs. */
 export const needsBinding = (action: ActionContent, settings: Settings): boolean =>

@@ -1,12 +1,11 @@
 import type { ChallengePreparation } from "../../gen/mfa/v1/challenge_pb.js";
 import type { CreatePushChallengeRequest } from "../../gen/mfa/v1/push_pb.js";
-import { actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import { sessionDigest } from "../core/session-digest.ts";
 import type { Settings, SettingsOf } from "../tenants/settings.ts";
-import { renderAction } from "./actions.ts";
+import { keptOf } from "./actions.ts";
 import type { createChallenges } from "./challenges.ts";
 import type { Terms } from "./terms.ts";
 
@@ -19,9 +18,7 @@ const termsOf = (call: Call, { action, audience }: CreatePushChallengeRequest, s
   sessionDigest: sessionDigest(call.caller.sessionId),
   audience,
   nonce: "",
-  actionType: action?.type ?? "",
-  actionDigest: action ? actionDigest(action) : null,
-  renderedAction: action ? renderAction(action, settings) : "",
+  ...keptOf(action, settings),
   allowedTypes: ["PUSH"],
   strength: "UNSPECIFIED",
   requiresBinding: action !== undefined,

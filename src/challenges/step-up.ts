@@ -1,5 +1,5 @@
 import type { Assertions, Issued } from "../assertions/assertions.ts";
-import { type ActionContent, actionDigest } from "../client/action-digest.ts";
+import type { ActionContent } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import { ownerOf } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
@@ -7,11 +7,12 @@ import { sessionDigest } from "../core/session-digest.ts";
 import type { Answer, Proven } from "../factors/factor.ts";
 import { prove } from "../protection/proof.ts";
 import { userRepository } from "../users/users.repository.ts";
-import { needsBinding, renderAction } from "./actions.ts";
+import { keptOf, needsBinding } from "./actions.ts";
 import type { createChallenges } from "./challenges.ts";
 import { eligible, type Registry } from "./eligibility.ts";
 import type { createRedemption } from "./redemption.ts";
 import { notAllowed } from "./refusals.ts";
+import { factsOf } from "./worth.ts";
 
 /** What a user confirms, and for whom. */
 export interface SteppingUp {
@@ -51,15 +52,15 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
       const kinds = eligible(registry, { allowedTypes: [], strength: "UNSPECIFIED", requiresBinding }, settings);
       const prover = registry.provers.find(({ answers }) => answers === answer.case);
       if (!prover || !kinds.some(({ type }) => type === prover.type)) return notAllowed(kinds);
-      const digest = action ? actionDigest(action) : null;
+      const { actionType, actionDigest, renderedAction } = keptOf(action, settings);
       const session = sessionDigest(call.caller.sessionId);
       const proof = await prover.proofOf(call, owner, answer.value as never, {
         challengeId: "",
         purpose: "STEP_UP",
         session: session?.toString("base64url") ?? "",
         audience,
-        actionDigest: digest,
-        renderedAction: action ? renderAction(action, settings) : "",
+        actionDigest,
+        renderedAction,
         userVerification: false,
         hideUnenrolled: false,
       });
@@ -67,12 +68,9 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
       const stated = (proven: Proven, mfaEpoch: number) => ({
         ...{ owner, audience, nonce, mfaEpoch, challengeId: "" },
         type: prover.type,
-        deviceBound: proven.deviceBound ?? false,
-        userVerified: proven.userVerified ?? false,
-        alone: proven.alone ?? false,
-        signedAction: proven.signedAction ?? false,
+        ...factsOf(proven),
         sessionDigest: session,
-        action: action && digest ? { type: action.type, digest } : undefined,
+        action: actionDigest ? { type: actionType, digest: actionDigest } : undefined,
         proveTime: call.now,
       });
       return prove(call, owner, {

@@ -2,12 +2,11 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { ChallengePurpose, type ChallengeTerms } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
-import { actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
 import { sessionDigest } from "../core/session-digest.ts";
 import type { Settings } from "../tenants/settings.ts";
-import { needsBinding, renderAction } from "./actions.ts";
+import { keptOf, needsBinding } from "./actions.ts";
 import type { ChallengeRow } from "./challenges.repository.ts";
 import type { TypeName } from "./challenges.table.ts";
 
@@ -60,9 +59,7 @@ export function readTerms(call: Call, terms: ChallengeTerms, settings: Settings)
     audience: party.audience,
     sessionDigest: sessionDigest(party.sessionId),
     nonce,
-    actionType: action?.type ?? "",
-    actionDigest: action ? actionDigest(action) : null,
-    renderedAction: action ? renderAction(action, settings) : "",
+    ...keptOf(action, settings),
     allowedTypes: terms.allowedFactorTypes.flatMap((type) => typeName(type) ?? []),
     strength: AuthenticationStrength[strength] as keyof typeof AuthenticationStrength,
     requiresBinding: requireAuthenticatorBinding || (action !== undefined && needsBinding(action, settings)),
