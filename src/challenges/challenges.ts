@@ -7,8 +7,6 @@ import { bearerId } from "../crypto/random.ts";
 import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import type { Answer, AnyProver, Prepared } from "../factors/factor.ts";
-import { type Held, listHeld, primaryAmong } from "../factors/index.ts";
-import { lockoutsOf } from "../protection/lockouts.ts";
 import { prove } from "../protection/proof.ts";
 import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import { topicOf } from "../users/user-topic.ts";
@@ -19,6 +17,7 @@ import { demandsNow } from "./actions.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
 import type { Offer, TypeName } from "./challenges.table.ts";
 import { eligible, type Registry } from "./eligibility.ts";
+import { findOffers } from "./offers.ts";
 import { provenIn } from "./outcomes.ts";
 import { ended, notAllowed } from "./refusals.ts";
 import { findStanding, hasEnded, type Standing, standingOf } from "./standing.ts";
@@ -54,30 +53,6 @@ function isCallers({ caller }: Call, { createdBy, sessionDigest: digest }: Chall
   return isSameDigest(sessionDigest(caller.sessionId), digest);
 }
 
-/** Strongest kind first, as they come; within a kind the last used first. */
-const byUse = (held: readonly Held[]): Held[] =>
-  [...Map.groupBy(held, ({ factor }) => factor).values()].flatMap((kind) =>
-    kind.toSorted((a, b) => (b.lastUseTime?.getTime() ?? 0) - (a.lastUseTime?.getTime() ?? 0)),
-  );
-
-/** Which of what a user holds will do, as it is offered. */
-export function offersOf(
-  held: readonly Held[],
-  kinds: readonly { type: TypeName }[],
-  { webauthn }: Settings,
-  primaryId = "",
-): Offer[] {
-  const usable = held.filter(
-    ({ state, factor, remainingUses }) =>
-      state === "ACTIVE" && remainingUses !== 0 && kinds.some(({ type }) => type === factor.type),
-  );
-  return byUse(usable).map(({ factorId, displayName, maskedTarget, verifiesUser = false, factor: { type } }) => ({
-    ...{ factorId, displayName, maskedTarget, type },
-    primary: factorId === primaryId,
-    passkeyAlone: verifiesUser && webauthn.passkeyAlone,
-  }));
-}
-
 /** Generic challenges: pending, proven by any factor's proof, redeemed once. */
 export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOptions) {
   const proverOf = (type: TypeName | undefined): AnyProver | undefined =>
@@ -99,42 +74,6 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     const standing = await findStanding(tx, key, now);
     if (!standing || !isCallers(call, standing.row)) throw new Refusal("NOT_FOUND");
     return standing;
-  };
-
-  /** The kinds whose attempts are not stopped at present, and the refusal for who has no other. */
-  const unlocked = async (tx: Tx, owner: Owner, kinds: readonly { type: TypeName }[], now: Date) => {
-    const counters = new Set(kinds.map(({ type }) => proverOf(type)?.counter));
-    const lockouts = (await lockoutsOf(tx, owner, now)).filter(({ counter }) => counters.has(counter));
-    const isOpen = ({ type }: { type: TypeName }) =>
-      !lockouts.some(({ counter }) => counter === proverOf(type)?.counter);
-    const [first] = lockouts.toSorted((a, b) => Number(a.unlockTime ?? Infinity) - Number(b.unlockTime ?? Infinity));
-    const wait = first?.unlockTime && { retryAfterMs: first.unlockTime.getTime() - now.getTime() };
-    return { open: kinds.filter(isOpen), locked: first && new Refusal("LOCKED", wait) };
-  };
-
-  const findOffers = async (
-    tx: Tx,
-    call: Call,
-    owner: Owner,
-    { row, settings }: { row: ChallengeRow; settings: Settings },
-  ) => {
-    const kinds = eligible(registry, demandsNow(row, settings), settings);
-    if (kinds.length === 0) return notAllowed([]);
-    const { open, locked } = await unlocked(tx, owner, kinds, call.now);
-    if (open.length === 0 && locked) return locked;
-    const user = await userRepository(tx).find(owner);
-    const held = await listHeld(tx, owner, call.now);
-    // Of several proofs one is to be that strong.
-    const isFitting = ({ deviceBound, factor: { type } }: Held) =>
-      row.strength !== "DEVICE_BOUND" || deviceBound || (row.groups !== null && type !== "WEBAUTHN");
-    const fitting = held.filter(isFitting);
-    const offers = offersOf(fitting, open, settings, primaryAmong(held, user?.primaryFactorId)?.factorId);
-    // Passkeys stay usable while codes are locked, by who has one; whoever has none is told to wait, known or not.
-    if (offers.length === 0 && locked) return locked;
-    if (offers.length === 0 && call.caller.principal !== Principal.SERVICE) {
-      return held.some(({ state }) => state === "ACTIVE") ? notAllowed(kinds) : new Refusal("NOT_ENROLLED");
-    }
-    return { offers, mfaEpoch: user?.mfaEpoch ?? 0 };
   };
 
   const limitOpen = async (tx: Tx, owner: Owner, now: Date) => {
@@ -236,7 +175,7 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
       const begun = await prepare(call, owner, row, choice, settings);
       if (begun instanceof Refusal) return begun;
       return call.unit(async (tx) => {
-        const found = await findOffers(tx, call, owner, { row, settings });
+        const found = await findOffers(registry, tx, call, owner, { row, settings });
         if (found instanceof Refusal) return found;
         const limited = await limitOpen(tx, owner, call.now);
         if (limited) return limited;

@@ -3,13 +3,12 @@ import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Tx } from "../db/store.ts";
 import { enforceAt, type Stated } from "../enforcement/enforcement.ts";
-import type { Factor } from "../factors/factor.ts";
-import { listHeld, primaryAmong } from "../factors/index.ts";
+import { listHeld } from "../factors/index.ts";
 import { canBeWorth, type Strength, strongest } from "../factors/strength.ts";
 import { lockoutsOf } from "../protection/lockouts.ts";
 import type { createTickets } from "../protection/tickets.ts";
 import type { Reason } from "../risk/assessment.ts";
-import { type Decided, decide, type Outcome } from "../risk/decision.ts";
+import { decide, type Outcome } from "../risk/decision.ts";
 import type { Histories } from "../risk/history.ts";
 import { type Judgement, type Judging, type LogInSeen, standingOf } from "../risk/judging.ts";
 import type { Level } from "../risk/requirement.ts";
@@ -17,8 +16,8 @@ import type { Settings, SettingsOf } from "../tenants/settings.ts";
 import type { Trust, TrustedDevices } from "../trusted-devices/trusted-devices.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Offer } from "./challenges.table.ts";
-import { offersOf } from "./challenges.ts";
 import type { Registry } from "./eligibility.ts";
+import { offersOf, openKinds } from "./offers.ts";
 
 /** A log-in as its backend describes it. */
 export interface LogIn {
@@ -93,35 +92,6 @@ export function createEvaluation(options: EvaluationOptions) {
     return ticket instanceof Refusal && found.decision !== "ENROLL" ? undefined : ticket;
   };
 
-  const offersFor = (
-    {
-      held,
-      settings,
-      primary,
-    }: {
-      held: Awaited<ReturnType<typeof listHeld>>;
-      settings: Settings;
-      primary: string | undefined;
-    },
-    { types, strength }: Decided,
-    lockouts: Evaluation["lockouts"],
-  ) => {
-    const proverOf = (type: Factor["type"]) => provers.find((prover) => prover.type === type);
-    const isOpen = (type: Factor["type"]) => {
-      const prover = proverOf(type);
-      return prover !== undefined && !lockouts.some(({ counter }) => counter === prover.counter);
-    };
-    const kinds = types.filter(isOpen).map((type) => ({ type }));
-    const isWeak = ({ factor, deviceBound }: (typeof held)[number]) =>
-      strength === "DEVICE_BOUND" && factor.type === "WEBAUTHN" && !deviceBound;
-    return offersOf(
-      held.filter((one) => !isWeak(one)),
-      kinds,
-      settings,
-      primary,
-    );
-  };
-
   return {
     /** The same statements for users that are not known, who are taken for users without factors. */
     async evaluate(call: Call, owner: Owner, logIn: LogIn): Promise<Evaluation | Refusal> {
@@ -151,13 +121,14 @@ export function createEvaluation(options: EvaluationOptions) {
         const row = await judging.record(tx, call, owner, { judgement, client, underWay: true });
         // What is let in now is what the user's log-ins look like; what is challenged, once that is redeemed.
         if (decision === "ALLOW") await histories.remember(tx, owner, look, now);
-        const primary = primaryAmong(held, user?.primaryFactorId)?.factorId;
+        const kinds = decided.types.map((type) => ({ type }));
+        const open = openKinds({ factors, provers }, kinds, lockouts);
         return {
           ...{ decisionId: row.decisionId, decision, level, reasons: assessment.reasons, trust, lockouts, ticket },
           policyVersion: judgement.policyVersion,
           // Kinds that are named say themselves what they are worth.
           strength: decided.strength === "UNSPECIFIED" && decided.groups.length === 0 ? "ANY_FACTOR" : decided.strength,
-          offers: decision === "CHALLENGE" ? offersFor({ held, settings, primary }, decided, lockouts) : [],
+          offers: offersOf(held, open, { strength: decided.strength, settings, primaryId: user?.primaryFactorId }),
           enrollable: ticket === undefined ? [] : enrollableFor(judgement, settings),
           mfaEpoch: user?.mfaEpoch ?? 0,
           enforced: rules.enforced,
