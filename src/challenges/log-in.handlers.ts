@@ -59,11 +59,11 @@ export function createLogInHandlers(evaluation: ReturnType<typeof createEvaluati
         const revokedTrustedDeviceCount = await trustedDevices.revokeAllIn(tx, call, owner);
         const act = { owner, action: "user.trust_revoked", targetId: userId, reason } as const;
         await recordChange(tx, call, { ...act, type: "DEVICE_TRUST_REVOKED" });
-        const user = await userRepository(tx).find(owner);
+        const mfaEpoch = BigInt(await userRepository(tx).epoch(owner));
         return {
           revokedTrustedDeviceCount,
           cancelledChallengeCount: cancelled.length,
-          mfaEpoch: BigInt(user?.mfaEpoch ?? 0),
+          mfaEpoch,
         };
       });
     },

@@ -65,7 +65,7 @@ export async function provenIn(tx: Tx, call: Call, row: ChallengeRow, outcome: O
 /** What factors that are answered elsewhere do to challenges. */
 export const challengeOutcomes: ChallengeOutcomes = {
   async prove(tx, call, owner, { challengeId, ...outcome }) {
-    const epoch = (await userRepository(tx).find(owner))?.mfaEpoch ?? 0;
+    const epoch = await userRepository(tx).epoch(owner);
     const standing = await findStanding(tx, { ...owner, challengeId }, call.now);
     if (standing?.state !== "PENDING") throw new Refusal("CHALLENGE_EXPIRED");
     await provenIn(tx, call, standing.row, { ...outcome, epoch });

@@ -32,8 +32,8 @@ export async function standingOf(tx: Tx, row: ChallengeRow, now: Date): Promise<
   if (hasEnded(state)) return { row, state };
   if (row.expireTime <= now) return { row, state: "EXPIRED" };
   const { tenantId, userId } = row;
-  const user = await userRepository(tx).find({ tenantId, userId });
-  if ((user?.mfaEpoch ?? 0) !== row.mfaEpoch) return { row, state: "CANCELLED" };
+  const epoch = await userRepository(tx).epoch({ tenantId, userId });
+  if (epoch !== row.mfaEpoch) return { row, state: "CANCELLED" };
   const locked = await wasLockedSince(tx, { tenantId, userId }, row.createTime);
   return { row, state: locked ? "LOCKED" : state };
 }

@@ -81,8 +81,7 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
           if (!spent || spent instanceof Refusal) return spent;
           // Policy asks for the signature of what was shown, and this one does not cover it.
           if (requiresBinding && !spent.signedAction) throw notAllowed(kinds);
-          const user = await userRepository(tx).find(owner);
-          return note(tx, stated(spent, user?.mfaEpoch ?? 0), call.now);
+          return note(tx, stated(spent, await userRepository(tx).epoch(owner)), call.now);
         },
       });
     },

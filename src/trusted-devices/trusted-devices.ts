@@ -39,6 +39,20 @@ export interface Trust {
   readonly trustToken: string;
 }
 
+/** What a client shows. */
+interface Presented {
+  readonly trustToken: string;
+  /** The application that asks. */
+  readonly application: string;
+}
+
+/** Whether a device is trusted at `now` under the user's present epoch; the same in SQL where pages are listed. */
+const stands = (
+  { mfaEpoch, expireTime }: Pick<TrustedDeviceRow, "mfaEpoch" | "expireTime">,
+  epoch: number,
+  now: Date,
+): boolean => mfaEpoch === epoch && expireTime > now;
+
 const GRACE_MS = 10_000;
 const MAX_MS = 30 * 24 * 60 * 60 * 1000;
 const NOBODY: Trust = { row: undefined, trustToken: "" };
@@ -59,6 +73,13 @@ export function createTrustedDevices(keyring: Keyring) {
       if (row) return { row, token };
     }
     return undefined;
+  };
+
+  /** The device that a secret names, while an application trusts it; that the secret is its own is still to be proved. */
+  const findStanding = async (tx: Tx, call: Call, owner: Owner, { trustToken, application }: Presented) => {
+    const found = await findByToken(tx, owner, trustToken);
+    if (!found || !stands(found.row, await userRepository(tx).epoch(owner), call.now)) return undefined;
+    return ["", application].includes(found.row.application) ? found : undefined;
   };
 
   const noteEnd = async (
@@ -83,8 +104,7 @@ export function createTrustedDevices(keyring: Keyring) {
       const { enabled, lifetime, maxDevices } = settings.trustedDevices;
       if (!enabled) return new Refusal("POLICY_FORBIDS", { metadata: { policy: "trusted_devices.enabled" } });
       const devices = trustedDeviceRepository(tx);
-      const user = await userRepository(tx).find(owner);
-      const mfaEpoch = user?.mfaEpoch ?? 0;
+      const mfaEpoch = await userRepository(tx).epoch(owner);
       const older = await findByToken(tx, owner, trusting.trustToken);
       if (older) await devices.delete({ ...owner, trustedDeviceId: older.row.trustedDeviceId });
       if ((await devices.countStanding({ ...owner, epoch: mfaEpoch, now: call.now })) >= maxDevices) {
@@ -117,20 +137,12 @@ export function createTrustedDevices(keyring: Keyring) {
     },
 
     /** What a secret is worth, and its successor, in a write. Unknown, expired, foreign and ended ones answer alike. */
-    async checkIn(
-      tx: Tx,
-      call: Call,
-      owner: Owner,
-      { trustToken, application }: { trustToken: string; application: string },
-    ): Promise<Trust> {
-      const found = await findByToken(tx, owner, trustToken);
+    async checkIn(tx: Tx, call: Call, owner: Owner, presented: Presented): Promise<Trust> {
+      const found = await findStanding(tx, call, owner, presented);
       if (!found) return NOBODY;
       const { row, token } = found;
       const { trustedDeviceId } = row;
       const devices = trustedDeviceRepository(tx);
-      const user = await userRepository(tx).find(owner);
-      const isOver = row.expireTime <= call.now || row.mfaEpoch !== (user?.mfaEpoch ?? 0);
-      if (isOver || (row.application !== "" && row.application !== application)) return NOBODY;
       if (digests.isSecret(row.secretDigest, owner, token)) {
         const next = nextTrustToken(token.series);
         const rotated = await devices.rotate({
@@ -152,18 +164,9 @@ export function createTrustedDevices(keyring: Keyring) {
     },
 
     /** Whether a secret would be worth anything, without rotating it or ending a trust. */
-    async isTrusted(
-      tx: Tx,
-      call: Call,
-      owner: Owner,
-      { trustToken, application }: { trustToken: string; application: string },
-    ): Promise<boolean> {
-      const found = await findByToken(tx, owner, trustToken);
-      if (!found || !digests.isSecret(found.row.secretDigest, owner, found.token)) return false;
-      const { row } = found;
-      const user = await userRepository(tx).find(owner);
-      const isOver = row.expireTime <= call.now || row.mfaEpoch !== (user?.mfaEpoch ?? 0);
-      return !isOver && (row.application === "" || row.application === application);
+    async isTrusted(tx: Tx, call: Call, owner: Owner, presented: Presented): Promise<boolean> {
+      const found = await findStanding(tx, call, owner, presented);
+      return found !== undefined && digests.isSecret(found.row.secretDigest, owner, found.token);
     },
 
     /** A page of the owner's devices, and the one whose secret the call came with; nothing is rotated. */
@@ -173,7 +176,7 @@ export function createTrustedDevices(keyring: Keyring) {
       owner: Owner,
       { trustToken, ...page }: { trustToken: string; position: Position; size: number },
     ) {
-      const epoch = (await userRepository(tx).find(owner))?.mfaEpoch ?? 0;
+      const epoch = await userRepository(tx).epoch(owner);
       const listed = await trustedDeviceRepository(tx).list({ ...owner, epoch, now: call.now }, page);
       const found = await findByToken(tx, owner, trustToken);
       const isOwn = found && digests.isSecret(found.row.secretDigest, owner, found.token);
@@ -181,7 +184,7 @@ export function createTrustedDevices(keyring: Keyring) {
     },
 
     async find(tx: Tx, call: Call, owner: Owner, trustedDeviceId: string): Promise<TrustedDeviceRow | undefined> {
-      const epoch = (await userRepository(tx).find(owner))?.mfaEpoch ?? 0;
+      const epoch = await userRepository(tx).epoch(owner);
       return trustedDeviceRepository(tx).find({ ...owner, trustedDeviceId }, { epoch, now: call.now });
     },
 
@@ -195,11 +198,10 @@ export function createTrustedDevices(keyring: Keyring) {
 
     /** Ends all trust in a unit; says how many devices were trusted. */
     async revokeAllIn(tx: Tx, call: Call, owner: Owner): Promise<number> {
-      const epoch = (await userRepository(tx).find(owner))?.mfaEpoch ?? 0;
+      const epoch = await userRepository(tx).epoch(owner);
       const deleted = await trustedDeviceRepository(tx).deleteAll(owner);
-      const standing = deleted.filter(({ mfaEpoch, expireTime }) => mfaEpoch === epoch && expireTime > call.now);
       await noteEnd(tx, call, owner, { action: "trusted_device.all_revoked", targetId: owner.userId });
-      return standing.length;
+      return deleted.filter((device) => stands(device, epoch, call.now)).length;
     },
 
     cleanUp: (call: Call, owner: Owner): Promise<number> =>

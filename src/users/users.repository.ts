@@ -67,6 +67,8 @@ export const userRepository = (tx: Tx) => ({
   serialise: async (owner: Owner, now: Date): Promise<number> =>
     (await tx.run(statements.serialise, { ...owner, now }))[0]?.mfaEpoch ?? 0,
   find: async (owner: Owner) => (await tx.run(statements.find, owner))[0],
+  /** The user's present epoch; 0 of one who is not known. */
+  epoch: async (owner: Owner): Promise<number> => (await tx.run(statements.find, owner))[0]?.mfaEpoch ?? 0,
   /** The ids of a tenant's known users behind one, in the engine's own order. */
   list: async (tenantId: string, after: string, limit: number) =>
     (await tx.run(statements.list, { tenantId, after, limit })).map(({ userId }) => userId),
