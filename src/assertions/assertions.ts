@@ -19,7 +19,9 @@ export interface AssertionOptions {
 }
 
 /** What is to be stated. */
-export interface Statement extends Method {
+export interface Statement {
+  /** Every proof, the strongest first. */
+  readonly methods: readonly Method[];
   readonly owner: Owner;
   readonly audience: string;
   readonly sessionDigest: Buffer | null;
@@ -63,7 +65,7 @@ export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
       sub: owner.userId,
       tid: owner.tenantId,
       ...(sessionDigest && { sid: sessionDigest.toString("base64url") }),
-      ...statedAs(statement),
+      ...statedAs(statement.methods),
       auth_time: seconds(statement.proveTime),
       iat,
       nbf: iat,

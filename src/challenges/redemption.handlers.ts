@@ -4,6 +4,7 @@ import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { assertionMessage } from "../assertions/assertion-messages.ts";
+import { isByBackupCode } from "../assertions/methods.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Handlers } from "../rpc/service.ts";
 import { trustedDeviceMessage } from "../trusted-devices/trusted-device-messages.ts";
@@ -42,7 +43,7 @@ export function createRedemptionHandlers(
         assertion: assertionMessage(issued),
         factorType: FactorType[row.provenType],
         factorId: row.provenFactorId,
-        restrictedSession: row.provenType === "BACKUP_CODE" && settings.backupCodes.restrictSession,
+        restrictedSession: isByBackupCode(issued.claims.amr) && settings.backupCodes.restrictSession,
         verifyTime: timestampFromDate(row.proveTime ?? row.updateTime),
         ...(trusted && { trustedDevice: trustedDeviceMessage(trusted.row, true), trustToken: trusted.trustToken }),
         mfaEpoch: BigInt(mfaEpoch),

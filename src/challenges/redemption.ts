@@ -1,4 +1,5 @@
 import type { Assertions, Issued, Statement } from "../assertions/assertions.ts";
+import { isUsedUp } from "../assertions/methods.ts";
 import { type ActionContent, actionDigest } from "../client/action-digest.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
@@ -49,12 +50,21 @@ const wasAskedFor = (row: ChallengeRow, { sessionId, nonce, action }: Redeeming)
   row.actionType === (action?.type ?? "") &&
   isSameDigest(row.actionDigest, action ? actionDigest(action) : null);
 
-const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, { webauthn }: Settings): Statement => ({
+/** Every proof of a challenge, that of `type`, the strongest, first. */
+const methodsOf = ({ proofs, facts }: ChallengeRow, type: TypeName, { webauthn }: Settings): Statement["methods"] => {
+  const others = (proofs ?? []).filter((proof) => proof.type !== type);
+  return [{ type, facts }, ...others].map((proof) => ({
+    type: proof.type,
+    ...factsOf(proof.facts ?? {}),
+    // A passkey stands for both factors as long as the tenant says so.
+    alone: (proof.facts?.alone ?? false) && webauthn.passkeyAlone,
+  }));
+};
+
+const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, settings: Settings): Statement => ({
   owner: { tenantId: row.tenantId, userId: row.userId },
-  type,
-  ...factsOf(row.facts ?? {}),
-  // A passkey stands for both factors as long as the tenant says so.
-  alone: (row.facts?.alone ?? false) && webauthn.passkeyAlone,
+  methods: methodsOf(row, type, settings),
+  signedAction: row.facts?.signedAction ?? false,
   audience: row.audience,
   sessionDigest: row.sessionDigest,
   nonce: row.nonce,
@@ -141,7 +151,8 @@ export function createRedemption({
         const { settings } = ready;
         const redeemed = await redeemIn(tx, call, key, ready);
         // Only what proved aal2 and is still there earns trust. Where policy forbids it or the cap is reached, the log-in goes on without.
-        const isWorthIt = trust && redeemed.issued.claims.acr === "aal2" && !isConsumed(redeemed.row.provenType);
+        const { acr, amr } = redeemed.issued.claims;
+        const isWorthIt = trust && acr === "aal2" && !isUsedUp(amr);
         const owner = { tenantId: key.tenantId, userId: key.userId };
         const trusted = isWorthIt ? await trustedDevices.trustIn(tx, call, owner, trust, settings) : undefined;
         return { redeemed, settings, trusted: trusted instanceof Refusal ? undefined : trusted };

@@ -67,8 +67,8 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
       if (proof instanceof Refusal) return proof;
       const stated = (proven: Proven, mfaEpoch: number) => ({
         ...{ owner, audience, nonce, mfaEpoch, challengeId: "" },
-        type: prover.type,
-        ...factsOf(proven),
+        methods: [{ type: prover.type, ...factsOf(proven) }],
+        signedAction: proven.signedAction ?? false,
         sessionDigest: session,
         action: actionDigest ? { type: actionType, digest: actionDigest } : undefined,
         proveTime: call.now,

@@ -117,6 +117,7 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
     expect([whole?.state, whole?.provenFactorType]).toEqual([PROVEN, TOTP]);
     const { assertion, factorType } = await service.redeemed(challengeId);
     expect([assertion?.acr, factorType]).toEqual(["aal2", TOTP]);
+    expect(assertion?.amr).toEqual(["otp", "urn:mfa:amr:backup-code", "mfa"]);
     // What was refused was not spent.
     await service.mfa.verifyTotpCode({ code }, await service.user("ann"));
   });

@@ -407,7 +407,8 @@ export declare type MfaAssertion = Message<"mfa.v1.MfaAssertion"> & {
   acr: string;
 
   /**
-   * The methods it states (RFC 8176, private names where it has none).
+   * The methods it states (RFC 8176, private names where it has none): those of every proof, the
+   * strongest first.
    *
    * @generated from field: repeated string amr = 3;
    */
