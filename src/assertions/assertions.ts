@@ -30,6 +30,8 @@ export interface Statement {
   /** Whether the action's digest is inside of what the authenticator signed. */
   readonly signedAction: boolean;
   readonly challengeId: string;
+  /** The version of the risk policy that the terms of the challenge came from; 0 for none. */
+  readonly policyVersion: number;
   readonly mfaEpoch: number;
   readonly proveTime: Date;
 }
@@ -76,7 +78,7 @@ export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
         act: { type: action.type, digest: action.digest.toString("base64url") },
         bnd: signedAction ? "authenticator" : "server",
       }),
-      pol: 0, // not stated
+      pol: statement.policyVersion,
       ...(challengeId !== "" && { cid: challengeId }),
     };
   };

@@ -52,11 +52,12 @@ const isMet = ({ anyOf, strength, block }: Requirement, { proofs, provenType, fa
 
 /**
  * In the unit that redeems: refuses where the policy of the log-in's level has tightened beyond what was proved since;
- * else the log-in goes through, and its device and network are known from now on.
+ * else the log-in goes through, and its device and network are known from now on. Answers which version of the policy the
+ * challenge's terms came from; 0 for none.
  */
-export async function goThrough(tx: Tx, call: Call, row: ChallengeRow, histories: Histories): Promise<void> {
+export async function goThrough(tx: Tx, call: Call, row: ChallengeRow, histories: Histories): Promise<number> {
   const { tenantId, userId, decisionId } = row;
-  if (decisionId === "") return;
+  if (decisionId === "") return 0;
   const owner = { tenantId, userId };
   const decision = await riskDecisionRepository(tx).find(owner, decisionId);
   // Forgotten meanwhile, with whatever it said.
@@ -64,4 +65,5 @@ export async function goThrough(tx: Tx, call: Call, row: ChallengeRow, histories
   const { levels } = await policyInForce(tx, tenantId);
   if (!isMet(levels[decision.level], row)) throw notAllowed([]);
   if (decision.look) await histories.remember(tx, owner, decision.look, call.now);
+  return decision.policyVersion;
 }

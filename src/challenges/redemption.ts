@@ -61,16 +61,14 @@ const methodsOf = ({ proofs, facts }: ChallengeRow, type: TypeName, { webauthn }
   }));
 };
 
-const statementOf = (row: ChallengeRow, type: TypeName, mfaEpoch: number, settings: Settings): Statement => ({
+const statementOf = (row: ChallengeRow): Omit<Statement, "methods" | "mfaEpoch" | "policyVersion"> => ({
   owner: { tenantId: row.tenantId, userId: row.userId },
-  methods: methodsOf(row, type, settings),
   signedAction: row.facts?.signedAction ?? false,
   audience: row.audience,
   sessionDigest: row.sessionDigest,
   nonce: row.nonce,
   action: row.actionDigest ? { type: row.actionType, digest: row.actionDigest } : undefined,
   challengeId: row.challengeId,
-  mfaEpoch,
   proveTime: row.proveTime ?? row.updateTime,
 });
 
@@ -120,11 +118,12 @@ export function createRedemption({
     for (const { redeemed } of registry.provers.filter((prover) => types.includes(prover.type))) {
       await redeemed?.(tx, owner, key.challengeId, call.now);
     }
-    await goThrough(tx, call, row, histories);
+    const policyVersion = await goThrough(tx, call, row, histories);
     const proof = { factorType: type, factorId: row.provenFactorId, challengeId: key.challengeId };
     await recordEvent(tx, call, { owner, type: "CHALLENGE_REDEEMED", ...proof });
     tx.announce(topicOf(owner));
-    const issued = await note(tx, statementOf(row, type, epoch, settings), call.now);
+    const stated = { methods: methodsOf(row, type, settings), mfaEpoch: epoch, policyVersion };
+    const issued = await note(tx, { ...statementOf(row), ...stated }, call.now);
     return { row: { ...row, provenType: type }, issued, mfaEpoch: epoch };
   };
 

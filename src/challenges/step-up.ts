@@ -66,7 +66,7 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
       });
       if (proof instanceof Refusal) return proof;
       const stated = (proven: Proven, mfaEpoch: number) => ({
-        ...{ owner, audience, nonce, mfaEpoch, challengeId: "" },
+        ...{ owner, audience, nonce, mfaEpoch, challengeId: "", policyVersion: 0 },
         methods: [{ type: prover.type, ...factsOf(proven) }],
         signedAction: proven.signedAction ?? false,
         sessionDigest: session,

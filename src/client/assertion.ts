@@ -24,6 +24,7 @@ export interface Claims {
   readonly act?: { readonly type: string; readonly digest: string };
   /** Where the action was bound. */
   readonly bnd?: "authenticator" | "server";
+  /** The version of the risk policy that the challenge's terms came from; 0 where they came from none. */
   readonly pol: number;
   readonly cid?: string;
 }

@@ -234,6 +234,28 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
     await service.redeemed(challengeId);
   });
 
+  test("states in its assertion the version of the policy that its terms came from, whatever came after", async () => {
+    const service = await following(engine);
+    const pol = async (decisionId: string, meanwhile = async () => {}) => {
+      service.pass(30_000);
+      const backend = await backendOf(service);
+      const challenge = decisionId === "" ? undefined : await service.follow(decisionId);
+      const challengeId = challenge?.challengeId ?? (await createFor(service, "ann", backend));
+      await service.prove(challengeId, totp(await service.app.code()));
+      await meanwhile();
+      const { token = "" } = (await service.redeemed(challengeId)).assertion ?? {};
+      const { claims } = await service.internal.verifyAssertion({ token, userId: "ann" }, backend);
+      return claims?.policyVersion;
+    };
+    expect((await service.evaluate()).policyVersion).toBe(0n);
+    await service.change({ level: LOW, requirement: anyOf([TOTP]) });
+    const { decisionId, policyVersion } = await service.evaluate();
+    const change = async () => void (await service.change({ level: LOW, version: 1n, requirement: {} }));
+    expect([await pol(decisionId, change), policyVersion]).toEqual([1n, 1n]);
+    expect((await service.evaluate()).policyVersion).toBe(2n);
+    expect(await pol("")).toBe(0n);
+  });
+
   test("needs none, and then only its terms count", async () => {
     const service = await following(engine);
     await service.change({ level: LOW, requirement: anyOf([TOTP, BACKUP_CODE]) });

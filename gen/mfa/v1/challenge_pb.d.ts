@@ -533,7 +533,9 @@ export declare type AssertionClaims = Message<"mfa.v1.AssertionClaims"> & {
   actionBinding: ActionBinding;
 
   /**
-   * The policy it was made under (pol); 0 while assertions do not state it.
+   * The version of the risk policy that its challenge's terms came from (pol), as EvaluateMfa
+   * answered it; 0 without a decision behind the challenge, and while the tenant has set no
+   * policy.
    *
    * @generated from field: int64 policy_version = 13;
    */
