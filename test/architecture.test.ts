@@ -34,7 +34,13 @@ const house: readonly Room[] = [
   { name: "rpc", uses: floor },
   { name: "enforcement", uses: records, types: ["rpc"] },
   { name: "factors/factor.ts", uses: ["core"], types: ["db", "tenants", "protection"] },
-  { name: "factors/*", uses: [...floor, "factors/factor.ts"], types: ["rpc"] },
+  { name: "factors/devices.repository.ts", uses: ["db"] },
+  { name: "factors/devices.ts", uses: records, types: ["factors/factor.ts", "factors/devices.repository.ts"] },
+  {
+    name: "factors/*",
+    uses: [...floor, "factors/factor.ts", "factors/devices.repository.ts", "factors/devices.ts"],
+    types: ["rpc"],
+  },
   { name: "trusted-devices", uses: floor, types: ["rpc"] },
   {
     name: "factors",

@@ -1,10 +1,10 @@
-import { and, asc, eq, gt, ne, or, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { deleteEnded } from "../../db/ended.ts";
-import { isOwnedBy } from "../../db/owned.ts";
-import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
-import { isInSpan, type Span } from "../../db/span.ts";
+import { all, being, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
+import { holders, isLive, rename } from "../devices.repository.ts";
 import { pushDevices } from "./push.table.ts";
 
 /** A row of the table. */
@@ -24,89 +24,23 @@ type Pairing = DeviceKey &
     now: Date;
   };
 
-const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(pushDevices));
-
-const isDevice = (s: Building<DeviceKey>) => {
-  const t = s.table(pushDevices);
-  return and(isOwner(s), eq(t.deviceId, s.param("deviceId", t.deviceId)));
-};
-
-/** Not pending, or not yet forgotten. */
-const isLive = (s: Building<{ now: Date }>) => {
-  const t = s.table(pushDevices);
-  return or(ne(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
-};
+const isOwner = having(pushDevices, "tenantId", "userId");
+const isDevice = having(pushDevices, "tenantId", "userId", "deviceId");
+const is = (state: PushDeviceRow["state"]) => being(pushDevices, "state", state);
+const live = isLive(pushDevices);
+const isPairing = all(having(pushDevices, "pairingDigest"), is("pending"), live);
+const oldestFirst = { time: "createTime", id: "deviceId" } as const;
 
 const statements = {
-  listHoldings: statement((s: Building<Span>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .select({ userId: t.userId })
-      .from(t)
-      .where(and(isInSpan(s, t), eq(t.state, "active")));
-  }),
-  insert: statement((s: Building<PushDeviceRow>) => {
-    const t = s.table(pushDevices);
-    return s.db.insert(t).values(s.row(t)).returning({ deviceId: t.deviceId });
-  }),
-  deletePending: statement((s: Building<Owner>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .delete(t)
-      .where(and(isOwner(s), eq(t.state, "pending")))
-      .returning({ deviceId: t.deviceId });
-  }),
-  find: statement((s: Building<DeviceKey & { now: Date }>) =>
-    s.db
-      .select()
-      .from(s.table(pushDevices))
-      .where(and(isDevice(s), isLive(s))),
-  ),
-  findActive: statement((s: Building<{ deviceId: string }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(eq(t.deviceId, s.param("deviceId", t.deviceId)), eq(t.state, "active")));
-  }),
-  findPending: statement((s: Building<{ pairingDigest: Buffer; now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(
-        and(
-          eq(t.pairingDigest, s.param("pairingDigest", t.pairingDigest)),
-          eq(t.state, "pending"),
-          gt(t.expireTime, s.param("now", t.expireTime)),
-        ),
-      );
-  }),
-  list: statement((s: Building<Owner & PageParams & { now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), isLive(s), after(s, t.createTime, t.deviceId)))
-      .orderBy(asc(t.createTime), asc(t.deviceId))
-      .limit(s.limit("limit"));
-  }),
-  listAll: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), isLive(s)))
-      .orderBy(asc(t.createTime), asc(t.deviceId));
-  }),
-  listActive: statement((s: Building<Owner>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), eq(t.state, "active")))
-      .orderBy(asc(t.createTime), asc(t.deviceId));
-  }),
+  listHoldings: holders(pushDevices, is("active")),
+  insert: insert(pushDevices),
+  deletePending: deleteRows(pushDevices, all(isOwner, is("pending"))),
+  find: select(pushDevices, all(isDevice, live)),
+  findActive: select(pushDevices, all(having(pushDevices, "deviceId"), is("active"))),
+  findPending: select(pushDevices, isPairing),
+  list: selectPage(pushDevices, all(isOwner, live), oldestFirst),
+  listAll: select(pushDevices, all(isOwner, live), oldestFirst),
+  listActive: select(pushDevices, all(isOwner, is("active")), oldestFirst),
   pair: statement((s: Building<Pairing>) => {
     const t = s.table(pushDevices);
     const now = s.param("now", t.updateTime);
@@ -127,28 +61,10 @@ const statements = {
         updateTime: now,
         lastUseTime: now,
       })
-      .where(
-        and(
-          isDevice(s),
-          eq(t.state, "pending"),
-          eq(t.pairingDigest, s.param("pairingDigest", t.pairingDigest)),
-          gt(t.expireTime, s.param("now", t.expireTime)),
-        ),
-      )
+      .where(all(isDevice, isPairing)(s))
       .returning();
   }),
-  rename: statement((s: Building<DeviceKey & { displayName: string; version: number; now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .update(t)
-      .set({
-        displayName: s.param("displayName", t.displayName),
-        version: sql`${t.version} + 1`,
-        updateTime: s.param("now", t.updateTime),
-      })
-      .where(and(isDevice(s), isLive(s), eq(t.version, s.param("version", t.version))))
-      .returning();
-  }),
+  rename: rename(pushDevices, all(isDevice, live)),
   revoke: statement((s: Building<DeviceKey & { now: Date }>) => {
     const t = s.table(pushDevices);
     return s.db
@@ -197,10 +113,7 @@ const statements = {
       .where(and(isDevice(s), eq(t.state, "active")))
       .returning();
   }),
-  deleteAll: statement((s: Building<Owner>) => {
-    const t = s.table(pushDevices);
-    return s.db.delete(t).where(isOwner(s)).returning({ state: t.state });
-  }),
+  deleteAll: deleteRows(pushDevices, isOwner),
   purge: deleteEnded(pushDevices, "updateTime", (t) => eq(t.state, "revoked")),
 };
 
@@ -217,10 +130,8 @@ export const pushDeviceRepository = (tx: Tx) => ({
   findPending: async (pairingDigest: Buffer, now: Date) =>
     (await tx.run(statements.findPending, { pairingDigest, now }))[0],
   /** A page of devices, oldest first, without pending ones that expired. */
-  list: async (owner: Owner, { position, size, now }: { position: Position; size: number; now: Date }) => {
-    const rows = await tx.run(statements.list, { ...owner, ...pageParams(position, size), now });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.deviceId }));
-  },
+  list: (owner: Owner, { now, ...page }: PageAsked & { readonly now: Date }) =>
+    statements.list(tx, { ...owner, now }, page),
   /** All devices but pending ones that expired, oldest first. */
   listAll: (owner: Owner, now: Date) => tx.run(statements.listAll, { ...owner, now }),
   listActive: (owner: Owner) => tx.run(statements.listActive, owner),

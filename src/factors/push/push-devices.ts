@@ -1,9 +1,10 @@
 import type { PushAddress } from "../../../gen/mfa/v1/push_pb.js";
-import { recordAudit, recordChange, recordUpdate } from "../../audit/changes.ts";
+import { recordAudit, recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import { userRepository } from "../../users/users.repository.ts";
+import { renameDevice } from "../devices.ts";
 import type { FactorSet } from "../factor.ts";
 import type { createAddresses } from "./push-address.ts";
 import { type DeviceKey, type PushDeviceRow, pushDeviceRepository } from "./push-devices.repository.ts";
@@ -14,28 +15,8 @@ const ownerOf = ({ tenantId, userId }: DeviceKey): Owner => ({ tenantId, userId 
 export function createPushDevices(set: FactorSet, addresses: ReturnType<typeof createAddresses>) {
   return {
     /** Renames a device that is still of the version that the user saw. */
-    async rename(
-      call: Call,
-      key: DeviceKey,
-      { displayName, version }: { displayName: string | undefined; version: number },
-    ) {
-      const owner = ownerOf(key);
-      return call.unit(async (tx) => {
-        await userRepository(tx).serialise(owner, call.now);
-        const devices = pushDeviceRepository(tx);
-        const before = await devices.find(key, call.now);
-        if (!before) return new Refusal("NOT_FOUND");
-        if (before.version !== version) {
-          return new Refusal("STALE_VERSION", { metadata: { version: String(before.version) } });
-        }
-        if (displayName === undefined || displayName === before.displayName) return new Refusal("EMPTY_UPDATE");
-        const device = await devices.rename({ ...key, displayName, version }, call.now);
-        if (!device) return new Refusal("CONFLICT");
-        const change = { owner, factorType: "PUSH", targetId: key.deviceId } as const;
-        await recordUpdate(tx, call, { ...change, type: "FACTOR_UPDATED", action: "push.renamed" });
-        return device;
-      });
-    },
+    rename: (call: Call, key: DeviceKey, named: { displayName: string | undefined; version: number }) =>
+      renameDevice(call, key, named, { type: "PUSH", devicesOf: pushDeviceRepository }),
 
     /** Ends a device. One that has ended is answered as it is. */
     async revoke(call: Call, key: DeviceKey, confirmed: boolean): Promise<PushDeviceRow | Refusal> {

@@ -1,9 +1,10 @@
-import { recordAudit, recordChange, recordUpdate } from "../../audit/changes.ts";
+import { recordAudit, recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Tx } from "../../db/store.ts";
 import { userRepository } from "../../users/users.repository.ts";
+import { renameDevice } from "../devices.ts";
 import type { FactorSet } from "../factor.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
 
@@ -71,24 +72,8 @@ export function createTotpDevices(set: FactorSet) {
 
   return {
     /** Renames a device that is still of the version that the user saw. */
-    async rename(call: Call, key: Key, { displayName, version }: { displayName: string | undefined; version: number }) {
-      return call.unit(async (tx) => {
-        const devices = totpRepository(tx);
-        await userRepository(tx).serialise(key, call.now);
-        const before = await devices.find(key, call.now);
-        if (!before) return new Refusal("NOT_FOUND");
-        if (before.version !== version) {
-          return new Refusal("STALE_VERSION", { metadata: { version: String(before.version) } });
-        }
-        if (displayName === undefined || displayName === before.displayName) return new Refusal("EMPTY_UPDATE");
-        const device = await devices.rename({ ...key, displayName, version }, call.now);
-        if (!device) return new Refusal("CONFLICT");
-        const { tenantId, userId, deviceId: targetId } = key;
-        const change = { owner: { tenantId, userId }, factorType: "TOTP", targetId } as const;
-        await recordUpdate(tx, call, { ...change, type: "FACTOR_UPDATED", action: "totp.renamed" });
-        return device;
-      });
-    },
+    rename: (call: Call, key: Key, named: { displayName: string | undefined; version: number }) =>
+      renameDevice(call, key, named, { type: "TOTP", devicesOf: totpRepository }),
 
     /** Enables, disables or revokes a device. One that is so already is answered as it is. */
     async turn(call: Call, key: Key, name: keyof typeof turns, stated: Stated): Promise<TotpDeviceRow | Refusal> {

@@ -1,9 +1,9 @@
-import { and, asc, eq, gt, lt, ne, or, sql } from "drizzle-orm";
+import { and, eq, lt, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
-import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
-import { isInSpan, type Span } from "../../db/span.ts";
+import { all, being, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
+import { holders, isLive, rename } from "../devices.repository.ts";
 import { totpDevices } from "./totp.table.ts";
 import type { CodeParameters } from "./totp-code.ts";
 import type { Match } from "./totp-judge.ts";
@@ -14,18 +14,12 @@ export type TotpDeviceRow = ReturnType<typeof totpDevices>["$inferSelect"];
 type Key = Owner & { deviceId: string };
 type Spending = Key & Match & { now: Date };
 type State = TotpDeviceRow["state"];
-const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(totpDevices));
 
-const isDevice = (s: Building<Key>) => {
-  const t = s.table(totpDevices);
-  return and(isOwner(s), eq(t.deviceId, s.param("deviceId", t.deviceId)));
-};
-
-/** Proven, or pending and not yet forgotten: expiry holds here, whenever the clean-up comes by. */
-const isLive = (s: Building<{ now: Date }>) => {
-  const t = s.table(totpDevices);
-  return or(ne(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
-};
+const isOwner = having(totpDevices, "tenantId", "userId");
+const isDevice = having(totpDevices, "tenantId", "userId", "deviceId");
+const is = (...states: State[]) => being(totpDevices, "state", ...states);
+const live = isLive(totpDevices);
+const oldestFirst = { time: "createTime", id: "deviceId" } as const;
 
 /** Moves a device from one state to another; its watermark of spent steps stays. */
 const turn = (from: State, to: State) =>
@@ -39,73 +33,17 @@ const turn = (from: State, to: State) =>
   });
 
 const statements = {
-  listHoldings: statement((s: Building<Span>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .select({ userId: t.userId })
-      .from(t)
-      .where(and(isInSpan(s, t), eq(t.state, "active")));
-  }),
-  insert: statement((s: Building<TotpDeviceRow>) => {
-    const t = s.table(totpDevices);
-    return s.db.insert(t).values(s.row(t)).returning({ deviceId: t.deviceId });
-  }),
-  deletePending: statement((s: Building<Owner>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .delete(t)
-      .where(and(isOwner(s), eq(t.state, "pending")))
-      .returning({ deviceId: t.deviceId });
-  }),
-  find: statement((s: Building<Key & { now: Date }>) =>
-    s.db
-      .select()
-      .from(s.table(totpDevices))
-      .where(and(isDevice(s), isLive(s))),
-  ),
-  findPending: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), eq(t.state, "pending"), isLive(s)));
-  }),
-  list: statement((s: Building<Owner & PageParams & { now: Date }>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), isLive(s), after(s, t.createTime, t.deviceId)))
-      .orderBy(asc(t.createTime), asc(t.deviceId))
-      .limit(s.limit("limit"));
-  }),
-  listActive: statement((s: Building<Owner>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), eq(t.state, "active")))
-      .orderBy(asc(t.createTime), asc(t.deviceId));
-  }),
-  listAll: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), isLive(s)))
-      .orderBy(asc(t.createTime), asc(t.deviceId));
-  }),
-  deleteAll: statement((s: Building<Owner>) => {
-    const t = s.table(totpDevices);
-    return s.db.delete(t).where(isOwner(s)).returning({ state: t.state });
-  }),
-  listUsable: statement((s: Building<Owner>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .select({ deviceId: t.deviceId })
-      .from(t)
-      .where(and(isOwner(s), or(eq(t.state, "active"), eq(t.state, "disabled"))));
-  }),
+  listHoldings: holders(totpDevices, is("active")),
+  insert: insert(totpDevices),
+  deletePending: deleteRows(totpDevices, all(isOwner, is("pending"))),
+  find: select(totpDevices, all(isDevice, live)),
+  findPending: select(totpDevices, all(isOwner, is("pending"), live)),
+  list: selectPage(totpDevices, all(isOwner, live), oldestFirst),
+  listActive: select(totpDevices, all(isOwner, is("active")), oldestFirst),
+  listAll: select(totpDevices, all(isOwner, live), oldestFirst),
+  listUsable: select(totpDevices, all(isOwner, is("active", "disabled"))),
+  deleteAll: deleteRows(totpDevices, isOwner),
+  delete: deleteRows(totpDevices, all(isDevice, live)),
   advance: statement((s: Building<Spending & { oldest: number }>) => {
     const t = s.table(totpDevices);
     return s.db
@@ -136,21 +74,10 @@ const statements = {
         updateTime: now,
         expireTime: null,
       })
-      .where(and(isDevice(s), eq(t.state, "pending"), isLive(s)))
+      .where(and(isDevice(s), eq(t.state, "pending"), live(s)))
       .returning();
   }),
-  rename: statement((s: Building<Key & { displayName: string; version: number; now: Date }>) => {
-    const t = s.table(totpDevices);
-    return s.db
-      .update(t)
-      .set({
-        displayName: s.param("displayName", t.displayName),
-        version: sql`${t.version} + 1`,
-        updateTime: s.param("now", t.updateTime),
-      })
-      .where(and(isDevice(s), isLive(s), eq(t.version, s.param("version", t.version))))
-      .returning();
-  }),
+  rename: rename(totpDevices, all(isDevice, live)),
   enable: turn("disabled", "active"),
   disable: turn("active", "disabled"),
   revoke: statement((s: Building<Key & { nothing: Buffer; now: Date }>) => {
@@ -163,15 +90,9 @@ const statements = {
         version: sql`${t.version} + 1`,
         updateTime: s.param("now", t.updateTime),
       })
-      .where(and(isDevice(s), or(eq(t.state, "active"), eq(t.state, "disabled"))))
+      .where(and(isDevice(s), is("active", "disabled")(s)))
       .returning();
   }),
-  delete: statement((s: Building<Key & { now: Date }>) =>
-    s.db
-      .delete(s.table(totpDevices))
-      .where(and(isDevice(s), isLive(s)))
-      .returning(),
-  ),
 };
 
 /** A user's authenticator apps. */
@@ -183,10 +104,8 @@ export const totpRepository = (tx: Tx) => ({
   find: async (key: Key, now: Date) => (await tx.run(statements.find, { ...key, now }))[0],
   findPending: async (owner: Owner, now: Date) => (await tx.run(statements.findPending, { ...owner, now }))[0],
   /** A page of devices, oldest first, without pending ones that expired. */
-  list: async (owner: Owner, { position, size, now }: { position: Position; size: number; now: Date }) => {
-    const rows = await tx.run(statements.list, { ...owner, ...pageParams(position, size), now });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.deviceId }));
-  },
+  list: (owner: Owner, { now, ...page }: PageAsked & { readonly now: Date }) =>
+    statements.list(tx, { ...owner, now }, page),
   listActive: (owner: Owner) => tx.run(statements.listActive, owner),
   /** All devices but pending ones that expired, oldest first. */
   listAll: (owner: Owner, now: Date) => tx.run(statements.listAll, { ...owner, now }),

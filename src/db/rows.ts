@@ -1,0 +1,121 @@
+import { and, asc, desc, eq, getTableColumns, inArray, type SQL, sql } from "drizzle-orm";
+import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
+import type { Define } from "./ended.ts";
+import { after, before, type PageParams, type Position, pagedBack, pageParams, slice } from "./page.ts";
+import { type Building, type Statement, statement, type Tx } from "./store.ts";
+
+type Row<T extends PgTable> = T["$inferSelect"];
+type Name<T extends PgTable> = keyof Row<T> & string;
+/** The names of the columns that hold a V. */
+type Holding<T extends PgTable, V> = { [K in Name<T>]: Row<T>[K] extends V ? K : never }[Name<T>];
+
+/** What is asked of rows, by parameters. */
+export type Condition<Params> = (s: Building<Params>) => SQL | undefined;
+
+type ParamsOf<C> = C extends Condition<infer Params> ? (params: Params) => void : never;
+type Every<C> = ParamsOf<C> extends (params: infer Params) => void ? Params : never;
+
+/** The column of a name that a row of the table has, and what that holds: the one place where the two are matched by name. */
+const columnOf = <V>(t: PgTable, name: string) =>
+  (getTableColumns(t) as Record<string, PgColumn>)[name] as PgColumn & { readonly _: { readonly data: V } };
+
+/** That columns hold the parameters of the same names: `having(tickets, "tenantId", "userId")`. */
+export const having =
+  <T extends PgTable, K extends Name<T>>(
+    define: Define<T>,
+    ...names: K[]
+  ): Condition<{ [P in K]: NonNullable<Row<T>[P]> }> =>
+  (s) => {
+    const t = s.table(define);
+    return and(...names.map((name) => eq(columnOf(t, name), s.param(name, columnOf(t, name)))));
+  };
+
+/** That a column holds one of some values. */
+export const being =
+  <T extends PgTable, K extends Name<T>>(define: Define<T>, name: K, ...values: Row<T>[K][]): Condition<unknown> =>
+  (s) => {
+    const column = columnOf(s.table(define), name);
+    return values.length === 1 ? eq(column, values[0]) : inArray(column, values);
+  };
+
+/** That all of some conditions are met. */
+export const all =
+  <C extends Condition<never>[]>(...conditions: C): Condition<Every<C[number]>> =>
+  (s) =>
+    and(...conditions.map((condition) => condition(s as Building<never>)));
+
+/** By which columns rows are in order, the oldest first unless it says otherwise. */
+export interface Order<T extends PgTable> {
+  readonly time: Holding<T, Date>;
+  readonly id: Holding<T, string>;
+  readonly newestFirst?: boolean;
+}
+
+const inOrder = <T extends PgTable>(t: PgTable, { time, id, newestFirst }: Order<T>) =>
+  [columnOf(t, time), columnOf(t, id)].map((column) => (newestFirst ? desc(column) : asc(column)));
+
+/** Finds the rows that meet a condition, whole; in no order unless it is given one. */
+export const select = <T extends PgTable, Params>(
+  define: Define<T>,
+  condition: Condition<Params>,
+  order?: Order<T>,
+): Statement<Params, Row<T>> =>
+  statement((s: Building<Params>) => {
+    const t: PgTable = s.table(define);
+    const found = s.db.select().from(t).where(condition(s));
+    return (order ? found.orderBy(...inOrder(t, order)) : found) as PromiseLike<Row<T>[]>;
+  });
+
+/** A page as it is asked for. */
+export interface PageAsked {
+  readonly position: Position;
+  readonly size: number;
+}
+
+/** Finds a page of the rows that meet a condition. */
+export function selectPage<T extends PgTable, Params extends object>(
+  define: Define<T>,
+  condition: Condition<Params>,
+  order: Order<T>,
+) {
+  const behind = order.newestFirst ? before : after;
+  const found = statement((s: Building<Params & PageParams>) => {
+    const t: PgTable = s.table(define);
+    return s.db
+      .select()
+      .from(t)
+      .where(
+        and(condition(s as Building<Params>), behind(s, columnOf<Date>(t, order.time), columnOf<string>(t, order.id))),
+      )
+      .orderBy(...inOrder(t, order))
+      .limit(s.limit("limit")) as PromiseLike<Row<T>[]>;
+  });
+  const paramsOf = order.newestFirst ? pagedBack : pageParams;
+  const positionOf = (row: Row<T>) => ({ time: row[order.time] as Date, id: row[order.id] as string });
+  return async (tx: Tx, params: Params, { position, size }: PageAsked) =>
+    slice(await tx.run(found, { ...params, ...paramsOf(position, size) }), size, positionOf);
+}
+
+/** Inserts a row; one whose key is there already fails the unit. */
+export const insert = <T extends PgTable>(define: Define<T>): Statement<Row<T>, unknown> =>
+  statement((s: Building<Row<T>>) => {
+    const t = s.table(define);
+    return s.db.insert(t).values(s.row(t)).returning({ one: sql`1` });
+  });
+
+/** Inserts a row unless its key, or another unique one of its, is there already: then nothing comes back. */
+export const insertIfNew = <T extends PgTable>(define: Define<T>): Statement<Row<T>, unknown> =>
+  statement((s: Building<Row<T>>) => {
+    const t = s.table(define);
+    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ one: sql`1` });
+  });
+
+/** Deletes the rows that meet a condition, and answers what they were. */
+export const deleteRows = <T extends PgTable, Params>(
+  define: Define<T>,
+  condition: Condition<Params>,
+): Statement<Params, Row<T>> =>
+  statement((s: Building<Params>) => {
+    const t: PgTable = s.table(define);
+    return s.db.delete(t).where(condition(s)).returning() as PromiseLike<Row<T>[]>;
+  });
