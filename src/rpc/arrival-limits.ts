@@ -8,6 +8,7 @@ import {
 } from "@grpc/grpc-js";
 import type { LimitName, ListenerLimits, OnLimit } from "../core/listener-limits.ts";
 import { Refusal } from "../core/refusal.ts";
+import { sameLimit } from "../core/same-limit.ts";
 import { refusalToError } from "./errors.ts";
 import { toStatus } from "./grpc-status.ts";
 import { type PartialStatusObject, watchOwnAnswers } from "./own-answers.ts";
@@ -40,6 +41,8 @@ export interface ArrivalReports {
  * that grpc-js would answer by itself. Must stand first among the interceptors.
  */
 export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalReports): ServerInterceptor {
+  // Streams are many and stay: they cost no timer each once they have arrived.
+  const streams = sameLimit(limits.maxStreamMs);
   return ({ requestStream }, call) => {
     const { remoteAddress = "", remotePort = 0 } = call.getConnectionInfo();
     onCall(remoteAddress, remotePort);
@@ -61,15 +64,23 @@ export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalRe
       onLimit("message_count");
       end(toStatus(refusalToError(new Refusal("MALFORMED_MESSAGE"))));
     };
-    // One timer for both spans: almost every call is over before it fires.
-    let timer = setTimeout(() => {
+    // One timer for both spans: almost every unary call is over before it fires.
+    let timer: NodeJS.Timeout | undefined = setTimeout(() => {
       if (!arrived) return late("arrival");
-      timer = setTimeout(
-        () => late(requestStream ? "stream" : "unary"),
-        requestStream ? limits.maxStreamMs : limits.maxUnaryMs,
-      );
+      timer = setTimeout(() => late("unary"), limits.maxUnaryMs);
     }, limits.arrivalMs);
-    stream.once("close", () => clearTimeout(timer));
+    let over = () => clearTimeout(timer);
+    const begun = () => {
+      arrived = true;
+      clearTimeout(timer);
+      timer = undefined;
+      const ended = streams.begin(() => late("stream"));
+      over = () => {
+        clearTimeout(timer);
+        ended();
+      };
+    };
+    stream.once("close", () => over());
 
     return new ServerInterceptingCall(call, {
       start: (next) =>
@@ -83,11 +94,12 @@ export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalRe
           onReceiveMessage(message, pass) {
             messages += 1;
             // Whether a stream has a second message, only its handler knows.
-            if (requestStream) arrived = true;
-            else if (messages > 1) return miscounted();
+            if (requestStream && !arrived) begun();
+            else if (!requestStream && messages > 1) return miscounted();
             pass(message);
           },
           onReceiveHalfClose(pass) {
+            if (requestStream && !arrived) begun();
             arrived = true;
             if (!requestStream && messages === 0) return miscounted();
             pass();

@@ -12,10 +12,10 @@ import type { Keyring } from "../crypto/keyring.ts";
 import type { Store, Tx } from "../db/store.ts";
 import type { LockProfile } from "../protection/lock-rules.ts";
 import { type Once, onceOnly } from "../protection/request-ids.ts";
-import { writingAbout } from "../protection/tombstones.ts";
+import { type Writer, writingAbout } from "../protection/tombstones.ts";
 import { stepUp } from "./authorisation.ts";
 import { namedUser, requestIdOf } from "./kept-replies.ts";
-import { policyOf } from "./policy.ts";
+import { type Policy, policyOf } from "./policy.ts";
 import type { TellRefused } from "./refused-calls.ts";
 import { statedClient } from "./stated-client.ts";
 
@@ -60,7 +60,83 @@ const REQUEST_ID = /^[\w.:-]{1,64}$/;
 /** The id of a call: the client's own (x-request-id) where it looks like one, else a new one. */
 export function logIdOf(header: Pick<Headers, "get">): string {
   const stated = header.get("x-request-id") ?? "";
-  return REQUEST_ID.test(stated) ? stated : randomUUID();
+  if (REQUEST_ID.test(stated)) return stated;
+  const made = randomUUID();
+  // V8 keeps it as the 18 pieces it was put together from until somebody reads it; open streams hold theirs for long.
+  REQUEST_ID.test(made);
+  return made;
+}
+
+/** What a call works with. */
+interface Parts {
+  readonly method: DescMethod;
+  readonly context: HandlerContext;
+  readonly serving: Serving;
+  readonly writer: Writer;
+  readonly once: Once | undefined;
+}
+
+/** A class, so that an open stream holds no closures of its own for what a call can do. */
+class BegunCall implements Call {
+  readonly caller: Caller;
+  readonly client: ClientOrigin;
+  readonly now: Date;
+  readonly rpc: string;
+  readonly logId: string;
+  readonly sign: Call["sign"];
+  readonly clock: Call["clock"];
+  readonly #policy: Policy;
+  readonly #reads: boolean;
+  readonly #writer: Writer;
+  readonly #once: Once | undefined;
+  readonly #context: HandlerContext;
+  readonly #serving: Serving;
+
+  constructor(begun: Pick<Call, "caller" | "client" | "now" | "rpc" | "logId">, parts: Parts) {
+    this.caller = begun.caller;
+    this.client = begun.client;
+    this.now = begun.now;
+    this.rpc = begun.rpc;
+    this.logId = begun.logId;
+    this.sign = parts.serving.keyring.mac;
+    this.clock = parts.serving.clock;
+    this.#policy = policyOf(parts.method);
+    this.#reads = parts.method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+    this.#writer = parts.writer;
+    this.#once = parts.once;
+    this.#context = parts.context;
+    this.#serving = parts.serving;
+  }
+
+  get signal(): AbortSignal {
+    return this.#context.signal;
+  }
+
+  guess() {
+    return this.#serving.guess(this.caller.tenantId, this.client.ip);
+  }
+
+  lockProfile() {
+    return this.#serving.lockProfileOf(this.caller.tenantId);
+  }
+
+  async unit<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    if (this.#reads) return this.read(work);
+    return this.#once ? this.#once.unit(work) : this.#writer.write(work);
+  }
+
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#serving.store.read(work);
+  }
+
+  async confirmAccess(tx: Tx): Promise<void> {
+    const { principal, acr } = this.caller;
+    const byTicket = principal === Principal.TICKET;
+    const unproven = principal === Principal.USER && acr !== "aal2";
+    if (!byTicket && !(unproven && this.#policy.acr === Acr.AAL2_IF_ENROLLED)) return;
+    if (!(await this.#serving.hasFactor(tx, ownerOf(this.caller)))) return;
+    throw byTicket ? new Refusal("CHALLENGE_EXPIRED") : stepUp("aal2", this.#policy);
+  }
 }
 
 /** A call for its handler, and what makes it happen once if its request carries an id. */
@@ -74,16 +150,14 @@ export interface Started {
  * no caller and is refused.
  */
 export function startCall(method: DescMethod, request: Message, context: HandlerContext, serving: Serving): Started {
-  const { store, clock, hasFactor, lockProfileOf, keyring, guess } = serving;
+  const { store, clock, keyring } = serving;
   const caller = context.values.get(callerKey);
   if (!caller) throw new Refusal("INVALID_CREDENTIAL");
-  const policy = policyOf(method);
   const rpc = `${method.parent.typeName}/${method.name}`;
   const now = clock();
   const logId = logIdOf(context.requestHeader);
   context.values.set(logIdKey, logId);
   const requestId = requestIdOf(request);
-  const reads = method.idempotency === Idempotency.NO_SIDE_EFFECTS;
   const userId = inOwnName.has(caller.principal) ? namedUser(request) : caller.subject;
   const { tenantId, authTime, issueTime, principal } = caller;
   // A user's own token ends with the user; whom backends and administrators name may have come anew since.
@@ -100,31 +174,6 @@ export function startCall(method: DescMethod, request: Message, context: Handler
   // Behind a backend's connection is the backend: where its user is, only the request says.
   const client = caller.principal === Principal.SERVICE ? statedClient(request) : context.values.get(clientKey);
 
-  const call: Call = {
-    caller,
-    client,
-    guess: () => guess(caller.tenantId, client.ip),
-    now,
-    rpc,
-    logId,
-    sign: keyring.mac,
-    clock,
-    lockProfile: () => lockProfileOf(caller.tenantId),
-    get signal() {
-      return context.signal;
-    },
-    async unit(work) {
-      if (reads) return store.read(work);
-      return once ? once.unit(work) : writer.write(work);
-    },
-    read: (work) => store.read(work),
-    async confirmAccess(tx) {
-      const byTicket = caller.principal === Principal.TICKET;
-      const unproven = caller.principal === Principal.USER && caller.acr !== "aal2";
-      if (!byTicket && !(unproven && policy.acr === Acr.AAL2_IF_ENROLLED)) return;
-      if (!(await hasFactor(tx, ownerOf(caller)))) return;
-      throw byTicket ? new Refusal("CHALLENGE_EXPIRED") : stepUp("aal2", policy);
-    },
-  };
+  const call = new BegunCall({ caller, client, now, rpc, logId }, { method, context, serving, writer, once });
   return once ? { call, once } : { call };
 }

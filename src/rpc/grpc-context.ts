@@ -2,6 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { Metadata, ServerDuplexStream, ServerUnaryCall } from "@grpc/grpc-js";
 import { Metadata as GrpcMetadata } from "@grpc/grpc-js";
+import { ASSERTION_HEADER } from "./gate.ts";
 
 /** A call as grpc-js hands it over; bodies stay bytes until the gate has opened. */
 export type GrpcCall = ServerUnaryCall<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
@@ -66,6 +67,12 @@ export class GrpcContext implements HandlerContext {
       return values.length > 0 ? values.join(", ") : null;
     },
   };
+
+  /** Lets go of what the gate has seen: an open stream would hold it for as long as it lasts. */
+  forgetCredentials(): void {
+    this.#call.metadata.remove("authorization");
+    this.#call.metadata.remove(ASSERTION_HEADER);
+  }
 
   /** The other end of the connection: "address:port". */
   get peer(): string {

@@ -194,6 +194,7 @@ function streaming(
     options.shutdown.addEventListener("abort", stop, { once: true });
     try {
       await admit(options, context);
+      context.forgetCredentials();
       await send(await begin(), call, context);
       end.well();
       if (!context.signal.aborted) call.end(context.sentTrailer());
