@@ -101,6 +101,12 @@ const deliveryLog = (log: Logger) => ({
   onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
 });
 
+/** Tells the log of webhook endpoints that do not take events. */
+const webhookLog = (log: Logger) => ({
+  onFailed: (failed: object) => log.warn(failed, "a webhook endpoint does not take events"),
+  onTrouble: (err: unknown) => log.error({ err }, "the delivery of events was held up"),
+});
+
 /** Where copies of the database go, if anywhere. */
 const backupOf = ({ backup: { folder, ...rest } }: Config) => (folder === undefined ? undefined : { folder, ...rest });
 
@@ -150,8 +156,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const metadata = await openMetadata(webauthn, clock());
   if (metadata && metadata.nextUpdate < clock()) log.warn("the metadata of authenticators is out of date");
   const destinations = createDestinations(config.webhooks.networks);
-  const { post, close: closePost } = createPost(destinations, ca);
-  const onFailed = (failed: object) => log.warn(failed, "a webhook endpoint does not take events");
+  const { post, close: closePost } = createPost({ destinations, ca });
   const metrics = createMetrics();
   const limits = limitRates(config.rates, metrics.limit);
   const tellRefused = createRefusedCalls({
@@ -163,7 +168,8 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   // Whoever brings a clock means it for everything.
   const timeOf = options.clock ? async () => clock() : databaseTime(store);
   const { services, pumps, tasks, mailRoom, phones, relatedOrigins, raise, keySet, makeUp } = createServices({
-    ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode, webhooks: { destinations, post, onFailed } },
+    ...{ store, keyring, kdf, clock, timeOf, hasFactor, carried, devMode },
+    webhooks: { destinations, post, ...webhookLog(log) },
     ...{ maxWorkMs: config.limits.maxWorkMs, onLimit: metrics.limit, guess: limits.guess, tellRefused },
     ...{
       totpIssuer: totp.issuer,
@@ -225,7 +231,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const repeating = pumps.map(({ name, periodMs, run, stop }) => {
     const task = repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well"));
     const end = async () => {
-      stop?.();
+      await stop?.();
       await task.stop();
     };
     return { stop: end };

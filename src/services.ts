@@ -85,7 +85,7 @@ import { createTenantSettings } from "./tenants/tenant-settings.ts";
 import { createTenantHandlers } from "./tenants/tenants.handlers.ts";
 import { createTrustedDevices } from "./trusted-devices/trusted-devices.ts";
 import { createHub } from "./watch/hub.ts";
-import { createRounds, type RoundOptions } from "./webhooks/rounds.ts";
+import { createRounds, type RoundsOptions } from "./webhooks/rounds.ts";
 import { createWebhookHandlers } from "./webhooks/webhooks.handlers.ts";
 import type { WebhookOptions } from "./webhooks/webhooks.ts";
 
@@ -100,7 +100,7 @@ export interface App extends Omit<Serving, "lockProfileOf"> {
   /** Whether what would have been sent may be read by developers. */
   readonly devMode: boolean;
   /** Where events may be delivered, and how. */
-  readonly webhooks: Pick<RoundOptions, "post" | "onFailed"> & Pick<WebhookOptions, "destinations">;
+  readonly webhooks: Pick<RoundsOptions, "post" | "onFailed" | "onTrouble"> & Pick<WebhookOptions, "destinations">;
   /** The name that authenticator apps show for this service, unless a tenant has another. */
   readonly totpIssuer: string;
   /** The relying parties and origins of tenants that name none. */
@@ -134,8 +134,8 @@ export interface Pump {
   readonly name: string;
   readonly periodMs: number;
   run(): Promise<void>;
-  /** Ends a run under way sooner. */
-  stop?(): void;
+  /** Ends what a run began. */
+  stop?(): Promise<void>;
 }
 
 const HOUR_MS = 3600 * 1000;
@@ -255,8 +255,8 @@ export function createServices(app: App): Features {
   const ended = new AbortController();
   const pumps: Pump[] = [
     { name: "events-placing", periodMs: PLACING_MS, run: () => placeAllEvents(store) },
-    { name: "webhooks", periodMs: PLACING_MS, run: rounds.deliver, stop: rounds.stop },
-    { name: "erasures", periodMs: HOUR_MS, run: () => erasure.upkeep(ended.signal), stop: () => ended.abort() },
+    { name: "webhooks", periodMs: PLACING_MS, run: rounds.look, stop: rounds.stop },
+    { name: "erasures", periodMs: HOUR_MS, run: () => erasure.upkeep(ended.signal), stop: async () => ended.abort() },
   ];
   const tasks = createTasks({ keyring, settingsOf, algorithm: app.assertions.algorithm, backup: app.backup });
   const schedule = createScheduleHandlers({ tasks, timeOf: app.timeOf, pageTokens });

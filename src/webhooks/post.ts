@@ -12,21 +12,31 @@ export type Post = (url: string, delivery: DeliveryRequest, signal: AbortSignal)
 const LIMIT_MS = 10_000;
 const KIND = /^[A-Z][A-Z0-9_]{0,39}$/;
 
+/** What posting needs of the process. */
+export interface PostOptions {
+  readonly destinations: Destinations;
+  /** CAs besides the public ones, PEM. */
+  readonly ca?: string | undefined;
+  /** How long a receiver may take to answer. */
+  readonly limitMs?: number;
+}
+
 /**
  * Posts by HTTPS, to addresses that are admitted at the moment of connecting. Redirects are not followed: they would
- * lead past that. What the receiver answers besides its status is not read.
+ * lead past that. What the receiver answers besides its status is not read. How many posts there are at once is the
+ * caller's to limit: a limit of each host would have endpoints of one host wait for each other.
  */
-export function createPost(destinations: Destinations, own: string | undefined): { post: Post; close(): void } {
+export function createPost({ destinations, ca: own, limitMs = LIMIT_MS }: PostOptions): { post: Post; close(): void } {
   const { lookup } = destinations;
   // Given CAs replace the usual ones.
   const ca = own === undefined ? undefined : [...rootCertificates, own];
-  const agent = new Agent({ maxSockets: 8, timeout: LIMIT_MS, lookup, ca });
+  const agent = new Agent({ timeout: limitMs, lookup, ca });
   const post: Post = (text, { headers, body }, signal) =>
     new Promise((resolve) => {
       const url = new URL(text);
       // An address needs no look-up and would not be judged.
       if (!destinations.admitsLiteral(url)) return resolve("PRIVATE_ADDRESS");
-      const end = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]);
+      const end = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
       const length = { "content-length": String(Buffer.byteLength(body)) };
       const sent = request(
         url,

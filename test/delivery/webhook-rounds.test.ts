@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
@@ -9,98 +10,200 @@ import { webhookEndpointRepository } from "../../src/webhooks/webhook-endpoints.
 import { secretCell } from "../../src/webhooks/webhooks.ts";
 import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
 
-const key = { tenantId: "dev", endpointId: "endpoint" };
+const keyOf = (endpointId: string) => ({ tenantId: "dev", endpointId });
+const key = keyOf("endpoint");
 
-async function endpointOf(engine: EngineUnderTest, count: number) {
+/** Posts an event to a url; the fake of a receiver. */
+type FakePost = (url: string, delivery: DeliveryRequest, signal: AbortSignal) => Promise<string | undefined>;
+
+/** Endpoints, each at the url of its name, and so many events of seven users. */
+async function endpointsOf(engine: EngineUnderTest, names: readonly string[], count: number) {
   const { store } = await openForTest(engine);
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
   const keyring = await openKeyring(parseKeys(newKeys()), store);
-  const sealedSecret = await keyring.seal(Buffer.alloc(32, 7), secretCell(key));
-  await store.write(async (tx) => {
-    await webhookEndpointRepository(tx).insert({
-      ...{ ...key, url: "https://example.com/", description: "", types: [], position: 0, sealedSecret },
-      ...{ sealedOldSecret: null, oldSecretExpireTime: null, paused: false, version: 1, replays: 0, failures: 0 },
-      ...{ lastError: "", leaseId: null, lastSuccessTime: null },
-      ...{ nextAttemptTime: clock.now, createTime: clock.now, updateTime: clock.now },
-    });
-    for (let n = 0; n < count; n += 1) {
-      await eventRepository(tx).insert({
-        ...{ tenantId: "dev", userId: `user-${n % 7}`, type: "PROOF_FAILED", position: null, factorType: "TOTP" },
-        ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
-        challengeDigest: "",
-        eventId: `01900000-0000-7000-8000-${String(n).padStart(12, "0")}`,
-        failureReason: "WRONG",
-        createTime: clock.now,
-        mfaEpoch: 0,
-      });
-    }
+  const endpointOf = async (endpointId: string) => ({
+    ...{ ...keyOf(endpointId), url: `https://${endpointId}.example.com/`, description: "", types: [], position: 0 },
+    sealedSecret: await keyring.seal(Buffer.alloc(32, 7), secretCell(keyOf(endpointId))),
+    ...{ sealedOldSecret: null, oldSecretExpireTime: null, paused: false, version: 1, replays: 0, failures: 0 },
+    ...{ lastError: "", leaseId: null, lastSuccessTime: null },
+    ...{ nextAttemptTime: clock.now, createTime: clock.now, updateTime: clock.now },
   });
-  await placeEvents(store, "dev");
+  const rows = await Promise.all(names.map(endpointOf));
+  await store.write(async (tx) => {
+    for (const row of rows) await webhookEndpointRepository(tx).insert(row);
+  });
+  let made = 0;
+  const happen = async (more: number) => {
+    await store.write(async (tx) => {
+      for (const end = made + more; made < end; made += 1) {
+        await eventRepository(tx).insert({
+          ...{ tenantId: "dev", userId: `user-${made % 7}`, type: "PROOF_FAILED", position: null, factorType: "TOTP" },
+          ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
+          challengeDigest: "",
+          eventId: `01900000-0000-7000-8000-${String(made).padStart(12, "0")}`,
+          failureReason: "WRONG",
+          createTime: clock.now,
+          mfaEpoch: 0,
+        });
+      }
+    });
+    await placeEvents(store, "dev");
+  };
+  await happen(count);
   const posted: string[] = [];
   /** An instance that delivers; `post` answers once the test lets it. */
-  const instance = (post: (delivery: DeliveryRequest) => Promise<string | undefined> = async () => undefined) =>
+  const instance = (post: FakePost = async () => undefined) =>
     createRounds({
       ...{ store, keyring, clock: () => clock.now, onFailed: () => {} },
-      post: async (_url, delivery) => {
+      onTrouble: (error) => {
+        throw error;
+      },
+      post: async (url, delivery, signal) => {
         posted.push(delivery.headers["webhook-id"] ?? "");
-        return post(delivery);
+        return post(url, delivery, signal);
       },
     });
-  const find = () => store.read((tx) => webhookEndpointRepository(tx).find(key));
-  return { store, clock, posted, instance, find };
+  const find = (endpointId = "endpoint") => store.read((tx) => webhookEndpointRepository(tx).find(keyOf(endpointId)));
+  /** Waits until an endpoint has come so far and nothing is under way there, and answers its row. */
+  const reaches = async (position: number, endpointId = "endpoint") => {
+    for (;;) {
+      const row = await find(endpointId);
+      if (row?.position === position && row.leaseId === null) return row;
+      await nextTurn();
+    }
+  };
+  return { store, clock, happen, posted, instance, find, reaches };
+}
+
+/** A receiver that answers when the test says so. */
+function held() {
+  const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<string | undefined>()];
+  const post: FakePost = () => {
+    asked.resolve();
+    return answer.promise;
+  };
+  return { post, asked: asked.promise, answer: answer.resolve };
 }
 
 describe.each(engines)("rounds of webhooks on $name", (engine) => {
   test("deliver each event once, however many instances there are", async () => {
-    const { posted, instance, find } = await endpointOf(engine, 300);
-    await Promise.all(Array.from({ length: 6 }, () => instance().deliver()));
-    // An instance that came too late for a round does not wait for it.
-    await instance().deliver();
+    const { posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 300);
+    const instances = Array.from({ length: 6 }, () => instance());
+    await Promise.all(instances.map(({ look }) => look()));
+    expect(await reaches(300)).toMatchObject({ failures: 0 });
+    await Promise.all(instances.map(({ stop }) => stop()));
     expect(posted).toHaveLength(300);
     expect(new Set(posted).size).toBe(300);
-    expect(await find()).toMatchObject({ position: 300, failures: 0, leaseId: null });
+  });
+
+  test("go on at each endpoint's own pace: one that does not answer delays nobody else's events", async () => {
+    const { happen, instance, find, reaches } = await endpointsOf(engine, ["slow", "endpoint"], 3);
+    const { post, asked, answer } = held();
+    const rounds = instance((url, ...rest) => (url.includes("slow") ? post(url, ...rest) : Promise.resolve(undefined)));
+    await rounds.look();
+    await asked;
+    await reaches(3);
+    await happen(2);
+    await rounds.look();
+    await reaches(5);
+    expect(await find("slow")).toMatchObject({ position: 0 });
+    answer(undefined);
+    await reaches(3, "slow");
+    await rounds.look();
+    await reaches(5, "slow");
+  });
+
+  test("serve no more than 64 endpoints at once, and the next as soon as one of them is done", async () => {
+    const names = Array.from({ length: 66 }, (_, n) => `endpoint-${n}`);
+    const { posted, instance, reaches } = await endpointsOf(engine, names, 1);
+    const { post, answer } = held();
+    const all = Promise.withResolvers<void>();
+    const rounds = instance((...of) => {
+      if (posted.length === 64) all.resolve();
+      return post(...of);
+    });
+    await rounds.look();
+    await all.promise;
+    await rounds.look();
+    expect(posted).toHaveLength(64);
+    answer(undefined);
+    while (posted.length < 66) {
+      await rounds.look();
+      await nextTurn();
+    }
+    for (const name of names) await reaches(1, name);
+    expect(posted).toHaveLength(66);
+  });
+
+  test("never deliver to an endpoint twice at once, not even when the clock jumps", async () => {
+    const { clock, posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 1);
+    const { post, asked, answer } = held();
+    const rounds = instance(post);
+    await rounds.look();
+    await asked;
+    clock.now = new Date(clock.now.getTime() + 3_600_000);
+    await rounds.look();
+    answer(undefined);
+    await reaches(1);
+    await rounds.stop();
+    expect(posted).toHaveLength(1);
+  });
+
+  test("end with the service: what was not taken is delivered after the next start", async () => {
+    const { posted, instance, find, reaches } = await endpointsOf(engine, ["endpoint"], 7);
+    const asked = Promise.withResolvers<void>();
+    const rounds = instance(
+      (_url, _delivery, signal) =>
+        new Promise((resolve) => {
+          signal.addEventListener("abort", () => resolve("STOPPED"));
+          asked.resolve();
+        }),
+    );
+    await rounds.look();
+    await asked.promise;
+    await rounds.stop();
+    expect(await find()).toMatchObject({ position: 0, failures: 0, lastError: "", leaseId: null });
+    const before = posted.length;
+    await rounds.look();
+    expect(posted).toHaveLength(before);
+    await instance().look();
+    await reaches(7);
   });
 
   test("are taken over a minute after their instance died, and it settles nothing any more", async () => {
-    const { clock, posted, instance, find } = await endpointOf(engine, 1);
-    const answer = Promise.withResolvers<string | undefined>();
-    const asked = Promise.withResolvers<void>();
-    const dead = instance(() => {
-      asked.resolve();
-      return answer.promise;
-    }).deliver();
-    await asked.promise;
-    await instance().deliver();
-    expect(posted).toHaveLength(1);
+    const { clock, posted, instance, reaches, find } = await endpointsOf(engine, ["endpoint"], 1);
+    const { post, asked, answer } = held();
+    const dead = instance(post);
+    await dead.look();
+    await asked;
+    const next = instance();
+    await next.look();
     clock.now = new Date(clock.now.getTime() + 60_000);
-    await instance().deliver();
+    await next.look();
+    expect(await reaches(1)).toMatchObject({ failures: 0 });
     expect(posted).toHaveLength(2);
-    expect(await find()).toMatchObject({ position: 1, failures: 0 });
-    answer.resolve("HTTP_500");
-    await dead;
+    answer("HTTP_500");
+    await dead.stop();
     expect(await find()).toMatchObject({ position: 1, failures: 0, lastError: "" });
   });
 
   test("do not undo a replay that came while they were under way", async () => {
-    const { store, clock, posted, instance, find } = await endpointOf(engine, 3);
-    await instance().deliver();
-    const answer = Promise.withResolvers<void>();
+    const { store, clock, posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 3);
+    const rounds = instance();
+    await rounds.look();
+    await reaches(3);
     const replay = (replays: number) =>
       store.write((tx) => webhookEndpointRepository(tx).putBack(key, 0, replays, clock.now));
     await replay(1);
-    const asked = Promise.withResolvers<void>();
-    const slow = instance(async () => {
-      asked.resolve();
-      await answer.promise;
-      return undefined;
-    });
-    const delivering = slow.deliver();
-    await asked.promise;
+    const { post, asked, answer } = held();
+    const slow = instance(post);
+    await slow.look();
+    await asked;
     await replay(2);
-    answer.resolve();
-    await delivering;
-    await instance().deliver();
-    expect(await find()).toMatchObject({ position: 3 });
+    answer(undefined);
+    await slow.stop();
+    await rounds.look();
+    await reaches(3);
     expect(posted).toHaveLength(9);
   });
 });
