@@ -63,9 +63,13 @@ function bindings(method: DescMethod): string[] {
   );
 }
 
-/** Whether a scalar, enum, list or map lacks a rule, for itself or what it holds. Flags and messages need none. */
+/** Messages that stand for one value, of which no engine takes every one. */
+const valued: readonly string[] = ["google.protobuf.Timestamp", "google.protobuf.Duration"];
+
+/** Whether a value, list or map lacks a rule, for itself or what it holds. Flags and other messages need none. */
 function unruled(field: DescField): boolean {
-  if (field.fieldKind === "message" || (field.fieldKind === "scalar" && field.scalar === ScalarType.BOOL)) return false;
+  if (field.fieldKind === "message" && !valued.includes(field.message.typeName)) return false;
+  if (field.fieldKind === "scalar" && field.scalar === ScalarType.BOOL) return false;
   const { type } = getOption(field, fieldRules);
   if (field.fieldKind === "map") return type.case !== "map" || !type.value.keys || !type.value.values;
   if (field.fieldKind !== "list") return type.case === undefined;
