@@ -191,7 +191,7 @@ const statements = {
     const t = s.table(attempts);
     return s.db
       .update(t)
-      .set({ failures: 0, consecutiveFailures: 0, locks: 0, recent: "", lockExpireTime: null })
+      .set({ failures: 0, consecutiveFailures: 0, locks: 0, lockExpireTime: null })
       .where(isCount(s))
       .returning({ counter: t.counter });
   }),

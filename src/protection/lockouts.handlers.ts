@@ -1,6 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { LockScope } from "../../gen/mfa/v1/lockout_pb.js";
+import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import type { Handlers } from "../rpc/service.ts";
 import type { Counter } from "./attempts.table.ts";
@@ -47,7 +48,7 @@ export function createLockoutHandlers(pageTokens: PageTokens) {
     clearLockout: async ({ userId, scope, reason }, call) => {
       const owner = { tenantId: call.caller.tenantId, userId };
       const cleared = await clearLockouts(call, owner, { counters: countersOf(scope), reason });
-      return { cleared: cleared.map(toProto) };
+      return cleared instanceof Refusal ? cleared : { cleared: cleared.map(toProto) };
     },
   } satisfies Handlers<typeof AdminMfaService>;
 

@@ -1,6 +1,7 @@
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
+import { Refusal } from "../core/refusal.ts";
 import type { Position } from "../db/page.ts";
 import type { Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
@@ -53,12 +54,16 @@ export async function listLockouts(tx: Tx, call: Call, page: { position: Positio
   return { lockouts: rows.map((row) => toLockout(row, call.now)), next };
 }
 
-/** Lets a user try again and forgets the failures of `counters`, the day's too; answers the locks that this ended. */
+/**
+ * Lets another user try again: ends the locks of `counters` and their failures in a row, and answers which locks that
+ * were. The day's failures stay: past the day's number the next failure locks again, however often that is cleared.
+ */
 export async function clearLockouts(
   call: Call,
   owner: Owner,
   { counters, reason }: { counters: readonly Counter[]; reason: string },
-): Promise<Lockout[]> {
+): Promise<Lockout[] | Refusal> {
+  if (call.caller.subject === owner.userId) return new Refusal("SELF_ACTION");
   return call.unit(async (tx) => {
     await userRepository(tx).serialise(owner, call.now);
     const attempts = attemptRepository(tx);

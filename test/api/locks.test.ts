@@ -169,6 +169,30 @@ describe.each(engines)("locks on $name", (engine) => {
     expect(again.cleared).toEqual([]);
   });
 
+  test("past the twenty of a day each failure locks again, however often that is cleared, and a right code is taken", async () => {
+    const service = await serviceForTest(engine);
+    const ann = await guesser(service);
+    const token = await admin(service);
+    const clear = () => service.admin.clearLockout({ userId: "ann", reason: "called in" }, token);
+    let judged = 0;
+    for (let n = 0; n < 5; n += 1) {
+      judged += (await ann.lock()).judged;
+      await clear();
+    }
+    // Four locks of five, then one guess for the lock that was cleared.
+    expect(judged).toBe(21);
+    expect(await ann.logIn()).toBeUndefined();
+  });
+
+  test("nobody clears their own lock", async () => {
+    const service = await serviceForTest(engine);
+    const ann = await guesser(service);
+    await ann.lock();
+    const own = service.admin.clearLockout({ userId: "ann", reason: "mine" }, await admin(service, "ann"));
+    expect(await failure(own)).toMatchObject({ reason: "SELF_ACTION" });
+    expect(await ann.logIn()).toMatchObject({ reason: "LOCKED" });
+  });
+
   test("another tenant's lockouts are neither seen nor cleared", async () => {
     const service = await serviceForTest(engine);
     const ann = await guesser(service);

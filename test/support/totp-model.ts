@@ -55,7 +55,6 @@ export class AttemptModel {
     this.failures = 0;
     this.inARow = 0;
     this.locks = 0;
-    this.ofTheDay = [];
     this.lockedUntil = Number.NEGATIVE_INFINITY;
   }
 }

@@ -163,7 +163,8 @@ export declare const AdminMfaService: GenService<{
   /**
    * Lets a locked user try again.
    *
-   * Clears the failures in a row, not the sum of the day. Fails with SELF_ACTION on oneself.
+   * Clears the failures in a row, not the sum of the day: past the day's twenty the next failure
+   * locks again. Fails with SELF_ACTION on oneself.
    *
    * @generated from rpc mfa.v1.AdminMfaService.ClearLockout
    */
