@@ -346,7 +346,8 @@ export declare const TrustedDeviceSettingsSchema: GenMessage<TrustedDeviceSettin
  */
 export declare type AdministrationSettings = Message<"mfa.v1.AdministrationSettings"> & {
   /**
-   * Whether resets wait for a second administrator.
+   * Whether resets wait for a second administrator. Temporary passes do not: where one administrator
+   * is not to let anybody in, deny_temporary_passes goes with it.
    *
    * @generated from field: bool four_eyes = 1;
    */
