@@ -4,7 +4,7 @@ import type { Store } from "../db/store.ts";
 import { eventStreamRepository } from "../events/event-streams.repository.ts";
 import { type EventRow, eventRepository } from "../events/events.repository.ts";
 import { deliveryRequest } from "./delivery-request.ts";
-import type { Failure, Post } from "./post.ts";
+import type { Post } from "./post.ts";
 import { type WebhookEndpointRow, webhookEndpointRepository } from "./webhook-endpoints.repository.ts";
 import { secretCell } from "./webhooks.ts";
 
@@ -14,12 +14,31 @@ export interface RoundOptions {
   readonly keyring: Keyring;
   readonly clock: () => Date;
   readonly post: Post;
-  /** Hears of rounds that failed: of which endpoint, and by which kind of failure. */
+  /** Hears of rounds with failures: of which endpoint, the kind of the first, and how many deliveries failed in a row. */
   readonly onFailed: (failed: {
     readonly endpointId: string;
     readonly error: string;
     readonly failures: number;
   }) => void;
+}
+
+/** What only this process knows of an endpoint whose place cannot move. */
+interface Memory {
+  readonly replays: number;
+  /** The events behind its place that arrived. */
+  readonly arrived: ReadonlySet<string>;
+  /** Rounds that failed in a row: the pause grows by them, as one round may fail for many users at once. */
+  readonly failedRounds: number;
+}
+
+/** How the deliveries of a round went. */
+interface Went {
+  /** The kinds of failures, in the order in which they came. */
+  readonly errors: string[];
+  /** Failures since the last delivery that was taken, of this round or an earlier one. */
+  failures: number;
+  /** When the last one of the round was taken. */
+  successTime: Date | undefined;
 }
 
 /** Events of a round, and how many users' at once. */
@@ -36,8 +55,7 @@ const LONGEST_PAUSE_MS = 15 * 60_000;
  * repeated by it. `stopping` ends rounds sooner.
  */
 export function createRound({ store, keyring, clock, post, onFailed }: RoundOptions, stopping: AbortSignal) {
-  /** Of endpoints whose place cannot move: the events behind it that arrived. */
-  const arrived = new Map<string, Set<string>>();
+  const memories = new Map<string, Memory>();
 
   const later = (ms: number) => new Date(clock().getTime() + ms);
 
@@ -48,14 +66,10 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
     return Promise.all(sealed.map((bytes) => keyring.open(bytes, secretCell(row))));
   }
 
-  /** Delivers the events, those of one user one after the other; answers what failed, by the first failure of each user. */
-  async function deliverAll(
-    row: WebhookEndpointRow,
-    events: readonly EventRow[],
-    done: Set<string>,
-  ): Promise<string[]> {
+  /** Delivers the events, those of one user one after the other up to the first that fails. */
+  async function deliverAll(row: WebhookEndpointRow, events: readonly EventRow[], done: Set<string>): Promise<Went> {
     const secrets = await secretsOf(row);
-    const failures: string[] = [];
+    const went: Went = { errors: [], failures: row.failures, successTime: undefined };
     const wanted = new Set(row.types);
     const lanes = [...Map.groupBy(events, ({ userId }) => userId).values()];
     const ends = performance.now() + ROUND_MS;
@@ -63,11 +77,13 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
       for (const event of lane) {
         if (done.has(event.eventId)) continue;
         if (stopping.aborted || performance.now() > ends) return;
-        const isWanted = wanted.size === 0 || wanted.has(event.type);
-        const request = isWanted ? deliveryRequest(event, secrets, clock()) : undefined;
-        const failure: Failure = request && (await post(row.url, request, stopping));
-        if (failure === "STOPPED") return;
-        if (failure !== undefined) return void failures.push(failure);
+        if (wanted.size === 0 || wanted.has(event.type)) {
+          const failure = await post(row.url, deliveryRequest(event, secrets, clock()), stopping);
+          if (failure === "STOPPED") return;
+          went.failures = failure === undefined ? 0 : went.failures + 1;
+          if (failure !== undefined) return void went.errors.push(failure);
+          went.successTime = clock();
+        }
         done.add(event.eventId);
       }
     };
@@ -76,12 +92,12 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
     };
     await Promise.all(Array.from({ length: LANES }, work));
     for (const secret of secrets) secret.fill(0);
-    return failures;
+    return went;
   }
 
   /** Delivers the next events under a lease. Says whether there are more to be delivered at once. */
   return async function round(row: WebhookEndpointRow, leaseId: string): Promise<boolean> {
-    const { tenantId, endpointId } = row;
+    const { tenantId, endpointId, replays } = row;
     const { events, floor, end } = await store.read(async (tx) => {
       const stream = await eventStreamRepository(tx).find(tenantId);
       const [floor, end] = [stream?.floor ?? 0, stream?.position ?? 0];
@@ -89,9 +105,9 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
       const span = { tenantId, after, through: end, userId: "", since: new Date(0), limit: WINDOW };
       return { events: await eventRepository(tx).list(span), floor, end };
     });
-    const memory = `${endpointId} ${row.replays}`;
-    const done = arrived.get(memory) ?? new Set();
-    const failed = await deliverAll(row, events, done);
+    const memory = memories.get(endpointId);
+    const done = new Set(memory?.replays === replays ? memory.arrived : []);
+    const { errors, failures, successTime } = await deliverAll(row, events, done);
     const missing = events.find(({ eventId }) => !done.has(eventId));
     const reached = missing
       ? (missing.position ?? 1) - 1
@@ -99,17 +115,21 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
         ? end
         : (events.at(-1)?.position ?? end);
     const position = Math.max(row.position, floor, reached);
-    const [error = ""] = failed;
-    const failures = error === "" ? 0 : row.failures + 1;
-    if (missing) arrived.set(memory, done);
-    else arrived.delete(memory);
+    const hasFailed = errors.length > 0;
+    // Another instance found it well meanwhile, or an administrator changed it: then the pause starts over.
+    const failedRounds = hasFailed ? 1 + (row.lastError === "" ? 0 : (memory?.failedRounds ?? 0)) : 0;
+    const arrived = new Set(events.flatMap(({ eventId }) => (done.has(eventId) ? [eventId] : [])));
+    if (missing) memories.set(endpointId, { replays, arrived, failedRounds });
+    else memories.delete(endpointId);
     const key = { tenantId, endpointId };
-    const lastSuccessTime = done.size > 0 && error === "" ? clock() : row.lastSuccessTime;
+    const lastSuccessTime = successTime ?? row.lastSuccessTime;
+    // Of a round that was ended before anything came of it there is nothing to tell.
+    const isUntold = missing && !successTime;
     const outcome = {
-      ...{ version: row.version, failures, lastError: error },
+      ...{ version: row.version, failures, lastError: errors[0] ?? (isUntold ? row.lastError : "") },
       // Gone for good (410): an administrator resumes it.
-      paused: failed.includes("HTTP_410"),
-      nextAttemptTime: failures === 0 ? clock() : later(growingPauseMs(failures, LONGEST_PAUSE_MS)),
+      paused: errors.includes("HTTP_410"),
+      nextAttemptTime: hasFailed ? later(growingPauseMs(failedRounds, LONGEST_PAUSE_MS)) : clock(),
     };
     const isOurs = await store.write(async (tx) => {
       const endpoints = webhookEndpointRepository(tx);
@@ -117,7 +137,7 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
       if (isOurs) await endpoints.note({ ...key, ...outcome });
       return isOurs;
     });
-    if (error !== "") onFailed({ endpointId, error, failures });
-    return isOurs && error === "" && position < end;
+    if (hasFailed) onFailed({ endpointId, error: outcome.lastError, failures });
+    return isOurs && !hasFailed && position < end;
   };
 }

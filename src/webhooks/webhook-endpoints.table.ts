@@ -27,9 +27,11 @@ export const webhookEndpoints = (d: Dialect) =>
       leaseId: d.text("lease_id"),
       /** When the next round is due. While one is under way, when that one counts as lost. */
       nextAttemptTime: d.instant("next_attempt_time").notNull(),
-      /** Rounds that failed in a row, and the kind of the last failure. */
+      /** Deliveries that failed since the last one that was taken. */
       failures: d.integer("failures").notNull(),
+      /** The kind of the first failure of the last round; empty when none of its deliveries failed. */
       lastError: d.text("last_error").notNull(),
+      /** When the last delivery that was taken was. */
       lastSuccessTime: d.instant("last_success_time"),
       createTime: d.instant("create_time").notNull(),
       updateTime: d.instant("update_time").notNull(),

@@ -13,9 +13,9 @@ import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 const names = EventType as unknown as Readonly<Record<number, EventRow["type"]>>;
 const namesOf = (types: readonly EventType[]) => types.flatMap((type) => names[type] ?? []);
 
-function stateOf({ paused, failures }: WebhookEndpointRow): WebhookState {
+function stateOf({ paused, lastError }: WebhookEndpointRow): WebhookState {
   if (paused) return WebhookState.PAUSED;
-  return failures > 0 ? WebhookState.FAILING : WebhookState.ACTIVE;
+  return lastError !== "" ? WebhookState.FAILING : WebhookState.ACTIVE;
 }
 
 const toProto = (row: WebhookEndpointRow) => ({

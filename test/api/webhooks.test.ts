@@ -141,7 +141,7 @@ describe.each(engines)("webhooks on $name", (engine) => {
     await service.happen(["bob", "ann", "bob", "ann", "bob"]);
     const stuck = await until(
       () => service.get(endpointId),
-      (found) => (found?.consecutiveFailureCount ?? 0) > 0,
+      (found) => found?.state === WebhookState.FAILING,
     );
     // Where the first refused event stands before.
     expect(stuck?.cursor).toBe("1.0");

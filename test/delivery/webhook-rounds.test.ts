@@ -64,15 +64,17 @@ async function endpointsOf(engine: EngineUnderTest, names: readonly string[], co
       },
     });
   const find = (endpointId = "endpoint") => store.read((tx) => webhookEndpointRepository(tx).find(keyOf(endpointId)));
-  /** Waits until an endpoint has come so far and nothing is under way there, and answers its row. */
-  const reaches = async (position: number, endpointId = "endpoint") => {
+  type Row = NonNullable<Awaited<ReturnType<typeof find>>>;
+  /** Waits until an endpoint is so, and nothing is under way there; answers its row. */
+  const until = async (is: (row: Row) => boolean, endpointId = "endpoint") => {
     for (;;) {
       const row = await find(endpointId);
-      if (row?.position === position && row.leaseId === null) return row;
+      if (row && is(row) && row.leaseId === null) return row;
       await nextTurn();
     }
   };
-  return { store, clock, happen, posted, instance, find, reaches };
+  const reaches = (end: number, endpointId?: string) => until(({ position }) => position === end, endpointId);
+  return { store, clock, happen, posted, instance, find, until, reaches };
 }
 
 /** A receiver that answers when the test says so. */
@@ -168,6 +170,59 @@ describe.each(engines)("rounds of webhooks on $name", (engine) => {
     expect(posted).toHaveLength(before);
     await instance().look();
     await reaches(7);
+  });
+
+  test("count each delivery that failed, but pause by the rounds that did", async () => {
+    const { clock, instance, until, reaches } = await endpointsOf(engine, ["endpoint"], 7);
+    let answer: string | undefined = "HTTP_503";
+    const rounds = instance(async () => answer);
+    for (const [count, pauseMs] of [[7, 1000] as const, [14, 2000] as const, [21, 4000] as const]) {
+      await rounds.look();
+      const row = await until(({ failures }) => failures === count);
+      expect(row).toMatchObject({ position: 0, lastError: "HTTP_503", lastSuccessTime: null });
+      expect(row.nextAttemptTime).toEqual(new Date(clock.now.getTime() + pauseMs));
+      clock.now = row.nextAttemptTime;
+    }
+    answer = undefined;
+    await rounds.look();
+    expect(await reaches(7)).toMatchObject({ failures: 0, lastError: "", lastSuccessTime: clock.now });
+  });
+
+  test("begin the count anew with each delivery that is taken, and say when the last one was", async () => {
+    const { clock, happen, instance, until } = await endpointsOf(engine, ["endpoint"], 2);
+    const start = clock.now;
+    const first = held();
+    let taken = Promise.withResolvers<void>();
+    const rounds = instance((url, delivery, signal) => {
+      if (delivery.body.includes("user-0")) return first.post(url, delivery, signal);
+      taken.resolve();
+      return Promise.resolve(undefined);
+    });
+    await rounds.look();
+    await taken.promise;
+    await nextTurn();
+    clock.now = new Date(start.getTime() + 5000);
+    first.answer("HTTP_500");
+    const one = await until(({ lastError }) => lastError !== "");
+    expect(one).toMatchObject({ position: 0, failures: 1, lastError: "HTTP_500", lastSuccessTime: start });
+    clock.now = one.nextAttemptTime;
+    taken = Promise.withResolvers<void>();
+    await happen(1);
+    await rounds.look();
+    const other = await until(({ nextAttemptTime }) => nextAttemptTime > clock.now);
+    // Refused before the other user's was taken: what stands in the way is told all the same.
+    expect(other).toMatchObject({ position: 0, failures: 0, lastError: "HTTP_500", lastSuccessTime: clock.now });
+    expect(other.nextAttemptTime).toEqual(new Date(clock.now.getTime() + 2000));
+  });
+
+  test("that pass events over are no deliveries", async () => {
+    const { store, clock, posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 3);
+    const types = ["PROOF_SUCCEEDED" as const];
+    const change = { ...key, url: "https://example.com/", description: "", types, paused: false, version: 1 };
+    await store.write((tx) => webhookEndpointRepository(tx).change({ ...change, now: clock.now }));
+    await instance().look();
+    expect(await reaches(3)).toMatchObject({ failures: 0, lastError: "", lastSuccessTime: null });
+    expect(posted).toEqual([]);
   });
 
   test("are taken over a minute after their instance died, and it settles nothing any more", async () => {

@@ -348,28 +348,32 @@ export declare type WebhookEndpoint = Message<"mfa.v1.WebhookEndpoint"> & {
   state: WebhookState;
 
   /**
-   * The last event delivered.
+   * How far it is: behind the last event before the first that it has not taken. Events of types
+   * that it does not receive are passed over.
    *
    * @generated from field: string cursor = 6;
    */
   cursor: string;
 
   /**
-   * How many deliveries failed in a row.
+   * How many deliveries failed since the last one that was accepted (2xx), each event's each
+   * attempt by itself; 0 again with every one that is accepted, and when an administrator changes
+   * the endpoint.
    *
    * @generated from field: int32 consecutive_failure_count = 7;
    */
   consecutiveFailureCount: number;
 
   /**
-   * Why the last one failed; empty when it did not.
+   * Why deliveries fail, as a kind: "HTTP_503", "TIMEOUT". Of the last time that some were
+   * attempted; empty when none of them failed.
    *
    * @generated from field: string last_error = 8;
    */
   lastError: string;
 
   /**
-   * When one last succeeded; absent before the first.
+   * When the last delivery that was accepted (2xx) was; absent before the first.
    *
    * @generated from field: google.protobuf.Timestamp last_success_time = 9;
    */
@@ -1185,7 +1189,7 @@ export enum WebhookState {
   PAUSED = 2,
 
   /**
-   * Its last deliveries failed; retried more and more slowly.
+   * Deliveries of the last attempt at it failed; retried more and more slowly.
    *
    * @generated from enum value: WEBHOOK_STATE_FAILING = 3;
    */
