@@ -139,6 +139,24 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     expect(proven).toMatchObject({ state: ChallengeState.PROVEN, provenFactorType: FactorType.PUSH });
   });
 
+  test("of who asks the phone shows what the service knows, never what they say of themselves", async () => {
+    const { service, phone } = await paired();
+    const backend = await backendOf(service);
+    for (const [userAgent, shown] of [
+      ["Your bank. Call 0900 123456 before you answer", ""],
+      ["Shop/7.1 (iPhone; iOS 19.0) Your bank: approve this", "iOS"],
+      ["Mozilla/5.0 Firefox/140.0 (Your bank)", "Firefox"],
+    ] as const) {
+      const client = { ip: "203.0.113.7", userAgent };
+      await service.internal.createUserChallenge(
+        { ...logIn("ann"), client, prepareFactorType: FactorType.PUSH },
+        backend,
+      );
+      expect((await phone.pending())[0]?.context?.userAgent).toBe(shown);
+      service.pass(5 * 60_000);
+    }
+  });
+
   test("what is approved is shown as the service renders it and signed by its digest", async () => {
     const { service, phone, page, waiting } = await asked({ action: transfer });
     expect(waiting.context?.renderedAction).toBe("transfer.create\namount: 100 EUR\nto: Bob");

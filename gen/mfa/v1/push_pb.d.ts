@@ -143,7 +143,8 @@ export declare type PushContext = Message<"mfa.v1.PushContext"> & {
   application: string;
 
   /**
-   * The requester's browser, shortened.
+   * The requester's browser and system, by names that the service knows: "Firefox on Linux". Empty
+   * for others; never the words of the header.
    *
    * @generated from field: string user_agent = 4;
    */
@@ -458,7 +459,7 @@ export declare type PushAddress = Message<"mfa.v1.PushAddress"> & {
     case: "apnsToken";
   } | {
     /**
-     * What the tenant's webhook calls the device.
+     * What the operator's program behind the webhook calls the device.
      *
      * @generated from field: string webhook_target = 5;
      */
@@ -1556,7 +1557,7 @@ export enum PushChannel {
   APNS = 4,
 
   /**
-   * A signed request to a URL of the tenant's.
+   * A signed request (Standard Webhooks) to a program of the operator's, which tells the device.
    *
    * @generated from enum value: PUSH_CHANNEL_WEBHOOK = 5;
    */

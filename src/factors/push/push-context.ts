@@ -16,16 +16,15 @@ const SYSTEMS: readonly (readonly [name: string, sign: RegExp])[] = [
   ["macOS", /\bMac OS X\b|\bMacintosh\b/],
   ["Linux", /\bLinux\b/],
 ];
-const LONGEST = 60;
 
 const nameIn = (text: string, names: typeof BROWSERS) => names.find(([, sign]) => sign.test(text))?.[0];
 
-/** What a person can make something of in a User-Agent header: "Firefox on Linux", or its beginning. */
-export function shortUserAgent(userAgent: string): string {
-  const [browser, system] = [nameIn(userAgent, BROWSERS), nameIn(userAgent, SYSTEMS)];
-  if (browser && system) return `${browser} on ${system}`;
-  return browser ?? userAgent.slice(0, LONGEST);
-}
+/**
+ * What a person can make something of in a User-Agent header: "Firefox on Linux". Only names from here: whoever asks
+ * writes the header, and its words would stand on the phone like ours.
+ */
+export const shortUserAgent = (userAgent: string): string =>
+  [nameIn(userAgent, BROWSERS), nameIn(userAgent, SYSTEMS)].filter((name) => name !== undefined).join(" on ");
 
 /** What the phone shows: made of what the service knows, never of the page's own words. */
 export const contextOf = (client: ClientOrigin, renderedAction: string, service: string): PushContext => ({
