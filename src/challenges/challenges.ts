@@ -226,6 +226,8 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
       return call.unit(async (tx) => {
         const standing = await findOwn(tx, call, key);
         if (hasEnded(standing.state)) return standing;
+        // In the order in which answers write them.
+        for (const prover of registry.provers) await prover.cancelled?.(tx, key, key.challengeId, call.now);
         await challengeRepository(tx).cancel(key, call.now);
         tx.announce(topicOf(key));
         // Not what this call wanted, but what became of it: another may have been quicker.

@@ -197,6 +197,8 @@ export interface Prover<Case extends Answer["case"]> {
   deliveryOf?(tx: Tx, owner: Owner, challengeId: string): Promise<OtpDelivery | undefined>;
   /** Hears that a challenge which it proved was redeemed, in the unit that does. */
   redeemed?(tx: Tx, owner: Owner, challengeId: string, now: Date): Promise<void>;
+  /** Hears that a challenge is being taken back, in the unit that does. */
+  cancelled?(tx: Tx, owner: Owner, challengeId: string, now: Date): Promise<void>;
 }
 
 /** How any kind of answer is judged and spent. */

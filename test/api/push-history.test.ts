@@ -57,4 +57,50 @@ describe.each(engines)("the history of approvals on $name", (engine) => {
     const long = { startTime: { seconds: 1n } };
     expect((await failure(service.admin.getPushStats(long, admin))).reason).toBe("INVALID_FIELD");
   });
+
+  test("what its page took back stays so, and what a lock ended is told until its time is over", async () => {
+    const { service, phone, admin } = await paired();
+    const user = await service.user("ann", "aal2");
+    const listed = async (state: PushChallengeState) => {
+      const { challenges } = await service.mfa.listPushChallenges({ state }, user);
+      const ofTenant = await service.admin.listUserPushChallenges({ userId: "ann", state }, admin);
+      expect(ofTenant.challenges.map((one) => one.challenge)).toEqual(challenges);
+      return challenges.map(({ challengeId }) => challengeId);
+    };
+    const { CANCELLED, EXPIRED, PENDING } = PushChallengeState;
+    const stats = async () => {
+      const { total, cancelled, expired, pending } = await service.admin.getPushStats({}, admin);
+      return { total, cancelled, expired, pending };
+    };
+    const { challengeId, token } = await askPhone(service, "ann");
+    await service.mfa.cancelChallenge({ challengeId }, token);
+    service.pass(1);
+    expect(await listed(CANCELLED)).toEqual([challengeId]);
+    expect(await stats()).toEqual({ total: 1n, cancelled: 1n, expired: 0n, pending: 0n });
+
+    const locked = await askPhone(service, "ann");
+    expect(await phone.pending()).toHaveLength(1);
+    for (let n = 0; n < 5; n++) {
+      await failure(
+        service.internal.verifyUserTotpCode(
+          { userId: "ann", code: "000000", client: {} },
+          await service.backend("mfa.verify"),
+        ),
+      );
+    }
+    expect(await listed(CANCELLED)).toEqual([locked.challengeId, challengeId]);
+    expect([await listed(PENDING), await phone.pending()]).toEqual([[], []]);
+    service.pass(3 * MINUTE);
+    expect(await listed(CANCELLED)).toEqual([challengeId]);
+    expect(await listed(EXPIRED)).toEqual([locked.challengeId]);
+    expect(await stats()).toEqual({ total: 2n, cancelled: 1n, expired: 1n, pending: 0n });
+  });
+
+  test("what the limits refused is counted by the hour", async () => {
+    const { service, admin } = await paired();
+    await askPhone(service, "ann");
+    for (let n = 0; n < 3; n++) expect((await failure(askPhone(service, "ann"))).reason).toBe("RATE_LIMITED");
+    service.pass(1);
+    expect(await service.admin.getPushStats({}, admin)).toMatchObject({ total: 1n, blocked: 3n });
+  });
 });

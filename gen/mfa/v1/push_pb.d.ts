@@ -1432,7 +1432,7 @@ export declare type GetPushStatsResponse = Message<"mfa.v1.GetPushStatsResponse"
   total: bigint;
 
   /**
-   * Those that still wait.
+   * Those whose time is not over, without an answer.
    *
    * @generated from field: int64 pending = 2;
    */
@@ -1453,7 +1453,7 @@ export declare type GetPushStatsResponse = Message<"mfa.v1.GetPushStatsResponse"
   denied: bigint;
 
   /**
-   * Those nobody answered.
+   * Those whose time ran out without an answer.
    *
    * @generated from field: int64 expired = 5;
    */
@@ -1467,14 +1467,15 @@ export declare type GetPushStatsResponse = Message<"mfa.v1.GetPushStatsResponse"
   failed: bigint;
 
   /**
-   * Those taken back or ended.
+   * Those taken back or replaced.
    *
    * @generated from field: int64 cancelled = 7;
    */
   cancelled: bigint;
 
   /**
-   * Requests refused by the limits against bombing; not in the total.
+   * Requests refused by the limits against bombing in the full hours (UTC) that begin in the window;
+   * not in the total.
    *
    * @generated from field: int64 blocked = 8;
    */
@@ -1684,7 +1685,8 @@ export enum PushChallengeState {
   EXPIRED = 4,
 
   /**
-   * Taken back by the requester, or ended by a lock, reset or erase.
+   * Taken back by the requester, or replaced; or ended by a lock, a change of the user's factors or
+   * another factor's proof, which shows until its time is over.
    *
    * @generated from enum value: PUSH_CHALLENGE_STATE_CANCELLED = 5;
    */

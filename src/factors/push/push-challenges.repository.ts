@@ -36,7 +36,10 @@ const isPending = (s: Building<{ now: Date }>) => {
   return and(eq(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
 };
 
-/** Stands so at `now`; an empty state stands for all. */
+/**
+ * Stands so at `now`, as far as its row says; an empty state stands for all. Among the cancelled ones are those that may
+ * have been ended without their row being written.
+ */
 const stands = (s: Building<Filter>) => {
   const t = s.table(pushChallenges);
   const wanted = s.param("state", t.denyReason);
@@ -45,6 +48,7 @@ const stands = (s: Building<Filter>) => {
   return or(
     sql`${wanted} = ''`,
     and(sql`${wanted} = 'expired'`, isOpen, isOver),
+    and(sql`${wanted} = 'cancelled'`, isOpen, sql`not ${isOver}`),
     and(sql`${wanted} = ${t.state}`, sql`not (${isOpen} and ${isOver})`),
   );
 };
@@ -161,7 +165,7 @@ const statements = {
       .where(and(isThis(s), isPending(s)))
       .returning();
   }),
-  cancelOthers: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
+  cancel: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
     const t = s.table(pushChallenges);
     return s.db
       .update(t)
@@ -278,8 +282,7 @@ export const pushChallengeRepository = (tx: Tx) => ({
   deny: async (decision: Decision & { denyReason: "NOT_ME" | "MISTAKE" | "OTHER" }) =>
     (await tx.run(statements.deny, decision))[0],
   /** Ends what waits for the same generic challenge. */
-  cancelOthers: (owner: Owner, challengeId: string, now: Date) =>
-    tx.run(statements.cancelOthers, { ...owner, challengeId, now }),
+  cancel: (owner: Owner, challengeId: string, now: Date) => tx.run(statements.cancel, { ...owner, challengeId, now }),
   /** Approved to redeemed, by the generic challenge: a row for exactly one of any number of callers. */
   redeem: async (owner: Owner, challengeId: string, now: Date) =>
     (await tx.run(statements.redeem, { ...owner, challengeId, now }))[0],

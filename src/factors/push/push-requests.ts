@@ -91,7 +91,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways }: Reques
         const limited = await limit(tx, call, owner, challengeId);
         if (limited) return limited;
         const requests = pushChallengeRepository(tx);
-        await requests.cancelOthers(owner, challengeId, call.now);
+        await requests.cancel(owner, challengeId, call.now);
         // The first has the id of its challenge, so that a challenge of its own is one thing under one id.
         const pushId = (await requests.find({ ...owner, pushId: challengeId })) ? freshId : challengeId;
         const row: PushChallengeRow = {

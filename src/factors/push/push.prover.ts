@@ -50,4 +50,7 @@ export const pushProver = (
   redeemed: async (tx, owner, challengeId, now) => {
     await pushChallengeRepository(tx).redeem(owner, challengeId, now);
   },
+  cancelled: async (tx, owner, challengeId, now) => {
+    await pushChallengeRepository(tx).cancel(owner, challengeId, now);
+  },
 });
