@@ -54,6 +54,7 @@ import { webauthnImport } from "./factors/webauthn/webauthn.import.ts";
 import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
 import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
+import { createListedNetworks } from "./ip-whitelist/listed-networks.ts";
 import { createApprovals } from "./privacy/approvals.ts";
 import { createCoverageHandlers } from "./privacy/coverage.handlers.ts";
 import { createCoverage } from "./privacy/coverage.ts";
@@ -176,7 +177,8 @@ export function createServices(app: App): Features {
   const temporaryPasses = createTemporaryPasses({ keyring, kdf, settingsOf });
   const passes = createTemporaryPassHandlers(temporaryPasses);
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
-  const networks = createIpWhitelistHandlers(pageTokens);
+  const listedNetworks = createListedNetworks(store, clock);
+  const networks = createIpWhitelistHandlers(pageTokens, listedNetworks);
   const lockouts = createLockoutHandlers(pageTokens);
   const unenrolled = (tenantId: string) => countUnenrolled(store, tenantId, clock());
   const rules = createEnforcementHandlers(
@@ -189,7 +191,12 @@ export function createServices(app: App): Features {
   const policies = createRiskPolicies({ factors: registry, settingsOf, countUnenrolled: unenrolled });
   const histories = createHistories({ keyring, locations: app.locations });
   const judging = createJudging({ factors: registry, histories });
-  const decisions = createRiskDecisions({ judging, settingsOf, trustedDevices: createTrustedDevices(keyring) });
+  const decisions = createRiskDecisions({
+    judging,
+    settingsOf,
+    trustedDevices: createTrustedDevices(keyring),
+    listedNetworks,
+  });
   const risk = createRiskHandlers({ policies, decisions, pageTokens });
   const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
   const totp = createTotpHandlers({ ...apps, pageTokens });
@@ -221,7 +228,17 @@ export function createServices(app: App): Features {
     ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
   ];
   const hub = createHub(store, app.clock);
-  const proofs = createProofs({ ...app, hub, settingsOf, pageTokens, judging, histories, factors: registry, provers });
+  const proofs = createProofs({
+    ...app,
+    hub,
+    settingsOf,
+    pageTokens,
+    judging,
+    histories,
+    listedNetworks,
+    factors: registry,
+    provers,
+  });
   const { describeAction } = proofs;
   const passkeys = createWebAuthnHandlers({ webauthn, pageTokens, challenges: proofs.user, describeAction });
   const ask = proofs.askPhones;

@@ -5,6 +5,7 @@ import type { Tx } from "../db/store.ts";
 import { enforceAt, type Stated } from "../enforcement/enforcement.ts";
 import { listHeld } from "../factors/index.ts";
 import { canBeWorth, type Strength, strongest } from "../factors/strength.ts";
+import type { ListedNetworks } from "../ip-whitelist/listed-networks.ts";
 import { lockoutsOf } from "../protection/lockouts.ts";
 import type { createTickets } from "../protection/tickets.ts";
 import type { Reason } from "../risk/assessment.ts";
@@ -40,6 +41,7 @@ export interface EvaluationOptions extends Registry {
   readonly trustedDevices: TrustedDevices;
   readonly judging: Judging;
   readonly histories: Histories;
+  readonly listedNetworks: ListedNetworks;
 }
 
 /** What a log-in still needs. */
@@ -67,7 +69,7 @@ export interface Evaluation {
  * demand, and what of it the user has.
  */
 export function createEvaluation(options: EvaluationOptions) {
-  const { settingsOf, tickets, trustedDevices, judging, histories, factors, provers } = options;
+  const { settingsOf, tickets, trustedDevices, listedNetworks, judging, histories, factors, provers } = options;
 
   const enrollableFor = ({ requirement, decided }: Judgement, settings: Settings) => {
     const counting = factors.filter((factor) => factor.counts && factor.isEnrollable(settings));
@@ -97,6 +99,7 @@ export function createEvaluation(options: EvaluationOptions) {
     async evaluate(call: Call, owner: Owner, logIn: LogIn): Promise<Evaluation | Refusal> {
       const settings = await settingsOf(owner.tenantId);
       const { client, now } = call;
+      const listed = await listedNetworks.isListed(owner.tenantId, client.ip, now);
       return call.unit(async (tx: Tx) => {
         const user = await userRepository(tx).find(owner);
         const held = await listHeld(tx, owner, now);
@@ -108,7 +111,7 @@ export function createEvaluation(options: EvaluationOptions) {
         const rules = await enforceAt(tx, owner, stated, now);
         const enforced = strongest(...rules.demanded);
         const standing = { ...standingOf(held, settings), trusted: trust?.row !== undefined, asked, enforced };
-        const seen = { client, fingerprint, signals, trusted: standing.trusted };
+        const seen = { client, fingerprint, signals, listed, trusted: standing.trusted };
         const judgement = await judging.judge(tx, owner, seen, { standing, now });
         const { assessment, requirement, decided, look } = judgement;
         const { decision } = decided;

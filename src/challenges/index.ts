@@ -7,6 +7,7 @@ import { type ActionContent, actionDigest } from "../client/action-digest.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import type { Store } from "../db/store.ts";
+import type { ListedNetworks } from "../ip-whitelist/listed-networks.ts";
 import { createTickets } from "../protection/tickets.ts";
 import type { Histories } from "../risk/history.ts";
 import type { Judging } from "../risk/judging.ts";
@@ -36,6 +37,7 @@ export interface ProofOptions extends Registry {
   readonly pageTokens: PageTokens;
   readonly judging: Judging;
   readonly histories: Histories;
+  readonly listedNetworks: ListedNetworks;
   readonly assertions: { readonly issuer: string; readonly algorithm: Algorithm };
 }
 

@@ -1,11 +1,13 @@
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { pageOf } from "../db/page.ts";
 import type { Handlers } from "../rpc/service.ts";
 import { type IpWhitelistRow, ipWhitelistRepository } from "./ip-whitelist.repository.ts";
 import { changeEntry, type Listed, listEntries, listNetwork, removeEntry } from "./ip-whitelist.ts";
+import type { ListedNetworks } from "./listed-networks.ts";
 
 const toProto = (row: IpWhitelistRow) => ({
   entryId: row.entryId,
@@ -22,12 +24,15 @@ const reply = (listed: Listed | Refusal) =>
   listed instanceof Refusal ? listed : { entry: toProto(listed.row), warnings: [...listed.warnings] };
 
 /** What administrators do with the networks that their tenant trusts a little more. */
-export function createIpWhitelistHandlers(pageTokens: PageTokens) {
+export function createIpWhitelistHandlers(pageTokens: PageTokens, { forget }: Pick<ListedNetworks, "forget">) {
+  /** A change, after which the list is read anew; also after a failure, as a commit whose answer was lost may hold. */
+  const changed = <T>(call: Call, change: Promise<T>) => change.finally(() => forget(call.caller.tenantId));
+
   const admin = {
     createIpWhitelistEntry: async ({ cidr, force, label, disabled, expireTime, reason }, call) => {
       const expires = expireTime ? timestampDate(expireTime) : null;
       const entry = { label, enabled: !disabled, expireTime: expires, reason };
-      return reply(await listNetwork(call, { cidr, force }, entry));
+      return reply(await changed(call, listNetwork(call, { cidr, force }, entry)));
     },
 
     getIpWhitelistEntry: async ({ entryId }, call) => {
@@ -52,10 +57,12 @@ export function createIpWhitelistHandlers(pageTokens: PageTokens) {
       const expireTime = clearExpireTime ? null : given;
       const network = cidr === undefined ? undefined : { cidr, force };
       const version = Number(request.version);
-      return reply(await changeEntry(call, { entryId, version, network, label, enabled, expireTime, reason }));
+      const change = { entryId, version, network, label, enabled, expireTime, reason };
+      return reply(await changed(call, changeEntry(call, change)));
     },
 
-    deleteIpWhitelistEntry: async ({ entryId, reason }, call) => (await removeEntry(call, entryId, reason)) ?? {},
+    deleteIpWhitelistEntry: async ({ entryId, reason }, call) =>
+      (await changed(call, removeEntry(call, entryId, reason))) ?? {},
   } satisfies Handlers<typeof AdminMfaService>;
 
   return { admin };

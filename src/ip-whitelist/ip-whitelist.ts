@@ -47,7 +47,8 @@ function networkOf({ cidr, force }: Asked): Written {
   return written;
 }
 
-const networksOf = (rows: readonly IpWhitelistRow[]): Network[] =>
+/** The networks of entries. */
+export const networksOf = (rows: readonly IpWhitelistRow[]): Network[] =>
   rows.flatMap(({ cidr }) => readNetwork(cidr)?.network ?? []);
 
 function warningsOf({ network, hadHostBits, isBroad }: Written, others: readonly IpWhitelistRow[]): string[] {
@@ -156,13 +157,4 @@ export async function listEntries(
   if (containsIp !== "" && !ip) throw invalid("contains_ip");
   const rows = await call.unit((tx) => ipWhitelistRepository(tx).list(call.caller.tenantId));
   return rows.filter((row) => (enabled ?? row.enabled) === row.enabled && (!ip || listing(networksOf([row]))(ip)));
-}
-
-/**
- * The question "is this address listed?" for a tenant, as the list stands at `now`: what judges a log-in's risk asks
- * it. It lowers a risk and never lets anybody in; an address that cannot be read is not listed.
- */
-export async function listingOf(tx: Tx, tenantId: string, now: Date): Promise<ReturnType<typeof listing>> {
-  const rows = await ipWhitelistRepository(tx).list(tenantId);
-  return listing(networksOf(rows.filter(({ enabled, expireTime }) => enabled && !(expireTime && expireTime <= now))));
 }

@@ -7,7 +7,6 @@ import { recordEvent } from "../events/events.ts";
 import type { Factor } from "../factors/factor.ts";
 import type { Held } from "../factors/index.ts";
 import { isOn } from "../factors/strength.ts";
-import { listingOf } from "../ip-whitelist/ip-whitelist.ts";
 import { failuresOf } from "../protection/lockouts.ts";
 import type { Settings } from "../tenants/settings.ts";
 import { type Assessment, assess, type Facts } from "./assessment.ts";
@@ -28,6 +27,8 @@ export interface LogInSeen extends Origin {
   readonly client: Call["client"];
   /** What the caller knows that bears on risk. */
   readonly signals: Facts["caller"];
+  /** Whether the tenant has listed the client's network. */
+  readonly listed: boolean;
   readonly trusted: boolean;
 }
 
@@ -57,18 +58,17 @@ export const standingOf = (held: readonly Held[], settings: Settings): Pick<Stan
 
 /** Judges log-ins: what is known of one, how risky that is, and what it needs by the policy of its level. */
 export function createJudging({ factors, histories }: JudgingOptions) {
-  const gather = async (tx: Tx, owner: Owner, { client, fingerprint, signals, trusted }: LogInSeen, now: Date) => {
+  const gather = async (tx: Tx, owner: Owner, logIn: LogInSeen, now: Date) => {
+    const { client, fingerprint, signals, listed, trusted } = logIn;
     const seen = await histories.compare(tx, owner, { client, fingerprint }, now);
     const failures = await failuresOf(tx, owner, now);
-    const isListed = await listingOf(tx, owner.tenantId, now);
     const reported = await eventRepository(tx).happened(owner, "PUSH_REPORTED", new Date(now.getTime() - DAY_MS));
     const facts: Facts = {
       ...seen.facts,
       ...(trusted && { device: "known" as const }),
       failures: failures.inRow,
       dayFailures: failures.inDay,
-      listed: isListed(client.ip),
-      trusted,
+      ...{ listed, trusted },
       reported,
       caller: signals,
       // Nobody said where the user is, or what said so could not be read.

@@ -5,6 +5,7 @@ import type { Store } from "../db/store.ts";
 import { enforcedOf } from "../enforcement/enforcement.ts";
 import { listHeld } from "../factors/index.ts";
 import { strongest } from "../factors/strength.ts";
+import type { ListedNetworks } from "../ip-whitelist/listed-networks.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
 import type { TrustedDevices } from "../trusted-devices/trusted-devices.ts";
 import type { Outcome } from "./decision.ts";
@@ -18,12 +19,13 @@ export interface DecisionOptions {
   readonly judging: Judging;
   readonly settingsOf: SettingsOf;
   readonly trustedDevices: TrustedDevices;
+  readonly listedNetworks: ListedNetworks;
 }
 
 /** A log-in that somebody wants judged. */
 export interface Trial {
   readonly owner: Owner;
-  readonly seen: Omit<LogInSeen, "trusted">;
+  readonly seen: Omit<LogInSeen, "listed" | "trusted">;
   readonly trustToken: string;
   /** Levels to judge by in place of the tenant's. */
   readonly candidate: Requirements | undefined;
@@ -46,19 +48,20 @@ const everything: WantedDecisions = {
 };
 
 /** What administrators ask about decisions: how a log-in would be judged, how others were, and by another policy. */
-export function createRiskDecisions({ judging, settingsOf, trustedDevices }: DecisionOptions) {
+export function createRiskDecisions({ judging, settingsOf, trustedDevices, listedNetworks }: DecisionOptions) {
   return {
     /** Judges a log-in without one happening. */
     async evaluate(call: Call, { owner, seen, trustToken, candidate, dryRun }: Trial) {
       const settings = await settingsOf(owner.tenantId);
+      const { application, ip } = seen.client;
+      const listed = await listedNetworks.isListed(owner.tenantId, ip, call.now);
       return call.unit(async (tx) => {
-        const { application } = seen.client;
         const trusted = await trustedDevices.isTrusted(tx, call, owner, { trustToken, application });
         const has = standingOf(await listHeld(tx, owner, call.now), settings);
         const { demanded } = await enforcedOf(tx, owner, call.now);
         const standing = { ...has, trusted, asked: "UNSPECIFIED", enforced: strongest(...demanded) } as const;
         const about = { standing, candidate, now: call.now };
-        const judgement = await judging.judge(tx, owner, { ...seen, trusted }, about);
+        const judgement = await judging.judge(tx, owner, { ...seen, listed, trusted }, about);
         const recorded = { judgement, client: seen.client, underWay: false };
         const isKept = !dryRun && candidate === undefined;
         const row = isKept

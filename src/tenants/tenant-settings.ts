@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
+import { createRecent } from "../core/recent.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Store, Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
-import { createRecentSettings } from "./recent-settings.ts";
 import { defaultsOf, type FileSettings, type Settings } from "./settings.ts";
 import { type Groups, inForce, replaceGroups, shown, storedForm } from "./stored-settings.ts";
 import { tenantSettingsRepository } from "./tenant-settings.repository.ts";
@@ -29,7 +29,7 @@ export interface SettingsChange {
 export function createTenantSettings({ store, clock, file }: TenantSettingsOptions) {
   const defaults = defaultsOf(file);
   const read = async (tx: Tx, tenantId: string) => inForce(await tenantSettingsRepository(tx).find(tenantId), defaults);
-  const recent = createRecentSettings((tenantId) => store.read((tx) => read(tx, tenantId)), clock);
+  const recent = createRecent((tenantId) => store.read((tx) => read(tx, tenantId)), clock);
 
   const stale = (version = 0) => new Refusal("STALE_VERSION", { metadata: { version: String(version) } });
 
@@ -60,7 +60,7 @@ export function createTenantSettings({ store, clock, file }: TenantSettingsOptio
 
   return {
     /** For features, outside of units: a miss is a unit of its own. */
-    settingsOf: recent.settingsOf,
+    settingsOf: recent.of,
 
     /** The file's, and those of every tenant that has set anything: for what is asked without naming a tenant. */
     listAll: async (): Promise<Settings[]> => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { listingOf } from "../../src/ip-whitelist/ip-whitelist.ts";
+import { RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
 import { failure, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
@@ -22,8 +22,12 @@ async function listed(engine: EngineUnderTest) {
     update: async (request: object) => service.admin.updateIpWhitelistEntry(request, await token()),
     list: async (request = {}, tenant = "dev") =>
       (await service.admin.listIpWhitelistEntries(request, await token(tenant))).entries.map(({ cidr }) => cidr),
-    isListed: async (address: string, tenant = "dev") =>
-      (await service.store.read((tx) => listingOf(tx, tenant, service.clock.now)))(address),
+    /** Whether a log-in from there would count as from a listed network. */
+    isListed: async (ip: string, tenant = "dev") => {
+      const asked = { userId: "ann", client: { ip }, dryRun: true };
+      const { decision } = await service.admin.evaluateRisk(asked, await token(tenant));
+      return decision?.reasons.some(({ signal, weight }) => signal === RiskSignalType.IP_WHITELIST && weight < 0);
+    },
   };
 }
 
@@ -67,7 +71,11 @@ describe.each(engines)("the IP whitelist on $name", (engine) => {
     expect(await service.isListed("192.0.2.9")).toBe(true);
     await service.update({ entryId, version: 2n, expireTime: later() });
     expect(await service.isListed("192.0.2.9")).toBe(true);
-    service.clock.now = new Date(Number(later().seconds) * 1000 + 60_000);
+    const { seconds } = (await service.admin.getIpWhitelistEntry({ entryId }, await service.token())).entry
+      ?.expireTime ?? { seconds: 0n };
+    service.clock.now = new Date(Number(seconds) * 1000 - 1);
+    expect(await service.isListed("192.0.2.9")).toBe(true);
+    service.pass(1);
     expect(await service.isListed("192.0.2.9")).toBe(false);
     expect(await service.list()).toEqual(["192.0.2.0/24"]);
     const { entry: forever } = await service.update({ entryId, version: 3n, clearExpireTime: true });
@@ -164,6 +172,23 @@ describe.each(engines)("the IP whitelist on $name", (engine) => {
     expect(await service.list({ containsIp: "192.0.2.1" })).toEqual(["192.0.2.0/24"]);
     expect(await service.list({ containsIp: "::ffff:192.0.2.1" })).toEqual(["192.0.2.0/24"]);
     expect(await service.list({ containsIp: "192.1.2.1" })).toEqual([]);
+  });
+
+  test("is read once a second by those who judge, and anew after a change", async () => {
+    const service = await listed(engine);
+    const { entry } = await service.create({ cidr: "192.0.2.0/24" });
+    const key = { entryId: entry?.entryId ?? "" };
+    expect(await service.isListed("192.0.2.9")).toBe(true);
+    // As another instance would.
+    await service.execute(`UPDATE ip_whitelist SET enabled = ${engine.name === "sqlite" ? 0 : false}`);
+    service.pass(999);
+    expect(await service.isListed("192.0.2.9")).toBe(true);
+    service.pass(1);
+    expect(await service.isListed("192.0.2.9")).toBe(false);
+    await service.update({ ...key, version: 1n, enabled: true });
+    expect(await service.isListed("192.0.2.9")).toBe(true);
+    await service.admin.deleteIpWhitelistEntry({ ...key, reason: "moved" }, await service.token());
+    expect(await service.isListed("192.0.2.9")).toBe(false);
   });
 
   test("keeps tenants apart", async () => {

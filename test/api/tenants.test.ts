@@ -20,8 +20,6 @@ import { loadConfig } from "../../src/config.ts";
 import { type Building, type Store, StoreUnavailable, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { startServer } from "../../src/server.ts";
-import { createRecentSettings } from "../../src/tenants/recent-settings.ts";
-import { defaultsOf } from "../../src/tenants/settings.ts";
 import { tenantSettings } from "../../src/tenants/tenant-settings.table.ts";
 import { createTenantSettings } from "../../src/tenants/tenant-settings.ts";
 import { failure, grpcClient, type Rpcs, tally } from "../support/client.ts";
@@ -393,90 +391,5 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
     clock.now = new Date(clock.now.getTime() + 1);
     await expect(settingsOf("dev")).rejects.toThrow(StoreUnavailable);
     await expect(settingsOf("dev")).rejects.toThrow(StoreUnavailable);
-  });
-});
-
-describe("recent settings", () => {
-  /** Settings whose loads the test counts and answers. */
-  function recent() {
-    const clock = { now: 1_000_000 };
-    const loads: { tenantId: string; answer(issuer: string): void; fail(): void }[] = [];
-    const settings = createRecentSettings(
-      (tenantId) =>
-        new Promise((resolve, reject) => {
-          const answer = (totpIssuer: string) =>
-            resolve(defaultsOf({ totpIssuer, webauthn: { rpIds: [], origins: [] } }));
-          loads.push({ tenantId, answer, fail: () => reject(new StoreUnavailable()) });
-        }),
-      () => new Date(clock.now),
-    );
-    const issuerOf = async (tenantId: string) => (await settings.settingsOf(tenantId)).totp.issuer;
-    return { clock, loads, issuerOf, forget: settings.forget };
-  }
-
-  test("many who ask at once share one read, each tenant its own", async () => {
-    const { loads, issuerOf } = recent();
-    const asked = ["a", "b", "a", "a", "b"].map(issuerOf);
-    expect(loads.map(({ tenantId }) => tenantId)).toEqual(["a", "b"]);
-    for (const { tenantId, answer } of loads) answer(tenantId);
-    expect(await Promise.all(asked)).toEqual(["a", "b", "a", "a", "b"]);
-  });
-
-  test("the second counts from when the read began, however late it was answered", async () => {
-    const { clock, loads, issuerOf } = recent();
-    const first = issuerOf("a");
-    clock.now += 900;
-    loads[0]?.answer("old");
-    expect(await first).toBe("old");
-    clock.now += 100;
-    const second = issuerOf("a");
-    loads[1]?.answer("new");
-    expect(await second).toBe("new");
-  });
-
-  test("a read that began before a change is not what the next call gets", async () => {
-    const { loads, issuerOf, forget } = recent();
-    const before = issuerOf("a");
-    forget("a");
-    const after = issuerOf("a");
-    loads[1]?.answer("new");
-    loads[0]?.answer("old");
-    expect(await Promise.all([before, after, issuerOf("a")])).toEqual(["old", "new", "new"]);
-  });
-
-  test("a failed read is not kept, and does not take a later one along", async () => {
-    const { clock, loads, issuerOf } = recent();
-    const failed = issuerOf("a");
-    clock.now += 1000;
-    const later = issuerOf("a");
-    loads[0]?.fail();
-    await expect(failed).rejects.toThrow(StoreUnavailable);
-    loads[1]?.answer("new");
-    expect([await later, await issuerOf("a"), loads.length]).toEqual(["new", "new", 2]);
-    clock.now += 1000;
-    const again = issuerOf("a");
-    loads[2]?.fail();
-    await expect(again).rejects.toThrow(StoreUnavailable);
-    const healed = issuerOf("a");
-    loads[3]?.answer("healed");
-    expect(await healed).toBe("healed");
-  });
-
-  test("a clock that is set back makes nothing last longer", async () => {
-    const { clock, loads, issuerOf } = recent();
-    void issuerOf("a");
-    clock.now -= 1;
-    void issuerOf("a");
-    expect(loads).toHaveLength(2);
-  });
-
-  test("a thousand tenants are kept, the oldest gives way to one more", async () => {
-    const { loads, issuerOf } = recent();
-    for (let n = 0; n <= 1000; n++) void issuerOf(`tenant ${n}`);
-    void issuerOf("tenant 1");
-    void issuerOf("tenant 1000");
-    expect(loads).toHaveLength(1001);
-    void issuerOf("tenant 0");
-    expect(loads).toHaveLength(1002);
   });
 });
