@@ -7,18 +7,16 @@ import type { Algorithm } from "./assertions/assertion-keys.ts";
 import { createAuditHandlers } from "./audit/audit.handlers.ts";
 import { createProofs } from "./challenges/index.ts";
 import { challengeOutcomes } from "./challenges/outcomes.ts";
-import type { Owner } from "./core/caller.ts";
 import type { KdfPool } from "./crypto/kdf-pool.ts";
 import { createPageTokens } from "./crypto/page-token.ts";
 import type { TimeOf } from "./db/database-time.ts";
-import type { Tx } from "./db/store.ts";
 import { createDeliveryHandlers } from "./delivery/delivery.handlers.ts";
 import { createInbox } from "./delivery/inbox.ts";
 import { createCompose } from "./delivery/letters.ts";
 import type { MailRoom } from "./delivery/providers.ts";
 import { createDeviceSyncHandlers } from "./device-sync/device-sync.handlers.ts";
 import { createEnforcementHandlers } from "./enforcement/enforcement.handlers.ts";
-import { enforcedOf } from "./enforcement/enforcement.ts";
+import { overdueIn } from "./enforcement/enforcement.ts";
 import { createEnforcementRules } from "./enforcement/enforcement-rules.ts";
 import { createEventHandlers } from "./events/events.handlers.ts";
 import { placeAllEvents } from "./events/placing.ts";
@@ -251,11 +249,7 @@ export function createServices(app: App): Features {
   const erasure = createErasure({ store, keyring, clock, timeOf: app.timeOf, ledger, tables: subjects });
   const addressOf = (row: object) => otp.book.open(row as OtpAddressRow); // a row of that very table
   const privacy = createPrivacyHandlers(erasure, createExport({ tables: subjects, addressOf }));
-  const isOverdue = async (tx: Tx, owner: Owner, now: Date) => {
-    const { enforced, graceUntil } = await enforcedOf(tx, owner, now);
-    return enforced && (graceUntil === undefined || graceUntil <= now);
-  };
-  const coverage = createCoverageHandlers(createCoverage({ settingsOf, isOverdue }), pageTokens);
+  const coverage = createCoverageHandlers(createCoverage({ settingsOf, overdueIn }), pageTokens);
   const imports = createImportHandlers(
     createImport({
       keyring,

@@ -11,7 +11,8 @@ export interface PageTokens {
   write(call: Call, next: Position | undefined, filter?: string): string;
 }
 
-const POSITION = /^(\d{1,15})\.([0-9A-Za-z-]{1,64})$/;
+/** Of a list by user, the id is a user's: any text. */
+const POSITION = /^(\d{1,15})\.(.+)$/s;
 
 /** Page tokens signed with the keyring. */
 export function createPageTokens(keyring: Keyring): PageTokens {
@@ -21,7 +22,9 @@ export function createPageTokens(keyring: Keyring): PageTokens {
   return {
     read(call, token, filter = "") {
       if (token === "") return START;
-      const [position = "", mac = ""] = Buffer.from(token, "base64url").toString("latin1").split("\n", 2);
+      const text = Buffer.from(token, "base64url").toString("utf8");
+      const end = text.lastIndexOf("\n");
+      const [position, mac] = [text.slice(0, Math.max(0, end)), text.slice(end + 1)];
       const [, time, id] = POSITION.exec(position) ?? [];
       const ours = keyring.verifies(Buffer.from(mac, "base64url"), ...scope(call, filter, position));
       if (!ours || time === undefined || id === undefined) throw new Refusal("INVALID_PAGE_TOKEN");
@@ -31,7 +34,7 @@ export function createPageTokens(keyring: Keyring): PageTokens {
       if (!next) return "";
       const position = `${next.time.getTime()}.${next.id}`;
       const mac = keyring.mac(...scope(call, filter, position)).toString("base64url");
-      return Buffer.from(`${position}\n${mac}`, "latin1").toString("base64url");
+      return Buffer.from(`${position}\n${mac}`, "utf8").toString("base64url");
     },
   };
 }

@@ -1,6 +1,7 @@
 import { and, asc, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { isOwnedBy } from "../db/owned.ts";
+import { isInSpan, type Span } from "../db/span.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { enforcementDeadlines, enforcementRules } from "./enforcement.table.ts";
 
@@ -54,6 +55,10 @@ const statements = {
   }),
   delete: statement((s: Building<RuleKey>) => s.db.delete(s.table(enforcementRules)).where(isRule(s)).returning()),
   deadlines: statement((s: Building<Owner>) => s.db.select().from(s.table(enforcementDeadlines)).where(isOwners(s))),
+  deadlinesIn: statement((s: Building<Span>) => {
+    const t = s.table(enforcementDeadlines);
+    return s.db.select().from(t).where(isInSpan(s, t));
+  }),
   give: statement((s: Building<DeadlineRow>) => {
     const t = s.table(enforcementDeadlines);
     return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning();
@@ -90,6 +95,8 @@ export const enforcementRepository = (tx: Tx) => ({
     if (row) await tx.run(statements.deleteDeadlines, key);
     return row;
   },
+  /** The deadlines of a span of users. */
+  deadlinesIn: (span: Span) => tx.run(statements.deadlinesIn, span),
   deadlines: (owner: Owner) => tx.run(statements.deadlines, owner),
   /** Writes a deadline where there is none; answers the one that holds. */
   async give(row: DeadlineRow): Promise<DeadlineRow> {

@@ -1,4 +1,5 @@
 import type { Owner } from "../core/caller.ts";
+import type { Span } from "../db/span.ts";
 import type { Tx } from "../db/store.ts";
 import { type DeadlineRow, type EnforcementRuleRow, enforcementRepository } from "./enforcement.repository.ts";
 
@@ -69,17 +70,35 @@ export async function enforceAt(tx: Tx, owner: Owner, stated: Stated, now: Date)
 const isUnder = (rule: EnforcementRuleRow, deadline: DeadlineRow | undefined) =>
   rule.selector.everyone || deadline?.applies === true;
 
-/**
- * What rules demand of a user as far as is known without a log-in: those for everyone, and those that meant them when
- * they last logged in. Before the first log-in under a rule its grace is as if that were now.
- */
-export async function enforcedOf(tx: Tx, owner: Owner, now: Date): Promise<Omit<Enforced, "reported">> {
-  const repository = enforcementRepository(tx);
-  const rules = inForce(await repository.list(owner.tenantId), now).filter(({ reportOnly }) => !reportOnly);
-  const held = new Map((await repository.deadlines(owner)).map((row) => [row.ruleId, row]));
+const notTrials = async (tx: Tx, tenantId: string, now: Date) =>
+  inForce(await enforcementRepository(tx).list(tenantId), now).filter(({ reportOnly }) => !reportOnly);
+
+/** What rules demand of a user whose deadlines are these. */
+function knownOf(rules: readonly EnforcementRuleRow[], deadlines: readonly DeadlineRow[], now: Date) {
+  const held = new Map(deadlines.map((row) => [row.ruleId, row]));
   const under = rules
     .map((rule) => ({ rule, row: held.get(rule.ruleId) }))
     .filter(({ rule, row }) => isUnder(rule, row))
     .map(({ rule, row }) => ({ rule, deadline: row?.deadline ?? new Date(now.getTime() + rule.graceMs) }));
   return together(under, now);
+}
+
+/**
+ * What rules demand of a user as far as is known without a log-in: those for everyone, and those that meant them when
+ * they last logged in. Before the first log-in under a rule its grace is as if that were now.
+ */
+export async function enforcedOf(tx: Tx, owner: Owner, now: Date): Promise<Omit<Enforced, "reported">> {
+  const rules = await notTrials(tx, owner.tenantId, now);
+  return knownOf(rules, await enforcementRepository(tx).deadlines(owner), now);
+}
+
+/** Whether a user of a span must have a factor by now; the same as `enforcedOf`, of many at once. */
+export async function overdueIn(tx: Tx, span: Span, now: Date): Promise<(userId: string) => boolean> {
+  const rules = await notTrials(tx, span.tenantId, now);
+  if (rules.length === 0) return () => false;
+  const held = Map.groupBy(await enforcementRepository(tx).deadlinesIn(span), ({ userId }) => userId);
+  return (userId) => {
+    const { enforced, graceUntil } = knownOf(rules, held.get(userId) ?? [], now);
+    return enforced && graceUntil === undefined;
+  };
 }

@@ -5,7 +5,7 @@ import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { START } from "../db/page.ts";
 import type { Handlers } from "../rpc/service.ts";
-import type { Coverage, Gap, Listed } from "./coverage.ts";
+import type { Counts, Coverage, Gap, Listed } from "./coverage.ts";
 
 const toUser = ({ userId, gaps, types, lastVerifyTime }: Listed) => ({
   userId,
@@ -14,22 +14,25 @@ const toUser = ({ userId, gaps, types, lastVerifyTime }: Listed) => ({
   ...(lastVerifyTime && { lastVerifyTime: timestampFromDate(lastVerifyTime) }),
 });
 
+const countsMessage = ({ userCount, enrolledCount, gaps, types }: Counts, now: Date) => ({
+  userCount: BigInt(userCount),
+  enrolledCount: BigInt(enrolledCount),
+  gaps: [...gaps].map(([name, count]) => ({ gap: CoverageGap[name], userCount: BigInt(count) })),
+  factors: [...types].map(([name, count]) => ({ factorType: FactorType[name], userCount: BigInt(count) })),
+  countTime: timestampFromDate(now),
+});
+
 /** How well a tenant's users are protected, for administrators. */
 export function createCoverageHandlers(coverage: Coverage, pageTokens: PageTokens) {
   const admin = {
     getCoverage: async ({ gap, pageSize, pageToken }, call) => {
       const asked = gap === CoverageGap.UNSPECIFIED ? undefined : (CoverageGap[gap] as Gap); // defined values pass only
-      const offset = Number(pageTokens.read(call, pageToken, String(gap)).id);
-      const found = await coverage.report(call, asked, { offset, size: pageSize || 50 });
-      const next = found.next === undefined ? undefined : { time: START.time, id: String(found.next) };
+      const { id: after } = pageTokens.read(call, pageToken, String(gap));
+      const { counts, listed, next } = await coverage.report(call, asked, { after, size: pageSize || 50 });
       return {
-        userCount: BigInt(found.userCount),
-        enrolledCount: BigInt(found.enrolledCount),
-        gaps: [...found.gaps].map(([name, count]) => ({ gap: CoverageGap[name], userCount: BigInt(count) })),
-        factors: [...found.types].map(([name, count]) => ({ factorType: FactorType[name], userCount: BigInt(count) })),
-        users: found.listed.map(toUser),
-        countTime: timestampFromDate(call.now),
-        nextPageToken: pageTokens.write(call, next, String(gap)),
+        ...(counts && countsMessage(counts, call.now)),
+        users: listed.map(toUser),
+        nextPageToken: pageTokens.write(call, next === undefined ? undefined : { ...START, id: next }, String(gap)),
       };
     },
   } satisfies Handlers<typeof AdminMfaService>;

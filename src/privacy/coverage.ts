@@ -1,6 +1,5 @@
 import type { CoverageGap } from "../../gen/mfa/v1/coverage_pb.js";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import type { Span } from "../db/span.ts";
 import type { Tx } from "../db/store.ts";
 import type { Factor } from "../factors/factor.ts";
@@ -26,12 +25,22 @@ export interface Listed extends Covered {
 /** What coverage needs to know beside the factors. */
 export interface CoverageOptions {
   readonly settingsOf: SettingsOf;
-  /** Whether policy demands a factor of a user, and the time for it has run out. */
-  readonly isOverdue: (tx: Tx, owner: Owner, now: Date) => Promise<boolean>;
+  /** Which of a span of users policy demands a factor of, and the time for it has run out. */
+  readonly overdueIn: (tx: Tx, span: Span, now: Date) => Promise<(userId: string) => boolean>;
+}
+
+/** How many users lack what and have what. */
+export interface Counts {
+  userCount: number;
+  enrolledCount: number;
+  readonly gaps: Map<Gap, number>;
+  readonly types: Map<Factor["type"], number>;
 }
 
 /** Users that one unit looks at: others must not wait for a large tenant. */
 const STEP = 500;
+/** Users that a page behind the first looks at, to list those with a gap. */
+const MOST = 10_000;
 
 type Held = Map<Factor["type"], { count: number; remaining: number }>;
 
@@ -60,24 +69,32 @@ function gapsOf(held: Held, lowThreshold: number): Gap[] {
   return gaps;
 }
 
+function count(counts: Counts, { gaps, types }: Covered): void {
+  counts.userCount += 1;
+  if (!gaps.includes("NO_FACTOR")) counts.enrolledCount += 1;
+  for (const gap of gaps) counts.gaps.set(gap, (counts.gaps.get(gap) ?? 0) + 1);
+  for (const type of types) counts.types.set(type, (counts.types.get(type) ?? 0) + 1);
+}
+
 /** How well the users of a tenant that the service has met are protected, from live rows. */
-export function createCoverage({ settingsOf, isOverdue }: CoverageOptions) {
-  async function* covered(call: Call): AsyncIterable<Covered> {
+export function createCoverage({ settingsOf, overdueIn }: CoverageOptions) {
+  /** The users behind one, by id, as many units as they are asked for. */
+  async function* covered(call: Call, behind: string): AsyncIterable<Covered> {
     const { tenantId } = call.caller;
     const { lowThreshold } = (await settingsOf(tenantId)).backupCodes;
-    for (let after = ""; ; ) {
+    for (let after = behind; ; ) {
       const found = await call.unit(async (tx) => {
         const ids = await userRepository(tx).list(tenantId, after, STEP);
-        const held = await heldBy(tx, { tenantId, after, through: ids.at(-1) ?? "" }, call.now);
-        const users: Covered[] = [];
-        for (const userId of ids) {
+        const span = { tenantId, after, through: ids.at(-1) ?? "" };
+        const held = await heldBy(tx, span, call.now);
+        const isOverdue = await overdueIn(tx, span, call.now);
+        return ids.map((userId): Covered => {
           const own: Held = held.get(userId) ?? new Map();
           const gaps = gapsOf(own, lowThreshold);
           // Only who has no factor can be overdue with one.
-          if (gaps.includes("NO_FACTOR") && (await isOverdue(tx, { tenantId, userId }, call.now))) gaps.push("OVERDUE");
-          users.push({ userId, gaps, types: factors.filter(({ type }) => own.has(type)).map(({ type }) => type) });
-        }
-        return users;
+          if (gaps.includes("NO_FACTOR") && isOverdue(userId)) gaps.push("OVERDUE");
+          return { userId, gaps, types: factors.filter(({ type }) => own.has(type)).map(({ type }) => type) };
+        });
       });
       yield* found;
       if (found.length < STEP) return;
@@ -94,29 +111,30 @@ export function createCoverage({ settingsOf, isOverdue }: CoverageOptions) {
 
   return {
     /**
-     * Counts everybody, and lists a page of those with a gap, by id, without the first `offset` of them; no gap lists
-     * nobody. Who gains or loses the gap between two pages moves the others along.
+     * Lists a page of those with a gap behind a user, by id; no gap lists nobody. The first page counts everybody, too.
+     * One behind it looks at ten thousand users at the most, so that it may be short and still not the last.
      */
-    async report(call: Call, gap: Gap | undefined, { offset, size }: { offset: number; size: number }) {
-      const gaps = new Map<Gap, number>();
-      const types = new Map<Factor["type"], number>();
+    async report(call: Call, gap: Gap | undefined, { after, size }: { after: string; size: number }) {
+      const counts: Counts | undefined =
+        after === "" ? { userCount: 0, enrolledCount: 0, gaps: new Map(), types: new Map() } : undefined;
       const due: Covered[] = [];
-      let [userCount, enrolledCount, seen] = [0, 0, 0];
-      for await (const user of covered(call)) {
-        userCount += 1;
-        if (!user.gaps.includes("NO_FACTOR")) enrolledCount += 1;
-        for (const one of user.gaps) gaps.set(one, (gaps.get(one) ?? 0) + 1);
-        for (const type of user.types) types.set(type, (types.get(type) ?? 0) + 1);
-        if (!gap || !user.gaps.includes(gap)) continue;
+      let seen = 0;
+      let next: string | undefined;
+      for await (const user of covered(call, after)) {
         seen += 1;
-        if (seen > offset && due.length < size) due.push(user);
+        if (counts) count(counts, user);
+        if (gap && user.gaps.includes(gap)) {
+          if (due.length < size) due.push(user);
+          else next ??= due.at(-1)?.userId;
+        }
+        if (!counts && seen === MOST) next ??= user.userId;
+        if (!counts && next !== undefined) break;
       }
       const listed: Listed[] = [];
       for (const user of due) {
         listed.push({ ...user, lastVerifyTime: await lastVerifyOf(call, user.userId) });
       }
-      const next = seen > offset + due.length ? offset + due.length : undefined;
-      return { userCount, enrolledCount, gaps, types, listed, next };
+      return { counts, listed, next };
     },
   };
 }

@@ -72,6 +72,22 @@ describe.each(engines)("coverage on $name", (engine) => {
     expect(await failure(foreign)).toMatchObject({ reason: "INVALID_PAGE_TOKEN" });
   });
 
+  test("goes on behind the last user of the page, whoever lost or gained the gap meanwhile, and counts once", async () => {
+    const service = await serviceForTest(engine);
+    for (const user of ["ann", "bob", "eve"]) await enrolApp(service, user);
+    const asked = { gap: CoverageGap.SINGLE_FACTOR, pageSize: 1 };
+    const first = await report(service, asked);
+    expect(first).toMatchObject({ userCount: 3n, countTime: { nanos: 0 } });
+    await enrolApp(service, "ann", "aal2");
+    await enrolApp(service, "abe");
+    const second = await report(service, { ...asked, pageToken: first.nextPageToken });
+    expect(second.users.map(({ userId }) => userId)).toEqual(["bob"]);
+    expect(second).toMatchObject({ userCount: 0n, enrolledCount: 0n, gaps: [], factors: [] });
+    expect(second.countTime).toBeUndefined();
+    const third = await report(service, { ...asked, pageToken: second.nextPageToken });
+    expect([third.users.map(({ userId }) => userId), third.nextPageToken]).toEqual([["eve"], ""]);
+  });
+
   test("says who must have a factor by now and has none", async () => {
     const service = await serviceForTest(engine);
     await enrolApp(service, "ann");
@@ -95,21 +111,40 @@ describe.each(engines)("coverage on $name", (engine) => {
     expect(await failure(wrong)).toMatchObject({ reason: "ACCESS_DENIED" });
   });
 
+  const crowd = async (service: ServiceUnderTest, size: number, but: readonly string[]) => {
+    const now = engine.name === "sqlite" ? 0 : "now()";
+    const ids = Array.from({ length: size }, (_, n) => `user-${String(n).padStart(5, "0")}`);
+    const values = ids.filter((id) => !but.includes(id)).map((id) => `('dev', '${id}', 0, '', ${now})`);
+    const columns = "tenant_id, user_id, mfa_epoch, primary_factor_id, update_time";
+    await service.execute(`INSERT INTO users (${columns}) VALUES ${values.join()}`);
+  };
+
+  test("looks at ten thousand users for a page behind the first, and goes on from there", async () => {
+    const service = await serviceForTest(engine);
+    const enrolled = ["user-00001", "user-10500"];
+    for (const user of enrolled) await enrolApp(service, user);
+    await crowd(service, 10_600, enrolled);
+    const pages: string[][] = [];
+    for (let pageToken = ""; pages.length < 10; ) {
+      const { users, nextPageToken } = await report(service, {
+        gap: CoverageGap.SINGLE_FACTOR,
+        pageSize: 1,
+        pageToken,
+      });
+      pages.push(users.map(({ userId }) => userId));
+      if (nextPageToken === "") break;
+      pageToken = nextPageToken;
+    }
+    expect(pages).toEqual([["user-00001"], [], ["user-10500"]]);
+  });
+
   test("counts each of more users than one unit looks at once", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "user-0700");
-    const values = Array.from({ length: 1_200 }, (_, n) => {
-      const now = engine.name === "sqlite" ? 0 : "now()";
-      return `('dev', 'user-${String(n).padStart(4, "0")}', 0, '', ${now})`;
-    });
-    await service.execute(
-      `INSERT INTO users (tenant_id, user_id, mfa_epoch, primary_factor_id, update_time) VALUES ${values
-        .filter((value) => !value.includes("user-0700"))
-        .join()}`,
-    );
+    await enrolApp(service, "user-00700");
+    await crowd(service, 1_200, ["user-00700"]);
     const found = await report(service, { gap: CoverageGap.SINGLE_FACTOR });
     expect(found).toMatchObject({ userCount: 1_200n, enrolledCount: 1n });
     expect(gapsOf(found).NO_FACTOR).toBe(1_199);
-    expect(found.users.map(({ userId }) => userId)).toEqual(["user-0700"]);
+    expect(found.users.map(({ userId }) => userId)).toEqual(["user-00700"]);
   });
 });

@@ -23,6 +23,11 @@ describe("page tokens", () => {
   test("bring back the position they were given out for; none is the start, and the end is none", async () => {
     const tokens = await open();
     expect(tokens.read(callOf(), tokens.write(callOf(), position, "f"), "f")).toEqual(position);
+    const users = ["ann", "a\nb.c\n", "ü".repeat(127), "\u{1f511}"].map((id) => ({ ...START, id }));
+    const written = users.map((at) => tokens.write(callOf(), at));
+    expect(written.map((token) => tokens.read(callOf(), token))).toEqual(users);
+    // As the contract has it, also under the longest id of a key.
+    expect(Math.max(...written.map(({ length }) => length))).toBeLessThanOrEqual(512 - 42);
     expect(tokens.read(callOf(), "")).toEqual(START);
     expect(tokens.write(callOf(), undefined)).toBe("");
   });

@@ -112,6 +112,9 @@ export declare const CoverageUserSchema: GenMessage<CoverageUser>;
 /**
  * Reads how well the tenant's users are protected. Only users this service has met are counted.
  *
+ * The first page reads every known user and what they have, 500 at a time and beside all else; it
+ * takes longer the more there are. The pages behind it look at 10,000 users each at the most.
+ *
  * @generated from message mfa.v1.GetCoverageRequest
  */
 export declare type GetCoverageRequest = Message<"mfa.v1.GetCoverageRequest"> & {
@@ -144,7 +147,8 @@ export declare type GetCoverageRequest = Message<"mfa.v1.GetCoverageRequest"> & 
 export declare const GetCoverageRequestSchema: GenMessage<GetCoverageRequest>;
 
 /**
- * The counts, and a page of users.
+ * The counts, and a page of users. The counts are on the first page only: on those behind it they
+ * are 0 and empty, and count_time is absent.
  *
  * @generated from message mfa.v1.GetCoverageResponse
  */
@@ -178,14 +182,15 @@ export declare type GetCoverageResponse = Message<"mfa.v1.GetCoverageResponse"> 
   factors: FactorCount[];
 
   /**
-   * The users with the gap asked for, by id.
+   * The users with the gap asked for, by id. Behind the first page they may be fewer than asked
+   * for, even none, with more to come.
    *
    * @generated from field: repeated mfa.v1.CoverageUser users = 5;
    */
   users: CoverageUser[];
 
   /**
-   * When it was counted.
+   * When it was counted; absent behind the first page.
    *
    * @generated from field: google.protobuf.Timestamp count_time = 6;
    */
