@@ -17,6 +17,7 @@ import { databaseTime } from "./db/database-time.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
 import { type Store, StoreUnavailable } from "./db/store.ts";
+import type { Denied } from "./delivery/attempt.ts";
 import { openProviders } from "./delivery/providers.ts";
 import { type Delivered, startWorker, type Worker } from "./delivery/worker.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
@@ -94,12 +95,30 @@ function reporter(log: Logger, watch: StoreWatch) {
   };
 }
 
-/** Tells the log what became of messages: of those that were given up as a warning. */
-const deliveryLog = (log: Logger) => ({
-  onDelivered: ({ state, ...delivered }: Delivered) =>
-    state === "failed" ? log.warn(delivered, "a message was given up") : log.debug({ state, ...delivered }, "message"),
-  onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
-});
+const MINUTE_MS = 60_000;
+
+/**
+ * Tells the log what became of messages: of those that were given up as a warning, be it at once or when their time ran
+ * out. A provider that takes nothing from us is told of once a minute, not once a message.
+ */
+function deliveryLog(log: Logger) {
+  const silentUntil = new Map<string, number>();
+  return {
+    onDelivered: ({ state, ...delivered }: Delivered) => {
+      const isLost = state === "failed" || (state === "expired" && delivered.error !== "");
+      if (isLost) log.warn({ state, ...delivered }, "a message was given up");
+      else log.debug({ state, ...delivered }, "message");
+    },
+    onDenied: (denied: Denied) => {
+      const { provider, channel, error } = denied;
+      const key = `${channel} ${provider} ${error}`;
+      if (performance.now() < (silentUntil.get(key) ?? 0)) return;
+      silentUntil.set(key, performance.now() + MINUTE_MS);
+      log.warn(denied, "a provider takes nothing from this service: look at its account and password");
+    },
+    onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
+  };
+}
 
 /** Tells the log of webhook endpoints that do not take events. */
 const webhookLog = (log: Logger) => ({

@@ -1,10 +1,8 @@
 import { growingPauseMs } from "../core/growing-pause.ts";
+import type { Channel } from "../outbox/outbox.table.ts";
 import { type Outcome, type Outgoing, type Provider, unforeseen } from "./provider.ts";
 
 const LONGEST_PAUSE_MS = 3600_000;
-
-/** How often a message is tried before it is given up: half a day, with these pauses. */
-export const MAX_ATTEMPTS = 24;
 
 /** The pause after the n-th attempt, an hour at most. */
 export const pauseMs = (attempts: number): number => growingPauseMs(attempts, LONGEST_PAUSE_MS);
@@ -12,13 +10,22 @@ export const pauseMs = (attempts: number): number => growingPauseMs(attempts, LO
 /** What came of asking the providers, and which one took it. */
 export type Attempted = Outcome & { readonly provider: string };
 
-/** What bounds an attempt. */
+/** A provider that takes nothing from us. */
+export interface Denied {
+  readonly provider: string;
+  readonly channel: Channel;
+  readonly error: string;
+}
+
+/** What bounds an attempt, and who hears of it. */
 export interface Bounds {
   /** Aborted when the service stops. */
   readonly stopping: AbortSignal;
   /** How long one provider may take. */
   readonly limitMs: number;
   readonly clock: () => Date;
+  /** Hears of each provider that takes nothing from us, also where another then takes the message. */
+  readonly onDenied: (denied: Denied) => void;
 }
 
 /** Does not wait for a provider that overhears the signal. */
@@ -50,7 +57,10 @@ export async function attempt(
     if (message.expireTime <= bounds.clock()) return "expired";
     result = { ...(await ask(provider, message, bounds)), provider: provider.name };
     if (result.outcome === "delivered" || result.outcome === "gone") return result;
-    if (result.outcome === "retry") later ??= result;
+    if (result.outcome !== "refused") later ??= result;
+    if (result.outcome === "denied") {
+      bounds.onDenied({ provider: provider.name, channel: provider.channel, error: result.error });
+    }
     if (bounds.stopping.aborted) break;
   }
   return later ?? result;

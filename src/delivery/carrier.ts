@@ -30,9 +30,14 @@ export const letterProvider = (channel: "sms" | "email", carrier: Carrier, compo
   },
 });
 
+const AT_PRESENT = new Set([408, 425, 429]);
+/** Who asks is not known, or may not: nothing that the message could help. */
+const DENIED = new Set([401, 403]);
+
 /** What an HTTP status says of a request that was not taken. `prefix` names the peer: "HTTP_503". */
 export function outcomeOfStatus(status: number, prefix = "HTTP"): Outcome {
   if (status >= 200 && status < 300) return { outcome: "delivered" };
-  const later = status >= 500 || [408, 425, 429].includes(status);
-  return { outcome: later ? "retry" : "refused", error: `${prefix}_${status}` };
+  const error = `${prefix}_${status}`;
+  if (DENIED.has(status)) return { outcome: "denied", error };
+  return { outcome: status >= 500 || AT_PRESENT.has(status) ? "retry" : "refused", error };
 }

@@ -22,8 +22,10 @@ export interface FcmOptions {
 const SCOPE = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const HOUR_S = 3600;
-/** Nobody is there any more. Not "SENDER_ID_MISMATCH": a wrong project of ours must not cost all phones their addresses. */
+/** Nobody is there any more. */
 const GONE = "UNREGISTERED";
+/** The address is another project's: not gone, as a wrong project of ours must not cost all phones their addresses. */
+const FOREIGN = "SENDER_ID_MISMATCH";
 /** A token that is fetched for several is given up by none of them alone. */
 const TOKEN_LIMIT_MS = 10_000;
 const NAME = /^[A-Z][A-Z_]{0,30}$/;
@@ -99,8 +101,9 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
     async carry(note, message, signal) {
       const access = await tokens.get();
       if (typeof access === "number") {
-        const refused = outcomeOfStatus(access, "FCM_TOKEN");
-        return refused.outcome === "delivered" ? { outcome: "retry", error: "FCM_TOKEN" } : refused;
+        // No message has been shown yet: what is refused is the account.
+        const later = outcomeOfStatus(access).outcome === "retry";
+        return { outcome: later ? "retry" : "denied", error: `FCM_TOKEN_${access}` };
       }
       const response = await fetch(`${baseUrl}/v1/projects/${account.project_id}/messages:send`, {
         method: "POST",
@@ -121,10 +124,8 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
       }
       const code = await codeOf(response);
       if (code === GONE) return { outcome: "gone", error: `FCM_${code}` };
-      if (response.status === 401) {
-        tokens.drop();
-        return { outcome: "retry", error: "FCM_401" };
-      }
+      if (code === FOREIGN) return { outcome: "refused", error: `FCM_${code}` };
+      if (response.status === 401) tokens.drop();
       const outcome = outcomeOfStatus(response.status, "FCM");
       return outcome.outcome === "delivered" || code === "" ? outcome : { ...outcome, error: `FCM_${code}` };
     },

@@ -56,6 +56,9 @@ async function vapid(endpoint: string, { privateKey, publicKey }: VapidKey, subj
   return `vapid t=${token}, k=${publicKey}`;
 }
 
+/** Of which push services say that the subscription is another sender's (RFC 8292 §4.2): no fault of ours. */
+const FOREIGN = 403;
+
 /** Web Push (RFC 8030): 404 and 410 say that the subscription is gone. Topic lets a newer request replace an older one. */
 export const webPushCarrier = ({ subject, vapidKeyOf, clock, ca }: WebPushOptions): PushCarrier => ({
   name: "web-push",
@@ -79,6 +82,7 @@ export const webPushCarrier = ({ subject, vapidKeyOf, clock, ca }: WebPushOption
       },
     });
     const gone = status === 404 || status === 410;
+    if (status === FOREIGN) return { outcome: "refused", error: `WEB_PUSH_${status}` };
     return gone ? { outcome: "gone", error: `WEB_PUSH_${status}` } : outcomeOfStatus(status, "WEB_PUSH");
   },
 });

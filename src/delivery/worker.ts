@@ -5,7 +5,7 @@ import type { Store } from "../db/store.ts";
 import { type OutboxRow, outboxRepository } from "../outbox/outbox.repository.ts";
 import { CHANNELS, type Channel } from "../outbox/outbox.table.ts";
 import { openContent } from "../outbox/outbox.ts";
-import { type Attempted, attempt, MAX_ATTEMPTS, pauseMs } from "./attempt.ts";
+import { type Attempted, attempt, type Denied, pauseMs } from "./attempt.ts";
 import type { Provider } from "./provider.ts";
 
 /** How a message ended or was put back, for the log. Names no address and no content. */
@@ -27,6 +27,7 @@ export interface WorkerOptions {
   /** In the order in which those of one channel are asked. */
   readonly providers: readonly Provider[];
   readonly onDelivered: (delivered: Delivered) => void;
+  readonly onDenied: (denied: Denied) => void;
   /** Hears of a store that is away; what was not settled is tried again. */
   readonly onTrouble: (error: unknown) => void;
   /** How often it looks without being woken: for retries, and for what other instances wrote. */
@@ -52,7 +53,17 @@ const PLACES = 8;
  * again under the same idempotency key.
  */
 export function startWorker(options: WorkerOptions): Worker {
-  const { store, keyring, clock, providers, onDelivered, onTrouble, pollMs = 1000, limitMs = 15_000 } = options;
+  const {
+    store,
+    keyring,
+    clock,
+    providers,
+    onDelivered,
+    onDenied,
+    onTrouble,
+    pollMs = 1000,
+    limitMs = 15_000,
+  } = options;
   const stop = new AbortController();
   const underWay = new Map<Promise<void>, Channel>();
   const providersOf = Map.groupBy(providers, ({ channel }) => channel);
@@ -88,12 +99,12 @@ export function startWorker(options: WorkerOptions): Worker {
   }
 
   async function conclude(row: OutboxRow, result: Attempted | "expired"): Promise<void> {
-    if (result === "expired") return settle(row, "expired");
+    if (result === "expired") return settle(row, "expired", { error: row.lastError });
     const { provider } = result;
     if (result.outcome === "delivered") return settle(row, "sent", { provider });
     const failure = { provider, error: result.error };
-    const again = result.outcome === "retry" && row.attempts < MAX_ATTEMPTS;
-    return again ? putBack(row, failure) : settle(row, "failed", failure);
+    const isFinal = result.outcome === "refused" || result.outcome === "gone";
+    return isFinal ? settle(row, "failed", failure) : putBack(row, failure);
   }
 
   async function deliver(row: OutboxRow): Promise<void> {
@@ -106,8 +117,7 @@ export function startWorker(options: WorkerOptions): Worker {
     const outgoing = { ...message, owner: { tenantId, userId }, content };
     const result = await attempt(providersOf.get(row.channel) ?? [], outgoing, {
       stopping: stop.signal,
-      limitMs,
-      clock,
+      ...{ limitMs, clock, onDenied },
     });
     await conclude(row, result);
   }

@@ -53,7 +53,7 @@ describe("mail by SMTP", () => {
     const server = await mailServer({
       options: { hideSTARTTLS: true, disabledCommands: ["STARTTLS"], authOptional: true },
     });
-    expect(await carry({ ...server.settings, user: undefined })).toMatchObject({ outcome: "refused" });
+    expect(await carry({ ...server.settings, user: undefined })).toMatchObject({ outcome: "denied" });
     expect(server.arrived).toEqual([]);
   });
 
@@ -85,9 +85,16 @@ describe("mail by SMTP", () => {
     expect(await carry(server.settings)).toEqual({ outcome, error: `SMTP_${code}` });
   });
 
-  test("is refused where the log-in is", async () => {
+  test("is denied to us where the log-in fails or is missing, and where our sender or host is not wanted", async () => {
     const server = await mailServer();
-    expect(await carry({ ...server.settings, password: "wrong" })).toEqual({ outcome: "refused", error: "SMTP_535" });
+    const wrong = { ...server.settings, password: "wrong" };
+    expect(await carry(wrong)).toEqual({ outcome: "denied", error: "SMTP_535" });
+    expect(await carry({ ...server.settings, user: undefined })).toEqual({ outcome: "denied", error: "SMTP_530" });
+    const no = (responseCode: number) => Object.assign(new Error("no"), { responseCode });
+    const picky = await mailServer({ options: { onMailFrom: (_address, _session, done) => done(no(553)) } });
+    expect(await carry(picky.settings)).toEqual({ outcome: "denied", error: "SMTP_553" });
+    const closed = await mailServer({ options: { onConnect: (_session, done) => done(no(554)) } });
+    expect(await carry(closed.settings)).toEqual({ outcome: "denied", error: "SMTP_554" });
   });
 
   test("is to be tried again where nobody listens, and where nobody answers", { timeout: 20_000 }, async () => {
@@ -152,15 +159,16 @@ describe("messages by a signed webhook", () => {
     });
   });
 
-  test("are refused by a receiver with another secret", async () => {
+  test("are denied to us by a receiver with another secret", async () => {
     const peer = await httpPeer((request) => ({ status: isSigned(request) ? 204 : 401 }));
     const other = { ...settings(peer.url), secret: `whsec_${randomBytes(32).toString("base64")}` };
-    expect(await carry(other)).toEqual({ outcome: "refused", error: "HTTP_401" });
+    expect(await carry(other)).toEqual({ outcome: "denied", error: "HTTP_401" });
   });
 
   test.each([
     [200, { outcome: "delivered" }],
     [301, { outcome: "refused", error: "HTTP_301" }],
+    [403, { outcome: "denied", error: "HTTP_403" }],
     [404, { outcome: "refused", error: "HTTP_404" }],
     [410, { outcome: "gone", error: "HTTP_410" }],
     [429, { outcome: "retry", error: "HTTP_429" }],
@@ -244,10 +252,10 @@ describe("text messages by Twilio", () => {
     expect(await carry(settings(peer.url), sms)).toEqual(outcome);
   });
 
-  test("are refused with a wrong token, and to be tried again when the answer is no JSON", async () => {
+  test("are denied to us with a wrong token, and to be tried again when the answer is no JSON", async () => {
     const peer = await httpPeer(twilio());
     const wrong = { ...settings(peer.url), authToken: "wrong" };
-    expect(await carry(wrong, sms)).toEqual({ outcome: "refused", error: "TWILIO_20003" });
+    expect(await carry(wrong, sms)).toEqual({ outcome: "denied", error: "TWILIO_20003" });
     const broken = await httpPeer(() => ({ status: 502, body: "<html>" }));
     expect(await carry(settings(broken.url), sms)).toEqual({ outcome: "retry", error: "HTTP_502" });
   });

@@ -176,7 +176,7 @@ describe("FCM, beside a fake of its HTTP v1 API and of Google's token endpoint",
     const { carry } = await opened(fcm.settings, at);
     await carry({ token: "a" });
     fcm.revoke();
-    expect(await carry({ token: "a" })).toEqual({ outcome: "retry", error: "FCM_401" });
+    expect(await carry({ token: "a" })).toMatchObject({ outcome: "denied" });
     expect(await carry({ token: "a" })).toEqual({ outcome: "delivered" });
     expect(fcm.granted).toHaveLength(2);
   });
@@ -184,7 +184,7 @@ describe("FCM, beside a fake of its HTTP v1 API and of Google's token endpoint",
   test.each([
     [{ status: 503, reason: "internal_failure" }, "FCM_TOKEN_503", "retry"],
     [{ status: 429, reason: "slow_down" }, "FCM_TOKEN_429", "retry"],
-    [{ status: 400, reason: "invalid_grant" }, "FCM_TOKEN_400", "refused"],
+    [{ status: 400, reason: "invalid_grant" }, "FCM_TOKEN_400", "denied"],
   ] as const)("sends nothing where no token is given, and asks again: %o", async (no, error, outcome) => {
     const at = beginning();
     let answer: typeof no | undefined = no;
@@ -203,7 +203,7 @@ describe("FCM, beside a fake of its HTTP v1 API and of Google's token endpoint",
     const { private_key } = JSON.parse(other.settings.serviceAccount);
     const serviceAccount = JSON.stringify({ ...account, private_key });
     const { carry } = await opened({ ...fcm.settings, serviceAccount }, at);
-    expect(await carry({ token: "a" })).toEqual({ outcome: "refused", error: "FCM_TOKEN_400" });
+    expect(await carry({ token: "a" })).toEqual({ outcome: "denied", error: "FCM_TOKEN_400" });
   });
 
   test("one that gives up its wait takes the token of nobody else", async () => {
@@ -264,7 +264,7 @@ describe("APNs, beside a fake of it over HTTP/2", () => {
     ],
     [
       { status: 403, reason: "InvalidProviderToken" },
-      { outcome: "refused", error: "APNS_INVALID_PROVIDER_TOKEN" },
+      { outcome: "denied", error: "APNS_INVALID_PROVIDER_TOKEN" },
     ],
     [
       { status: 413, reason: "PayloadTooLarge" },

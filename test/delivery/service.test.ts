@@ -73,6 +73,26 @@ describe.each(engines)("delivery by the service on $name", (engine) => {
     expect(service.log.join("\n")).not.toMatch(/ann@example/);
   });
 
+  test("a wrong password costs no message: the log tells of it, and the message goes out once it is right", async () => {
+    let isRight = false;
+    const wrong = Object.assign(new Error("no"), { responseCode: 535 });
+    const server = await mailServer({
+      options: { onAuth: (_auth, _session, done) => (isRight ? done(null, { user: "mfa" }) : done(wrong)) },
+    });
+    const service = await serviceForTest(engine, { delivery: { email: [server.settings] } });
+    await switchOn(service);
+    await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, await service.user("ann"));
+    const isPutBack = (line: string) => line.includes('"state":"queued"') && line.includes('"error":"SMTP_535"');
+    await vi.waitUntil(() => service.log.some(isPutBack), { timeout: 20_000 });
+    const told = service.log.filter((line) => line.includes("takes nothing from this service"));
+    expect(told.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({ level: 40, provider: "smtp", channel: "email", error: "SMTP_535" }),
+    ]);
+    isRight = true;
+    service.pass(1000);
+    expect(codeIn((await server.mail(1)).mail.text)).toMatch(/^\d{6}$/);
+  });
+
   test("what the first carrier refuses goes by the second", async () => {
     const server = await mailServer({ refuse: () => 554 });
     const peer = await httpPeer();

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { MAX_ATTEMPTS, pauseMs } from "../../src/delivery/attempt.ts";
+import { pauseMs } from "../../src/delivery/attempt.ts";
 import type { Outcome } from "../../src/delivery/provider.ts";
 import { outboxRepository } from "../../src/outbox/outbox.repository.ts";
 import { enqueue } from "../../src/outbox/outbox.ts";
@@ -7,7 +7,8 @@ import { outboxForTest, owner, scripted } from "../support/delivery.ts";
 import { engines } from "../support/engines.ts";
 
 const retry: Outcome = { outcome: "retry", error: "SMTP_451" };
-const refused: Outcome = { outcome: "refused", error: "SMTP_535" };
+const denied: Outcome = { outcome: "denied", error: "SMTP_535" };
+const refused: Outcome = { outcome: "refused", error: "SMTP_554" };
 const gone: Outcome = { outcome: "gone", error: "SMTP_550" };
 
 describe.each(engines)("the delivery of messages on $name", (engine) => {
@@ -62,17 +63,18 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     expect(new Set(sms.sent.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(1);
   });
 
-  test.each([["cannot", retry] as const, ["will not", refused] as const])(
-    "what the first provider %s take the second does, at once",
-    async (_, answer) => {
-      const outbox = await outboxForTest(engine);
-      const [first, second] = [scripted("one", "sms", [answer]), scripted("two", "sms")];
-      const worker = outbox.work([first.provider, second.provider]);
-      await outbox.send();
-      expect(await worker.ended()).toMatchObject({ state: "sent", provider: "two", attempts: 1 });
-      expect(second.sent[0]?.idempotencyKey).toBe(first.sent[0]?.idempotencyKey);
-    },
-  );
+  test.each([
+    ["cannot", retry] as const,
+    ["will not", refused] as const,
+    ["takes from nobody like us", denied] as const,
+  ])("what the first provider %s take the second does, at once", async (_, answer) => {
+    const outbox = await outboxForTest(engine);
+    const [first, second] = [scripted("one", "sms", [answer]), scripted("two", "sms")];
+    const worker = outbox.work([first.provider, second.provider]);
+    await outbox.send();
+    expect(await worker.ended()).toMatchObject({ state: "sent", provider: "two", attempts: 1 });
+    expect(second.sent[0]?.idempotencyKey).toBe(first.sent[0]?.idempotencyKey);
+  });
 
   test("an address that is gone is given up at once, and no other provider asked", async () => {
     const outbox = await outboxForTest(engine);
@@ -88,22 +90,53 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     const outbox = await outboxForTest(engine);
     const worker = outbox.work([scripted("one", "sms", [refused]).provider]);
     await outbox.send();
-    expect(await worker.ended(1)).toMatchObject({ state: "failed", error: "SMTP_535" });
+    expect(await worker.ended(1)).toMatchObject({ state: "failed", error: "SMTP_554" });
     await outbox.send({ channel: "fcm" });
     expect(await worker.ended(2)).toMatchObject({ state: "failed", error: "NO_PROVIDER" });
   });
 
-  test("a message is given up after the last attempt", async () => {
+  test.each([["cannot", retry] as const, ["is denied to us", denied] as const])(
+    "what a provider that %s has not taken is tried until it expires, however often, and keeps why it was not sent",
+    async (_, answer) => {
+      const outbox = await outboxForTest(engine);
+      const sms = scripted("one", "sms", Array(99).fill(answer));
+      const worker = outbox.work([sms.provider]);
+      const expireTime = new Date(outbox.clock.now.getTime() + 3 * 24 * 3_600_000);
+      const id = await outbox.send({ expireTime });
+      let n = 1;
+      for (; (await worker.ended(n)).state === "queued"; n++) outbox.pass(pauseMs(n));
+      expect(n).toBeGreaterThan(70);
+      expect(worker.ends.at(-1)).toMatchObject({ state: "expired", error: answer.error });
+      expect(await outbox.row(id)).toMatchObject({ state: "expired", sealedContent: null, lastError: answer.error });
+      expect(worker.denials).toHaveLength(answer === denied ? n - 1 : 0);
+    },
+  );
+
+  test("a message that waited for a provider to take anything from us goes out once it does", async () => {
     const outbox = await outboxForTest(engine);
-    const sms = scripted("one", "sms", Array(MAX_ATTEMPTS + 1).fill(retry));
-    const worker = outbox.work([sms.provider]);
-    const id = await outbox.send({ expireTime: new Date("2027-01-01T00:00:00.000Z") });
-    for (let n = 1; n < MAX_ATTEMPTS; n++) {
-      await worker.ended(n);
-      outbox.pass(pauseMs(n));
-    }
-    expect(await worker.ended(MAX_ATTEMPTS)).toMatchObject({ state: "failed", attempts: MAX_ATTEMPTS });
-    expect(await outbox.row(id)).toMatchObject({ state: "failed", sealedContent: null });
+    const mail = scripted("mail", "email", [denied, denied]);
+    const worker = outbox.work([mail.provider]);
+    const id = await outbox.send({ channel: "email" });
+    expect(await worker.ended(1)).toMatchObject({ state: "queued", error: "SMTP_535" });
+    expect(await outbox.row(id)).toMatchObject({ state: "queued", lastError: "SMTP_535" });
+    outbox.pass(pauseMs(1));
+    await worker.ended(2);
+    outbox.pass(pauseMs(2));
+    expect(await worker.ended(3)).toMatchObject({ state: "sent", provider: "mail", attempts: 3 });
+    expect(worker.denials).toEqual(Array(2).fill({ provider: "mail", channel: "email", error: "SMTP_535" }));
+  });
+
+  test("that a provider takes nothing from us is told also where the next one does, or has trouble of its own", async () => {
+    const outbox = await outboxForTest(engine);
+    const [first, second] = [scripted("one", "sms", [denied, retry]), scripted("two", "sms", ["hang", denied])];
+    const worker = outbox.work([first.provider, second.provider]);
+    await outbox.send();
+    await vi.waitUntil(() => second.sent.length === 1);
+    second.answer({ outcome: "delivered" });
+    expect(await worker.ended(1)).toMatchObject({ state: "sent", provider: "two" });
+    await outbox.send();
+    expect(await worker.ended(2)).toMatchObject({ state: "queued", error: "SMTP_451" });
+    expect(worker.denials.map(({ provider }) => provider)).toEqual(["one", "two"]);
   });
 
   test("an expired code is never sent: not when it was late, not by the next provider, not at a retry", async () => {
@@ -160,7 +193,7 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
 
   test("a provider that does not answer in its time is taken for one that cannot", async () => {
     const outbox = await outboxForTest(engine);
-    const worker = outbox.work([scripted("one", "sms", ["hang"]).provider], outbox.store, 50);
+    const worker = outbox.work([scripted("one", "sms", ["hang"]).provider], { limitMs: 50 });
     await outbox.send();
     expect(await worker.ended()).toMatchObject({ state: "queued", error: "TIMEOUT" });
   });
@@ -200,7 +233,7 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     const sms = scripted("one", "sms");
     const workers = [outbox.store, ...stores, outbox.store]
       .slice(0, 4)
-      .map((store) => outbox.work([sms.provider], store));
+      .map((store) => outbox.work([sms.provider], { store }));
     const ids = await Promise.all(Array.from({ length: 100 }, () => outbox.send()));
     await vi.waitUntil(() => workers.flatMap(({ ends }) => ends).length >= 100, { timeout: 20_000 });
     await Promise.all(workers.map((worker) => worker.stop(1000)));

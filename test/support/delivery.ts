@@ -2,9 +2,9 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import type { Store } from "../../src/db/store.ts";
+import type { Denied } from "../../src/delivery/attempt.ts";
 import type { Outcome, Outgoing, Provider } from "../../src/delivery/provider.ts";
-import { type Delivered, startWorker } from "../../src/delivery/worker.ts";
+import { type Delivered, startWorker, type WorkerOptions } from "../../src/delivery/worker.ts";
 import { outboxRepository } from "../../src/outbox/outbox.repository.ts";
 import { enqueue, type Message, sealContent } from "../../src/outbox/outbox.ts";
 import { wakingStore } from "../../src/outbox/wake.ts";
@@ -35,28 +35,35 @@ export async function outboxForTest(engine: EngineUnderTest) {
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
   const keyring = await openKeyring(parseKeys(newKeys()), opened.store);
 
-  const work = (providers: readonly Provider[], store: Store = opened.store, limitMs = 15_000) => {
+  const work = (
+    providers: readonly Provider[],
+    changes: Partial<Pick<WorkerOptions, "store" | "keyring" | "limitMs" | "onTrouble">> = {},
+  ) => {
     const ends: Delivered[] = [];
+    const denials: Denied[] = [];
     let seen = () => {};
     const worker = startWorker({
-      store,
+      store: opened.store,
       keyring,
       providers,
-      limitMs,
+      limitMs: 15_000,
       clock: () => clock.now,
       pollMs: 20,
       onDelivered: (end) => {
         ends.push(end);
         seen();
       },
+      onDenied: (denied) => denials.push(denied),
       onTrouble: (error) => {
         throw error;
       },
+      ...changes,
     });
     onTestFinished(() => worker.stop(0));
     return {
       ...worker,
       ends,
+      denials,
       /** Waits until so many attempts have ended, and answers the last. */
       ended: (count = 1) =>
         new Promise<Delivered>((resolve) => {

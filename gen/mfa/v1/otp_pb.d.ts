@@ -805,14 +805,14 @@ export enum DeliveryState {
   DELIVERED = 3,
 
   /**
-   * Given up after every provider and retry.
+   * Given up: no provider would take it, or its address is no more.
    *
    * @generated from enum value: DELIVERY_STATE_FAILED = 4;
    */
   FAILED = 4,
 
   /**
-   * Its code ran out before it could be sent, so it never was.
+   * Its code ran out before a provider could take it, so it never was sent.
    *
    * @generated from enum value: DELIVERY_STATE_EXPIRED = 5;
    */
