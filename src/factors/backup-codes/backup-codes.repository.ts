@@ -1,8 +1,7 @@
-import { and, asc, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
+import { and, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { deleteEnded } from "../../db/ended.ts";
-import { isOwnedBy } from "../../db/owned.ts";
-import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
+import { all, being, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { backupCodeSets, backupCodes } from "./backup-codes.table.ts";
@@ -15,43 +14,25 @@ export type BackupCodeRow = ReturnType<typeof backupCodes>["$inferSelect"];
 type State = BackupCodeSetRow["state"];
 type SetKey = Owner & { setId: string };
 type CodeKey = SetKey & { codeId: string };
-type Page = { position: Position; size: number };
 /** What makes a set low: so many left or fewer, or another pepper than this. */
 export type Lowness = { readonly threshold: number; readonly pepperId: string };
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(backupCodeSets));
-const isState = (s: Building<Owner & { state: State }>) => {
-  const t = s.table(backupCodeSets);
-  return and(isOwners(s), eq(t.state, s.param("state", t.state)));
-};
-const isSet = (s: Building<SetKey>) => {
-  const t = s.table(backupCodeSets);
-  return and(isOwners(s), eq(t.setId, s.param("setId", t.setId)));
-};
-const isCodeOfOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(backupCodes));
-const isCodeOfSet = (s: Building<SetKey>) => {
-  const t = s.table(backupCodes);
-  return and(isCodeOfOwner(s), eq(t.setId, s.param("setId", t.setId)));
-};
+const isOwners = having(backupCodeSets, "tenantId", "userId");
+const isState = having(backupCodeSets, "tenantId", "userId", "state");
+const isSet = having(backupCodeSets, "tenantId", "userId", "setId");
+const isActive = being(backupCodeSets, "state", "active");
+const isCodeOfSet = having(backupCodes, "tenantId", "userId", "setId");
+const oldestSets = { time: "createTime", id: "setId" } as const;
 
-/** A page of the sets in force of a tenant, oldest first: all, or those of which a new one is due. */
-const listSets = (isDue: (s: Building<Lowness>) => ReturnType<typeof or>) =>
-  statement((s: Building<PageParams & Lowness & { tenantId: string }>) => {
-    const t = s.table(backupCodeSets);
-    return s.db
-      .select()
-      .from(t)
-      .where(
-        and(
-          eq(t.tenantId, s.param("tenantId", t.tenantId)),
-          eq(t.state, "active"),
-          isDue(s),
-          after(s, t.createTime, t.setId),
-        ),
-      )
-      .orderBy(asc(t.createTime), asc(t.setId))
-      .limit(s.limit("limit"));
-  });
+/** In force, of one tenant. */
+const isInForce = all(having(backupCodeSets, "tenantId"), isActive);
+
+/** Of which a new one is due. */
+const isLow = (s: Building<Lowness>) => {
+  const t = s.table(backupCodeSets);
+  const few = and(lte(t.remaining, s.param("threshold", t.remaining)), lt(t.remaining, t.total));
+  return or(few, ne(t.pepperId, s.param("pepperId", t.pepperId)));
+};
 
 const statements = {
   listHoldings: statement((s: Building<Span>) => {
@@ -59,29 +40,15 @@ const statements = {
     return s.db
       .select({ userId: t.userId, remainingUses: t.remaining })
       .from(t)
-      .where(and(isInSpan(s, t), eq(t.state, "active")));
+      .where(and(isInSpan(s, t), isActive(s)));
   }),
-  findSet: statement((s: Building<Owner & { state: State }>) =>
-    s.db.select().from(s.table(backupCodeSets)).where(isState(s)),
-  ),
-  listSetsOf: statement((s: Building<Owner>) => {
-    const t = s.table(backupCodeSets);
-    return s.db.select().from(t).where(isOwners(s)).orderBy(asc(t.createTime), asc(t.setId));
-  }),
-  findSetById: statement((s: Building<SetKey>) => s.db.select().from(s.table(backupCodeSets)).where(isSet(s))),
-  insertSet: statement((s: Building<BackupCodeSetRow>) => {
-    const t = s.table(backupCodeSets);
-    return s.db.insert(t).values(s.row(t)).returning({ setId: t.setId });
-  }),
-  deleteSet: statement((s: Building<Owner & { state: State }>) => {
-    const t = s.table(backupCodeSets);
-    return s.db.delete(t).where(isState(s)).returning({ setId: t.setId });
-  }),
+  findSet: select(backupCodeSets, isState),
+  listSetsOf: select(backupCodeSets, isOwners, oldestSets),
+  findSetById: select(backupCodeSets, isSet),
+  insertSet: insert(backupCodeSets),
+  deleteSet: deleteRows(backupCodeSets, isState),
   deleteExpired: deleteEnded(backupCodeSets, "expireTime"),
-  deleteSets: statement((s: Building<Owner>) => {
-    const t = s.table(backupCodeSets);
-    return s.db.delete(t).where(isOwners(s)).returning({ setId: t.setId });
-  }),
+  deleteSets: deleteRows(backupCodeSets, isOwners),
   confirm: statement((s: Building<SetKey & { now: Date }>) => {
     const t = s.table(backupCodeSets);
     return s.db
@@ -95,7 +62,7 @@ const statements = {
     return s.db
       .update(t)
       .set({ remaining: sql`${t.remaining} - 1`, lastUseTime: s.param("now", t.lastUseTime) })
-      .where(and(isSet(s), eq(t.state, "active")))
+      .where(and(isSet(s), isActive(s)))
       .returning();
   }),
   noteLow: statement((s: Building<SetKey & { now: Date }>) => {
@@ -106,32 +73,11 @@ const statements = {
       .where(and(isSet(s), isNull(t.lowTime)))
       .returning({ setId: t.setId });
   }),
-  listSets: listSets(() => undefined),
-  listLowSets: listSets((s) => {
-    const t = s.table(backupCodeSets);
-    const few = and(lte(t.remaining, s.param("threshold", t.remaining)), lt(t.remaining, t.total));
-    return or(few, ne(t.pepperId, s.param("pepperId", t.pepperId)));
-  }),
-  insertCode: statement((s: Building<BackupCodeRow>) => {
-    const t = s.table(backupCodes);
-    return s.db.insert(t).values(s.row(t)).returning({ codeId: t.codeId });
-  }),
-  findCode: statement((s: Building<SetKey & { selector: string }>) => {
-    const t = s.table(backupCodes);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isCodeOfSet(s), eq(t.selector, s.param("selector", t.selector))));
-  }),
-  listCodes: statement((s: Building<SetKey & PageParams>) => {
-    const t = s.table(backupCodes);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isCodeOfSet(s), after(s, t.createTime, t.codeId)))
-      .orderBy(asc(t.createTime), asc(t.codeId))
-      .limit(s.limit("limit"));
-  }),
+  listSets: selectPage(backupCodeSets, isInForce, oldestSets),
+  listLowSets: selectPage(backupCodeSets, all(isInForce, isLow), oldestSets),
+  insertCode: insert(backupCodes),
+  findCode: select(backupCodes, all(isCodeOfSet, having(backupCodes, "selector"))),
+  listCodes: selectPage(backupCodes, isCodeOfSet, { time: "createTime", id: "codeId" }),
   spend: statement((s: Building<CodeKey & { now: Date }>) => {
     const t = s.table(backupCodes);
     return s.db
@@ -140,14 +86,8 @@ const statements = {
       .where(and(isCodeOfSet(s), eq(t.codeId, s.param("codeId", t.codeId)), isNull(t.useTime)))
       .returning({ codeId: t.codeId });
   }),
-  deleteCodesOfSet: statement((s: Building<SetKey>) => {
-    const t = s.table(backupCodes);
-    return s.db.delete(t).where(isCodeOfSet(s)).returning({ codeId: t.codeId });
-  }),
-  deleteCodes: statement((s: Building<Owner>) => {
-    const t = s.table(backupCodes);
-    return s.db.delete(t).where(isCodeOfOwner(s)).returning({ codeId: t.codeId });
-  }),
+  deleteCodesOfSet: deleteRows(backupCodes, isCodeOfSet),
+  deleteCodes: deleteRows(backupCodes, having(backupCodes, "tenantId", "userId")),
 };
 
 /** Users' sets of backup codes. A unit that writes serialises the user first. */
@@ -166,12 +106,8 @@ export const backupCodeSetRepository = (tx: Tx) => ({
   /** Notes that the user is told of how few are left: true once a set. */
   noteLow: async (key: SetKey, now: Date) => (await tx.run(statements.noteLow, { ...key, now })).length === 1,
   /** A page of a tenant's sets in force, oldest first. */
-  list: async (tenantId: string, { position, size }: Page, due: Lowness & { onlyLow: boolean }) => {
-    const { onlyLow, ...lowness } = due;
-    const list = onlyLow ? statements.listLowSets : statements.listSets;
-    const rows = await tx.run(list, { tenantId, ...lowness, ...pageParams(position, size) });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.setId }));
-  },
+  list: (tenantId: string, page: PageAsked, { onlyLow, ...lowness }: Lowness & { onlyLow: boolean }) =>
+    onlyLow ? statements.listLowSets(tx, { tenantId, ...lowness }, page) : statements.listSets(tx, { tenantId }, page),
   /** Forgets a set with its codes. */
   delete: async (owner: Owner, state: State) => {
     for (const { setId } of await tx.run(statements.deleteSet, { ...owner, state })) {
@@ -198,10 +134,7 @@ export const backupCodeRepository = (tx: Tx) => ({
   insert: (row: BackupCodeRow) => tx.run(statements.insertCode, row),
   find: async (key: SetKey & { selector: string }) => (await tx.run(statements.findCode, key))[0],
   /** A page of a set's codes, in the order of the printed sheet. */
-  list: async (key: SetKey, { position, size }: Page) => {
-    const rows = await tx.run(statements.listCodes, { ...key, ...pageParams(position, size) });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.codeId }));
-  },
+  list: (key: SetKey, page: PageAsked) => statements.listCodes(tx, key, page),
   /** Spends a code: true for exactly one of any number of callers, and never once its set is gone. */
   spend: async (key: CodeKey, now: Date) => (await tx.run(statements.spend, { ...key, now })).length === 1,
 });

@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, gte, inArray, ne, or } from "drizzle-orm";
+import { and, eq, gt, gte, inArray, ne, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
-import { isInSpan, type Span } from "../../db/span.ts";
+import { all, being, deleteRows, having, insert, select } from "../../db/rows.ts";
+import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
+import { holders } from "../devices.repository.ts";
 import type { ChannelName } from "./channels.ts";
 import { type OtpAddressState, otpAddresses } from "./otp.table.ts";
 
@@ -12,15 +13,10 @@ export type OtpAddressRow = ReturnType<typeof otpAddresses>["$inferSelect"];
 type Of = Owner & { channel: ChannelName };
 type Key = Owner & { factorId: string };
 
-const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(otpAddresses));
-
-const isOf = (s: Building<Of>) =>
-  and(isOwner(s), eq(s.table(otpAddresses).channel, s.param("channel", s.table(otpAddresses).channel)));
-
-const isAddress = (s: Building<Key>) => {
-  const t = s.table(otpAddresses);
-  return and(isOwner(s), eq(t.factorId, s.param("factorId", t.factorId)));
-};
+const isOf = having(otpAddresses, "tenantId", "userId", "channel");
+const isAddress = having(otpAddresses, "tenantId", "userId", "factorId");
+const is = (...states: OtpAddressState[]) => being(otpAddresses, "state", ...states);
+const oldestFirst = { time: "createTime", id: "factorId" } as const;
 
 /** In use, or pending and not yet forgotten: expiry holds here, whenever the clean-up comes by. */
 const isLive = (s: Building<{ now: Date }>) => {
@@ -31,57 +27,23 @@ const isLive = (s: Building<{ now: Date }>) => {
   );
 };
 
+/** In use, or taken out of force then or later. */
+const wasProven = (s: Building<{ since: Date }>) => {
+  const t = s.table(otpAddresses);
+  return or(
+    inArray(t.state, ["active", "disabled"]),
+    and(eq(t.state, "former"), gte(t.updateTime, s.param("since", t.updateTime))),
+  );
+};
+
 const statements = {
-  listHoldings: statement((s: Building<Span & { channel: ChannelName }>) => {
-    const t = s.table(otpAddresses);
-    return s.db
-      .select({ userId: t.userId })
-      .from(t)
-      .where(and(isInSpan(s, t), eq(t.channel, s.param("channel", t.channel)), eq(t.state, "active")));
-  }),
-  insert: statement((s: Building<OtpAddressRow>) => {
-    const t = s.table(otpAddresses);
-    return s.db.insert(t).values(s.row(t)).returning({ factorId: t.factorId });
-  }),
-  list: statement((s: Building<Of & { now: Date }>) => {
-    const t = s.table(otpAddresses);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOf(s), isLive(s)))
-      .orderBy(asc(t.createTime), asc(t.factorId));
-  }),
-  listActive: statement((s: Building<Of>) => {
-    const t = s.table(otpAddresses);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOf(s), eq(t.state, "active")));
-  }),
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(otpAddresses)).where(isAddress(s))),
-  listTold: statement((s: Building<Owner & { since: Date }>) => {
-    const t = s.table(otpAddresses);
-    return s.db
-      .select()
-      .from(t)
-      .where(
-        and(
-          isOwner(s),
-          or(
-            inArray(t.state, ["active", "disabled"]),
-            and(eq(t.state, "former"), gte(t.updateTime, s.param("since", t.updateTime))),
-          ),
-        ),
-      )
-      .orderBy(asc(t.createTime), asc(t.factorId));
-  }),
-  deletePending: statement((s: Building<Of>) => {
-    const t = s.table(otpAddresses);
-    return s.db
-      .delete(t)
-      .where(and(isOf(s), eq(t.state, "pending")))
-      .returning({ factorId: t.factorId });
-  }),
+  listHoldings: holders(otpAddresses, all(having(otpAddresses, "channel"), is("active"))),
+  insert: insert(otpAddresses),
+  list: select(otpAddresses, all(isOf, isLive), oldestFirst),
+  listActive: select(otpAddresses, all(isOf, is("active"))),
+  find: select(otpAddresses, isAddress),
+  listTold: select(otpAddresses, all(having(otpAddresses, "tenantId", "userId"), wasProven), oldestFirst),
+  deletePending: deleteRows(otpAddresses, all(isOf, is("pending"))),
   retire: statement((s: Building<Of & { now: Date; expireTime: Date }>) => {
     const t = s.table(otpAddresses);
     return s.db

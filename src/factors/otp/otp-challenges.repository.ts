@@ -1,6 +1,6 @@
-import { and, desc, eq, gt, isNull } from "drizzle-orm";
+import { and, eq, gt, isNull } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
+import { all, deleteRows, having, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
 import { otpChallenges, sendDecisions } from "./otp.table.ts";
@@ -15,12 +15,8 @@ type Key = Owner & { challengeId: string };
 type Of = Owner & { channel: ChannelName };
 type Renewal = Key & Pick<OtpChallengeRow, "codeDigest" | "messageId" | "codeTime" | "resendAfterTime" | "expireTime">;
 
-const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(otpChallenges));
-
-const isChallenge = (s: Building<Key>) => {
-  const t = s.table(otpChallenges);
-  return and(isOwner(s), eq(t.challengeId, s.param("challengeId", t.challengeId)));
-};
+const isOf = having(otpChallenges, "tenantId", "userId", "channel");
+const isChallenge = having(otpChallenges, "tenantId", "userId", "challengeId");
 
 const isOpen = (s: Building<{ now: Date }>) => {
   const t = s.table(otpChallenges);
@@ -28,30 +24,11 @@ const isOpen = (s: Building<{ now: Date }>) => {
 };
 
 const statements = {
-  insert: statement((s: Building<OtpChallengeRow>) => {
-    const t = s.table(otpChallenges);
-    return s.db.insert(t).values(s.row(t)).returning({ challengeId: t.challengeId });
-  }),
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(otpChallenges)).where(isChallenge(s))),
-  listOpen: statement((s: Building<Of & { now: Date }>) => {
-    const t = s.table(otpChallenges);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), eq(t.channel, s.param("channel", t.channel)), isOpen(s)))
-      .orderBy(desc(t.codeTime), desc(t.challengeId));
-  }),
-  delete: statement((s: Building<Key>) => {
-    const t = s.table(otpChallenges);
-    return s.db.delete(t).where(isChallenge(s)).returning({ challengeId: t.challengeId });
-  }),
-  deleteOf: statement((s: Building<Of>) => {
-    const t = s.table(otpChallenges);
-    return s.db
-      .delete(t)
-      .where(and(isOwner(s), eq(t.channel, s.param("channel", t.channel))))
-      .returning({ messageId: t.messageId });
-  }),
+  insert: insert(otpChallenges),
+  find: select(otpChallenges, isChallenge),
+  listOpen: select(otpChallenges, all(isOf, isOpen), { time: "codeTime", id: "challengeId", newestFirst: true }),
+  delete: deleteRows(otpChallenges, isChallenge),
+  deleteOf: deleteRows(otpChallenges, isOf),
   renew: statement((s: Building<Renewal & { now: Date }>) => {
     const t = s.table(otpChallenges);
     return s.db
@@ -74,10 +51,7 @@ const statements = {
       .where(and(isChallenge(s), isOpen(s), eq(t.codeDigest, s.param("codeDigest", t.codeDigest))))
       .returning();
   }),
-  insertDecision: statement((s: Building<SendDecisionRow>) => {
-    const t = s.table(sendDecisions);
-    return s.db.insert(t).values(s.row(t)).returning({ decisionId: t.decisionId });
-  }),
+  insertDecision: insert(sendDecisions),
 };
 
 /** Codes that were sent. */

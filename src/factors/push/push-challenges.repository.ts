@@ -1,7 +1,6 @@
 import { and, asc, count, desc, eq, gt, gte, inArray, isNotNull, lt, lte, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
-import { after, before, type PageParams, type Position, pagedBack, pageParams, slice } from "../../db/page.ts";
+import { all, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushBlocks, pushChallenges } from "./push.table.ts";
 
@@ -23,12 +22,9 @@ type Filter = { state: string; now: Date };
 /** How many numbers are judged for one challenge. */
 export const MAX_NUMBERS = 3;
 
-const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(pushChallenges));
-
-const isThis = (s: Building<PushKey>) => {
-  const t = s.table(pushChallenges);
-  return and(isOwner(s), eq(t.pushId, s.param("pushId", t.pushId)));
-};
+const isOwner = having(pushChallenges, "tenantId", "userId");
+const isThis = having(pushChallenges, "tenantId", "userId", "pushId");
+const isOfChallenge = having(pushChallenges, "tenantId", "userId", "challengeId");
 
 /** Can still be answered. */
 const isPending = (s: Building<{ now: Date }>) => {
@@ -62,12 +58,24 @@ const isIn = (s: Building<Window>) => {
   );
 };
 
+/** Of this device, or of all. */
+const isAsked = (s: Building<{ deviceId: string }>) => {
+  const t = s.table(pushChallenges);
+  return or(eq(t.deviceId, ""), eq(t.deviceId, s.param("deviceId", t.deviceId)));
+};
+
+/** Of this user; an empty one stands for all. */
+const isWanted = (s: Building<{ userId: string }>) => {
+  const t = s.table(pushChallenges);
+  const userId = s.param("userId", t.userId);
+  return or(sql`${userId} = ''`, eq(t.userId, userId));
+};
+
+const newestFirst = { time: "createTime", id: "rowId", newestFirst: true } as const;
+
 const statements = {
-  insert: statement((s: Building<PushChallengeRow>) => {
-    const t = s.table(pushChallenges);
-    return s.db.insert(t).values(s.row(t)).returning({ pushId: t.pushId });
-  }),
-  find: statement((s: Building<PushKey>) => s.db.select().from(s.table(pushChallenges)).where(isThis(s))),
+  insert: insert(pushChallenges),
+  find: select(pushChallenges, isThis),
   listSince: statement((s: Building<Owner & { since: Date }>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -77,36 +85,9 @@ const statements = {
       .orderBy(desc(t.createTime), desc(t.rowId))
       .limit(50);
   }),
-  listPending: statement((s: Building<Owner & PageParams & { deviceId: string; now: Date }>) => {
-    const t = s.table(pushChallenges);
-    const isAsked = or(eq(t.deviceId, ""), eq(t.deviceId, s.param("deviceId", t.deviceId)));
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), isPending(s), isAsked, after(s, t.createTime, t.rowId)))
-      .orderBy(asc(t.createTime), asc(t.rowId))
-      .limit(s.limit("limit"));
-  }),
-  list: statement((s: Building<Owner & PageParams & Filter>) => {
-    const t = s.table(pushChallenges);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), stands(s), before(s, t.createTime, t.rowId)))
-      .orderBy(desc(t.createTime), desc(t.rowId))
-      .limit(s.limit("limit"));
-  }),
-  listOfTenant: statement((s: Building<Window & PageParams & Filter & { userId: string }>) => {
-    const t = s.table(pushChallenges);
-    const userId = s.param("userId", t.userId);
-    const isWanted = or(sql`${userId} = ''`, eq(t.userId, userId));
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isIn(s), isWanted, stands(s), before(s, t.createTime, t.rowId)))
-      .orderBy(desc(t.createTime), desc(t.rowId))
-      .limit(s.limit("limit"));
-  }),
+  listPending: selectPage(pushChallenges, all(isOwner, isPending, isAsked), { time: "createTime", id: "rowId" }),
+  list: selectPage(pushChallenges, all(isOwner, stands), newestFirst),
+  listOfTenant: selectPage(pushChallenges, all(isIn, isWanted, stands), newestFirst),
   attempt: statement((s: Building<Moment>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -170,7 +151,7 @@ const statements = {
     return s.db
       .update(t)
       .set({ state: "cancelled", numberDigest: null, updateTime: s.param("now", t.updateTime) })
-      .where(and(isOwner(s), eq(t.challengeId, s.param("challengeId", t.challengeId)), eq(t.state, "pending")))
+      .where(and(isOfChallenge(s), eq(t.state, "pending")))
       .returning({ pushId: t.pushId });
   }),
   redeem: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
@@ -178,13 +159,10 @@ const statements = {
     return s.db
       .update(t)
       .set({ state: "redeemed", updateTime: s.param("now", t.updateTime) })
-      .where(and(isOwner(s), eq(t.challengeId, s.param("challengeId", t.challengeId)), eq(t.state, "approved")))
+      .where(and(isOfChallenge(s), eq(t.state, "approved")))
       .returning();
   }),
-  deleteAll: statement((s: Building<Owner>) => {
-    const t = s.table(pushChallenges);
-    return s.db.delete(t).where(isOwner(s)).returning({ pushId: t.pushId });
-  }),
+  deleteAll: deleteRows(pushChallenges, isOwner),
   countByState: statement((s: Building<Window>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -246,8 +224,7 @@ const statements = {
 };
 
 const HOUR_MS = 3_600_000;
-const place = (row: PushChallengeRow) => ({ time: row.createTime, id: row.rowId });
-type Page = { position: Position; size: number; now: Date };
+type Page = PageAsked & { readonly now: Date };
 
 /** Requests for approval. */
 export const pushChallengeRepository = (tx: Tx) => ({
@@ -256,20 +233,14 @@ export const pushChallengeRepository = (tx: Tx) => ({
   /** The newest of a user, at most fifty, newest first. */
   listSince: (owner: Owner, since: Date) => tx.run(statements.listSince, { ...owner, since }),
   /** A page of what waits for a device, oldest first. */
-  listPending: async (owner: Owner & { deviceId: string }, { position, size, now }: Page) => {
-    const rows = await tx.run(statements.listPending, { ...owner, ...pageParams(position, size), now });
-    return slice(rows, size, place);
-  },
+  listPending: (owner: Owner & { deviceId: string }, { now, ...page }: Page) =>
+    statements.listPending(tx, { ...owner, now }, page),
   /** A page of a user's, newest first; an empty state stands for all. */
-  list: async (owner: Owner, state: ShownState | "", { position, size, now }: Page) => {
-    const rows = await tx.run(statements.list, { ...owner, ...pagedBack(position, size), state, now });
-    return slice(rows, size, place);
-  },
+  list: (owner: Owner, state: ShownState | "", { now, ...page }: Page) =>
+    statements.list(tx, { ...owner, state, now }, page),
   /** A page of a tenant's, newest first; an empty user or state stands for all. */
-  listOfTenant: async (window: Window & { userId: string }, state: ShownState | "", { position, size, now }: Page) => {
-    const rows = await tx.run(statements.listOfTenant, { ...window, ...pagedBack(position, size), state, now });
-    return slice(rows, size, place);
-  },
+  listOfTenant: (window: Window & { userId: string }, state: ShownState | "", { now, ...page }: Page) =>
+    statements.listOfTenant(tx, { ...window, state, now }, page),
   /** Lets one more number in to be judged; undefined when no more are, or it can be answered no more. */
   attempt: async (key: PushKey, now: Date) => (await tx.run(statements.attempt, { ...key, now }))[0],
   /** Notes that a number was wrong. */

@@ -1,22 +1,13 @@
-import { eq } from "drizzle-orm";
-import { type Building, statement, type Tx } from "../../db/store.ts";
+import { having, insertIfNew, select } from "../../db/rows.ts";
+import type { Tx } from "../../db/store.ts";
 import { vapidKeys } from "./push.table.ts";
 
 /** A row of the table. */
 export type VapidKeyRow = ReturnType<typeof vapidKeys>["$inferSelect"];
 
 const statements = {
-  find: statement((s: Building<{ tenantId: string }>) => {
-    const t = s.table(vapidKeys);
-    return s.db
-      .select()
-      .from(t)
-      .where(eq(t.tenantId, s.param("tenantId", t.tenantId)));
-  }),
-  insert: statement((s: Building<VapidKeyRow>) => {
-    const t = s.table(vapidKeys);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ tenantId: t.tenantId });
-  }),
+  find: select(vapidKeys, having(vapidKeys, "tenantId")),
+  insert: insertIfNew(vapidKeys),
 };
 
 /** The keys of tenants for Web Push. */

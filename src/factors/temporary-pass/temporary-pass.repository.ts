@@ -1,47 +1,34 @@
-import { and, eq, gt, isNull, lte } from "drizzle-orm";
+import { and, gt, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
+import { all, deleteRows, having, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { temporaryPasses } from "./temporary-pass.table.ts";
 
 /** A row of the table. */
 export type TemporaryPassRow = ReturnType<typeof temporaryPasses>["$inferSelect"];
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(temporaryPasses));
+const isOwners = having(temporaryPasses, "tenantId", "userId");
+
+const isUnused = (s: Building<unknown>) => isNull(s.table(temporaryPasses).useTime);
+
+const isInTime = (s: Building<{ now: Date }>) => {
+  const t = s.table(temporaryPasses);
+  return and(lte(t.startTime, s.param("now", t.startTime)), gt(t.expireTime, s.param("now", t.expireTime)));
+};
 
 const statements = {
-  find: statement((s: Building<Owner>) => s.db.select().from(s.table(temporaryPasses)).where(isOwners(s))),
-  insert: statement((s: Building<TemporaryPassRow>) => {
-    const t = s.table(temporaryPasses);
-    return s.db.insert(t).values(s.row(t)).returning({ passId: t.passId });
-  }),
+  find: select(temporaryPasses, isOwners),
+  insert: insert(temporaryPasses),
   spend: statement((s: Building<Owner & { passId: string; now: Date }>) => {
     const t = s.table(temporaryPasses);
     return s.db
       .update(t)
       .set({ useTime: s.param("now", t.useTime) })
-      .where(
-        and(
-          isOwners(s),
-          eq(t.passId, s.param("passId", t.passId)),
-          isNull(t.useTime),
-          lte(t.startTime, s.param("now", t.startTime)),
-          gt(t.expireTime, s.param("now", t.expireTime)),
-        ),
-      )
+      .where(all(having(temporaryPasses, "tenantId", "userId", "passId"), isUnused, isInTime)(s))
       .returning({ passId: t.passId });
   }),
-  delete: statement((s: Building<Owner>) => {
-    const t = s.table(temporaryPasses);
-    return s.db.delete(t).where(isOwners(s)).returning({ passId: t.passId });
-  }),
-  deleteUnused: statement((s: Building<Owner>) => {
-    const t = s.table(temporaryPasses);
-    return s.db
-      .delete(t)
-      .where(and(isOwners(s), isNull(t.useTime)))
-      .returning({ passId: t.passId, expireTime: t.expireTime });
-  }),
+  delete: deleteRows(temporaryPasses, isOwners),
+  deleteUnused: deleteRows(temporaryPasses, all(isOwners, isUnused)),
 };
 
 /** Users' temporary passes. A unit that writes serialises the user first. */

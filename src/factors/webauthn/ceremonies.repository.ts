@@ -1,6 +1,6 @@
 import { and, eq, gt, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
+import { all, deleteRows, having, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { type Purpose, webauthnCeremonies } from "./webauthn.table.ts";
 
@@ -10,47 +10,28 @@ export type CeremonyRow = ReturnType<typeof webauthnCeremonies>["$inferSelect"];
 /** What an answer must agree with before it is looked at. */
 export type Taking = Owner & { purpose: Purpose; sessionDigest: Buffer; challengeId: string; now: Date };
 
-type Key = Owner & { ceremonyId: string };
+const isOwners = having(webauthnCeremonies, "tenantId", "userId");
+const isCeremony = having(webauthnCeremonies, "tenantId", "userId", "ceremonyId");
 
-const isOpen = (s: Building<Taking>) => {
-  const t = s.table(webauthnCeremonies);
-  return and(
-    isOwnedBy(s, t),
-    eq(t.purpose, s.param("purpose", t.purpose)),
-    eq(t.sessionDigest, s.param("sessionDigest", t.sessionDigest)),
-    eq(t.challengeId, s.param("challengeId", t.challengeId)),
-    isNull(t.spendTime),
-    gt(t.expireTime, s.param("now", t.expireTime)),
-  );
-};
+const isOpen = all(
+  having(webauthnCeremonies, "tenantId", "userId", "purpose", "sessionDigest", "challengeId"),
+  (s: Building<{ now: Date }>) => {
+    const t = s.table(webauthnCeremonies);
+    return and(isNull(t.spendTime), gt(t.expireTime, s.param("now", t.expireTime)));
+  },
+);
 
-const isCeremony = (s: Building<Key>) => {
+const hasExpired = (s: Building<{ now: Date }>) => {
   const t = s.table(webauthnCeremonies);
-  return and(isOwnedBy(s, t), eq(t.ceremonyId, s.param("ceremonyId", t.ceremonyId)));
+  return lte(t.expireTime, s.param("now", t.expireTime));
 };
 
 const statements = {
-  insert: statement((s: Building<CeremonyRow>) => {
-    const t = s.table(webauthnCeremonies);
-    return s.db.insert(t).values(s.row(t)).returning({ ceremonyId: t.ceremonyId });
-  }),
-  deleteExpired: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(webauthnCeremonies);
-    const ofOwner = isOwnedBy(s, t);
-    return s.db
-      .delete(t)
-      .where(and(ofOwner, lte(t.expireTime, s.param("now", t.expireTime))))
-      .returning({ ceremonyId: t.ceremonyId });
-  }),
-  deleteAll: statement((s: Building<Owner>) => {
-    const t = s.table(webauthnCeremonies);
-    return s.db.delete(t).where(isOwnedBy(s, t)).returning({ ceremonyId: t.ceremonyId });
-  }),
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(webauthnCeremonies)).where(isCeremony(s))),
-  delete: statement((s: Building<Key>) => {
-    const t = s.table(webauthnCeremonies);
-    return s.db.delete(t).where(isCeremony(s)).returning({ ceremonyId: t.ceremonyId });
-  }),
+  insert: insert(webauthnCeremonies),
+  deleteExpired: deleteRows(webauthnCeremonies, all(isOwners, hasExpired)),
+  deleteAll: deleteRows(webauthnCeremonies, isOwners),
+  find: select(webauthnCeremonies, isCeremony),
+  delete: deleteRows(webauthnCeremonies, isCeremony),
   take: statement((s: Building<Taking & { ceremonyId: string }>) => {
     const t = s.table(webauthnCeremonies);
     return s.db

@@ -88,7 +88,7 @@ export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">)
         if (BigInt(row.version) !== change.version) return stale;
         if (row.displayName === change.displayName) return new Refusal("EMPTY_UPDATE");
         const { displayName } = change;
-        const renamed = await credentials.rename(key, { displayName, basedOn: row.version, now: call.now });
+        const renamed = await credentials.rename({ ...key, displayName, version: row.version }, call.now);
         if (!renamed) return stale;
         await recordRow(tx, call, owner, renamed, "updated");
         const [signals] = await signalsFor(tx, owner, row.rpId);

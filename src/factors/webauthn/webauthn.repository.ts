@@ -1,9 +1,9 @@
-import { and, asc, eq, lt, or, sql } from "drizzle-orm";
+import { and, eq, lt, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { isOwnedBy } from "../../db/owned.ts";
-import { after, type PageParams, type Position, pageParams, slice } from "../../db/page.ts";
-import { isInSpan, type Span } from "../../db/span.ts";
+import { deleteRows, having, insertIfNew, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
+import { holders, rename } from "../devices.repository.ts";
 import { webauthnCredentials, webauthnUsers } from "./webauthn.table.ts";
 
 /** A row of the table. */
@@ -14,25 +14,15 @@ export type WebAuthnUserRow = ReturnType<typeof webauthnUsers>["$inferSelect"];
 type Key = Owner & { credentialId: string };
 type Use = Key & { counter: number; backedUp: boolean; now: Date };
 
-const isOwner = (s: Building<Owner>) => isOwnedBy(s, s.table(webauthnCredentials));
-
-const isCredential = (s: Building<Key>) => {
-  const t = s.table(webauthnCredentials);
-  return and(isOwner(s), eq(t.credentialId, s.param("credentialId", t.credentialId)));
-};
-
-const isUser = (s: Building<Owner>) => isOwnedBy(s, s.table(webauthnUsers));
+const isOwner = having(webauthnCredentials, "tenantId", "userId");
+const isCredential = having(webauthnCredentials, "tenantId", "userId", "credentialId");
+const isUser = having(webauthnUsers, "tenantId", "userId");
+const oldestFirst = { time: "createTime", id: "credentialId" } as const;
 
 const statements = {
-  listHoldings: statement((s: Building<Span>) => {
-    const t = s.table(webauthnCredentials);
-    return s.db.select({ userId: t.userId }).from(t).where(isInSpan(s, t));
-  }),
-  insertUser: statement((s: Building<WebAuthnUserRow>) => {
-    const t = s.table(webauthnUsers);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ userId: t.userId });
-  }),
-  findUser: statement((s: Building<Owner>) => s.db.select().from(s.table(webauthnUsers)).where(isUser(s))),
+  listHoldings: holders(webauthnCredentials, () => undefined),
+  insertUser: insertIfNew(webauthnUsers),
+  findUser: select(webauthnUsers, isUser),
   nameUser: statement((s: Building<Owner & { userName: string }>) => {
     const t = s.table(webauthnUsers);
     return s.db
@@ -45,20 +35,9 @@ const statements = {
     const t = s.table(webauthnCredentials);
     return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning();
   }),
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(webauthnCredentials)).where(isCredential(s))),
-  list: statement((s: Building<Owner & PageParams>) => {
-    const t = s.table(webauthnCredentials);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwner(s), after(s, t.createTime, t.credentialId)))
-      .orderBy(asc(t.createTime), asc(t.credentialId))
-      .limit(s.limit("limit"));
-  }),
-  listAll: statement((s: Building<Owner>) => {
-    const t = s.table(webauthnCredentials);
-    return s.db.select().from(t).where(isOwner(s)).orderBy(asc(t.createTime), asc(t.credentialId));
-  }),
+  find: select(webauthnCredentials, isCredential),
+  list: selectPage(webauthnCredentials, isOwner, oldestFirst),
+  listAll: select(webauthnCredentials, isOwner, oldestFirst),
   advance: statement((s: Building<Use>) => {
     const t = s.table(webauthnCredentials);
     const counter = s.param("counter", t.counter);
@@ -76,23 +55,9 @@ const statements = {
       .where(isCredential(s))
       .returning({ credentialId: t.credentialId });
   }),
-  rename: statement((s: Building<Key & { displayName: string; basedOn: number; now: Date }>) => {
-    const t = s.table(webauthnCredentials);
-    return s.db
-      .update(t)
-      .set({
-        displayName: s.param("displayName", t.displayName),
-        version: sql`${t.version} + 1`,
-        updateTime: s.param("now", t.updateTime),
-      })
-      .where(and(isCredential(s), eq(t.version, s.param("basedOn", t.version))))
-      .returning();
-  }),
-  delete: statement((s: Building<Key>) => s.db.delete(s.table(webauthnCredentials)).where(isCredential(s)).returning()),
-  deleteAll: statement((s: Building<Owner>) => {
-    const t = s.table(webauthnCredentials);
-    return s.db.delete(t).where(isOwner(s)).returning({ credentialId: t.credentialId });
-  }),
+  rename: rename(webauthnCredentials, isCredential),
+  delete: deleteRows(webauthnCredentials, isCredential),
+  deleteAll: deleteRows(webauthnCredentials, isOwner),
 };
 
 /** A user's passkeys and security keys. */
@@ -109,10 +74,7 @@ export const webauthnRepository = (tx: Tx) => ({
   insert: async (row: CredentialRow) => (await tx.run(statements.insert, row))[0],
   find: async (key: Key) => (await tx.run(statements.find, key))[0],
   /** A page of credentials, oldest first. */
-  list: async (owner: Owner, { position, size }: { position: Position; size: number }) => {
-    const rows = await tx.run(statements.list, { ...owner, ...pageParams(position, size) });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.credentialId }));
-  },
+  list: (owner: Owner, page: PageAsked) => statements.list(tx, owner, page),
   /** All credentials, of many users. */
   listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
   listAll: (owner: Owner) => tx.run(statements.listAll, owner),
@@ -121,9 +83,9 @@ export const webauthnRepository = (tx: Tx) => ({
     (await tx.run(statements.advance, { ...key, ...use })).length === 1,
   /** Marks a credential whose counter did not go on; false if it is gone. */
   suspect: async (key: Key, now: Date) => (await tx.run(statements.suspect, { ...key, now })).length === 1,
-  /** Undefined when the version is no longer `basedOn`. */
-  rename: async (key: Key, change: { displayName: string; basedOn: number; now: Date }) =>
-    (await tx.run(statements.rename, { ...key, ...change }))[0],
+  /** Renames the credential if it is still of this version. */
+  rename: async (key: Key & { displayName: string; version: number }, now: Date) =>
+    (await tx.run(statements.rename, { ...key, now }))[0],
   delete: async (key: Key) => (await tx.run(statements.delete, key))[0],
   deleteAll: (owner: Owner) => tx.run(statements.deleteAll, owner),
 });
