@@ -1,7 +1,7 @@
 import { assertions } from "./assertions/assertions.table.ts";
 import { forgetChallenges } from "./challenges/abandoned.ts";
 import { challenges } from "./challenges/challenges.table.ts";
-import type { Define } from "./db/ended.ts";
+import type { Define } from "./db/dialect.ts";
 import { backupCodeSetRepository } from "./factors/backup-codes/backup-codes.repository.ts";
 import { backupCodeSets } from "./factors/backup-codes/backup-codes.table.ts";
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";

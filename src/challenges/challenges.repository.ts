@@ -1,6 +1,7 @@
-import { and, eq, gt, inArray, lte } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
+import { all, being, hasExpired, having, isInTime } from "../db/conditions.ts";
+import { deleteRows, insert, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { challenges, type Facts, type PartialProof, type TypeName } from "./challenges.table.ts";
 
@@ -24,48 +25,32 @@ type Proving = ChallengeKey & {
 type Adding = Moment & { proofs: readonly PartialProof[]; epoch: number; mfaEpoch: number };
 type Moment = ChallengeKey & { now: Date };
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(challenges));
+const isOwners = having(challenges, "tenantId", "userId");
+const isThis = having(challenges, "tenantId", "userId", "challengeId");
+const isUnexpired = isInTime(challenges);
+const isUnended = being(challenges, "state", "pending", "proven");
 
-const isThis = (s: Building<ChallengeKey>) => {
+/** Created under this epoch, which no change of factors has ended since. */
+const isOfEpoch = (s: Building<{ epoch: number }>) => {
   const t = s.table(challenges);
-  return and(isOwners(s), eq(t.challengeId, s.param("challengeId", t.challengeId)));
+  return eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch));
 };
 
-const isInTime = (s: Building<{ now: Date }>) => {
-  const t = s.table(challenges);
-  return gt(t.expireTime, s.param("now", t.expireTime));
-};
-
-const end = (from: readonly ("pending" | "proven")[], state: "cancelled" | "denied") =>
+const end = (state: "cancelled" | "denied") =>
   statement((s: Building<Moment>) => {
     const t = s.table(challenges);
     return s.db
       .update(t)
       .set({ state, updateTime: s.param("now", t.updateTime) })
-      .where(and(isThis(s), inArray(t.state, [...from]), isInTime(s)))
+      .where(and(isThis(s), isUnended(s), isUnexpired(s)))
       .returning({ challengeId: t.challengeId });
   });
 
 const statements = {
-  insert: statement((s: Building<ChallengeRow>) => {
-    const t = s.table(challenges);
-    return s.db.insert(t).values(s.row(t)).returning({ challengeId: t.challengeId });
-  }),
-  find: statement((s: Building<ChallengeKey>) => s.db.select().from(s.table(challenges)).where(isThis(s))),
-  listOpen: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(challenges);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwners(s), inArray(t.state, ["pending", "proven"]), isInTime(s)));
-  }),
-  deleteExpired: statement((s: Building<Owner & { before: Date }>) => {
-    const t = s.table(challenges);
-    return s.db
-      .delete(t)
-      .where(and(isOwners(s), lte(t.expireTime, s.param("before", t.expireTime))))
-      .returning();
-  }),
+  insert: insert(challenges),
+  find: select(challenges, isThis),
+  listOpen: select(challenges, all(isOwners, isUnended, isUnexpired)),
+  deleteExpired: deleteRows(challenges, all(isOwners, hasExpired(challenges))),
   prepare: statement((s: Building<Moment & { preparedType: TypeName; preparedFactorId: string }>) => {
     const t = s.table(challenges);
     return s.db
@@ -75,7 +60,7 @@ const statements = {
         preparedFactorId: s.param("preparedFactorId", t.preparedFactorId),
         updateTime: s.param("now", t.updateTime),
       })
-      .where(and(isThis(s), eq(t.state, "pending"), isInTime(s)))
+      .where(and(isThis(s), eq(t.state, "pending"), isUnexpired(s)))
       .returning();
   }),
   prove: statement((s: Building<Proving>) => {
@@ -94,7 +79,7 @@ const statements = {
         updateTime: now,
         expireTime: s.param("expireTime", t.expireTime),
       })
-      .where(and(isThis(s), eq(t.state, "pending"), isInTime(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch))))
+      .where(and(isThis(s), eq(t.state, "pending"), isUnexpired(s), isOfEpoch(s)))
       .returning();
   }),
   addProof: statement((s: Building<Adding>) => {
@@ -106,7 +91,7 @@ const statements = {
         mfaEpoch: s.param("mfaEpoch", t.mfaEpoch),
         updateTime: s.param("now", t.updateTime),
       })
-      .where(and(isThis(s), eq(t.state, "pending"), isInTime(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch))))
+      .where(and(isThis(s), eq(t.state, "pending"), isUnexpired(s), isOfEpoch(s)))
       .returning();
   }),
   redeem: statement((s: Building<Moment & { epoch: number }>) => {
@@ -114,7 +99,7 @@ const statements = {
     return s.db
       .update(t)
       .set({ state: "redeemed", updateTime: s.param("now", t.updateTime) })
-      .where(and(isThis(s), eq(t.state, "proven"), isInTime(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch))))
+      .where(and(isThis(s), eq(t.state, "proven"), isUnexpired(s), isOfEpoch(s)))
       .returning();
   }),
   cancelAll: statement((s: Building<Owner & { now: Date }>) => {
@@ -122,11 +107,11 @@ const statements = {
     return s.db
       .update(t)
       .set({ state: "cancelled", updateTime: s.param("now", t.updateTime) })
-      .where(and(isOwners(s), inArray(t.state, ["pending", "proven"]), isInTime(s)))
+      .where(and(isOwners(s), isUnended(s), isUnexpired(s)))
       .returning({ challengeId: t.challengeId });
   }),
-  cancel: end(["pending", "proven"], "cancelled"),
-  deny: end(["pending", "proven"], "denied"),
+  cancel: end("cancelled"),
+  deny: end("denied"),
 };
 
 /** The challenges of users. */
@@ -136,7 +121,7 @@ export const challengeRepository = (tx: Tx) => ({
   /** Those that could still be proved or redeemed, unless a lock or a change of factors ended them. */
   listOpen: (owner: Owner, now: Date) => tx.run(statements.listOpen, { ...owner, now }),
   /** Forgets those that ran out before. */
-  deleteExpired: (owner: Owner, before: Date) => tx.run(statements.deleteExpired, { ...owner, before }),
+  deleteExpired: (owner: Owner, before: Date) => tx.run(statements.deleteExpired, { ...owner, now: before }),
   /** Notes which factor was prepared last; undefined when it is pending no more. */
   prepare: async (key: ChallengeKey, prepared: { preparedType: TypeName; preparedFactorId: string }, now: Date) =>
     (await tx.run(statements.prepare, { ...key, ...prepared, now }))[0],

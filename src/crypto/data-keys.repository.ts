@@ -1,4 +1,6 @@
 import { and, eq } from "drizzle-orm";
+import { having } from "../db/conditions.ts";
+import { insertIfNew, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { dataKeys } from "./data-keys.table.ts";
 
@@ -6,17 +8,8 @@ import { dataKeys } from "./data-keys.table.ts";
 export type WrappedKey = ReturnType<typeof dataKeys>["$inferSelect"];
 
 const statements = {
-  list: statement((s: Building<{ tenantId: string }>) => {
-    const t = s.table(dataKeys);
-    return s.db
-      .select()
-      .from(t)
-      .where(eq(t.tenantId, s.param("tenantId", t.tenantId)));
-  }),
-  insert: statement((s: Building<WrappedKey>) => {
-    const t = s.table(dataKeys);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ keyId: t.keyId });
-  }),
+  list: select(dataKeys, having(dataKeys, "tenantId")),
+  insert: insertIfNew(dataKeys),
   listWrappedBy: statement((s: Building<{ wrappingKeyId: string; limit: number }>) => {
     const t = s.table(dataKeys);
     return s.db

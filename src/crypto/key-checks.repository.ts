@@ -1,14 +1,13 @@
-import { type Building, statement, type Tx } from "../db/store.ts";
+import { anyRow } from "../db/conditions.ts";
+import { insertIfNew, select } from "../db/rows.ts";
+import type { Tx } from "../db/store.ts";
 import { keyChecks } from "./key-checks.table.ts";
 
 type KeyCheck = ReturnType<typeof keyChecks>["$inferSelect"];
 
 const statements = {
-  list: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(keyChecks))),
-  insert: statement((s: Building<KeyCheck>) => {
-    const t = s.table(keyChecks);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ keyId: t.keyId });
-  }),
+  list: select(keyChecks, anyRow),
+  insert: insertIfNew(keyChecks),
 };
 
 /** The fingerprints of the keys that this database has known. */

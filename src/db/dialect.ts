@@ -62,6 +62,12 @@ const sqlite: Record<keyof Dialect, unknown> = {
   json: (name: string) => lite.text(name, { mode: "json" }),
 };
 
+/** A table, by whichever engine. */
+export type AnyTable = pg.PgTable;
+
+/** A definition of a table. */
+export type Define<T extends AnyTable = AnyTable> = (d: Dialect) => T;
+
 /** The engines' names, as `Store.engine` has them. */
 export type Engine = "sqlite" | "postgres";
 

@@ -1,13 +1,7 @@
 import { and, getTableColumns, lte, type SQL, sql } from "drizzle-orm";
 import { getTableConfig, type PgColumn, type PgTable } from "drizzle-orm/pg-core";
-import { type Dialect, dialects } from "./dialect.ts";
+import { type Define, dialects } from "./dialect.ts";
 import { type Building, type Statement, statement } from "./store.ts";
-
-/** A table, by whichever engine. */
-export type AnyTable = PgTable;
-
-/** A definition of a table. */
-export type Define<T extends AnyTable = AnyTable> = (d: Dialect) => T;
 
 /** The names of what a table's rows are told apart by. */
 function keyOf(define: Define): string[] {

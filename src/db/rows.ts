@@ -1,48 +1,15 @@
-import { and, asc, desc, eq, getTableColumns, inArray, type SQL, sql } from "drizzle-orm";
-import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
-import type { Define } from "./ended.ts";
+import { and, asc, desc, sql } from "drizzle-orm";
+import type { PgTable } from "drizzle-orm/pg-core";
+import { type Condition, columnOf } from "./conditions.ts";
+import type { Define } from "./dialect.ts";
 import { after, before, type PageParams, type Position, pagedBack, pageParams, slice } from "./page.ts";
 import { type Building, type Statement, statement, type Tx } from "./store.ts";
 
 type Row<T extends PgTable> = T["$inferSelect"];
-type Name<T extends PgTable> = keyof Row<T> & string;
 /** The names of the columns that hold a V. */
-type Holding<T extends PgTable, V> = { [K in Name<T>]: Row<T>[K] extends V ? K : never }[Name<T>];
-
-/** What is asked of rows, by parameters. */
-export type Condition<Params> = (s: Building<Params>) => SQL | undefined;
-
-type ParamsOf<C> = C extends Condition<infer Params> ? (params: Params) => void : never;
-type Every<C> = ParamsOf<C> extends (params: infer Params) => void ? Params : never;
-
-/** The column of a name that a row of the table has, and what that holds: the one place where the two are matched by name. */
-const columnOf = <V>(t: PgTable, name: string) =>
-  (getTableColumns(t) as Record<string, PgColumn>)[name] as PgColumn & { readonly _: { readonly data: V } };
-
-/** That columns hold the parameters of the same names: `having(tickets, "tenantId", "userId")`. */
-export const having =
-  <T extends PgTable, K extends Name<T>>(
-    define: Define<T>,
-    ...names: K[]
-  ): Condition<{ [P in K]: NonNullable<Row<T>[P]> }> =>
-  (s) => {
-    const t = s.table(define);
-    return and(...names.map((name) => eq(columnOf(t, name), s.param(name, columnOf(t, name)))));
-  };
-
-/** That a column holds one of some values. */
-export const being =
-  <T extends PgTable, K extends Name<T>>(define: Define<T>, name: K, ...values: Row<T>[K][]): Condition<unknown> =>
-  (s) => {
-    const column = columnOf(s.table(define), name);
-    return values.length === 1 ? eq(column, values[0]) : inArray(column, values);
-  };
-
-/** That all of some conditions are met. */
-export const all =
-  <C extends Condition<never>[]>(...conditions: C): Condition<Every<C[number]>> =>
-  (s) =>
-    and(...conditions.map((condition) => condition(s as Building<never>)));
+type Holding<T extends PgTable, V> = {
+  [K in keyof Row<T> & string]: Row<T>[K] extends V ? K : never;
+}[keyof Row<T> & string];
 
 /** By which columns rows are in order, the oldest first unless it says otherwise. */
 export interface Order<T extends PgTable> {
@@ -117,5 +84,8 @@ export const deleteRows = <T extends PgTable, Params>(
 ): Statement<Params, Row<T>> =>
   statement((s: Building<Params>) => {
     const t: PgTable = s.table(define);
-    return s.db.delete(t).where(condition(s)).returning() as PromiseLike<Row<T>[]>;
+    const isMeant = condition(s);
+    // Without one it would be every row there is.
+    if (!isMeant) throw new Error("A deletion without a condition");
+    return s.db.delete(t).where(isMeant).returning() as PromiseLike<Row<T>[]>;
   });

@@ -44,8 +44,9 @@ export function createDeviceSync() {
     if ((await devices.count(owner)) >= MAX_DEVICES) {
       return new Refusal("LIMIT_REACHED", { metadata: { limit: String(MAX_DEVICES) } });
     }
-    const row = { ...owner, syncedDeviceId: newId(), version: 1, createTime: call.now, updateTime: call.now };
-    const [device] = await devices.insert({ ...row, displayName: displayName || "Authenticator app" });
+    const named = { syncedDeviceId: newId(), displayName: displayName || "Authenticator app" };
+    const device = { ...owner, ...named, version: 1, createTime: call.now, updateTime: call.now };
+    await devices.insert(device);
     return device;
   };
 
@@ -66,7 +67,7 @@ export function createDeviceSync() {
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const device = await (syncing.syncedDeviceId === "" ? begin : goOn)(tx, call, owner, syncing);
-        if (!device || device instanceof Refusal) return device ?? stale(0);
+        if (device instanceof Refusal) return device;
         const { syncedDeviceId, version } = device;
         const devices = syncedDeviceRepository(tx);
         const blob = { ...owner, syncedDeviceId, version, checksum, size: syncing.blob.length, createTime: call.now };

@@ -1,7 +1,8 @@
 import { and, asc, eq, lte } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
+import { all, having } from "../db/conditions.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../db/page.ts";
+import { deleteRows, insert, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { syncedBlobs, syncedDevices } from "./synced-devices.table.ts";
 
@@ -12,22 +13,13 @@ export type SyncedBlobRow = ReturnType<typeof syncedBlobs>["$inferSelect"];
 type Key = Owner & { syncedDeviceId: string };
 type Version = Key & { version: number };
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(syncedDevices));
-const isThis = (s: Building<Key>) => {
-  const t = s.table(syncedDevices);
-  return and(isOwners(s), eq(t.syncedDeviceId, s.param("syncedDeviceId", t.syncedDeviceId)));
-};
-const isBlobOf = (s: Building<Key>) => {
-  const t = s.table(syncedBlobs);
-  return and(isOwnedBy(s, t), eq(t.syncedDeviceId, s.param("syncedDeviceId", t.syncedDeviceId)));
-};
+const isOwners = having(syncedDevices, "tenantId", "userId");
+const isThis = having(syncedDevices, "tenantId", "userId", "syncedDeviceId");
+const isBlobOf = having(syncedBlobs, "tenantId", "userId", "syncedDeviceId");
 
 const statements = {
-  insert: statement((s: Building<SyncedDeviceRow>) => {
-    const t = s.table(syncedDevices);
-    return s.db.insert(t).values(s.row(t)).returning();
-  }),
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(syncedDevices)).where(isThis(s))),
+  insert: insert(syncedDevices),
+  find: select(syncedDevices, isThis),
   listIds: statement((s: Building<Owner>) => {
     const t = s.table(syncedDevices);
     return s.db.select({ syncedDeviceId: t.syncedDeviceId }).from(t).where(isOwners(s));
@@ -60,21 +52,9 @@ const statements = {
       .where(and(isThis(s), eq(t.version, s.param("version", t.version))))
       .returning();
   }),
-  delete: statement((s: Building<Key>) => {
-    const t = s.table(syncedDevices);
-    return s.db.delete(t).where(isThis(s)).returning({ syncedDeviceId: t.syncedDeviceId });
-  }),
-  insertBlob: statement((s: Building<SyncedBlobRow>) => {
-    const t = s.table(syncedBlobs);
-    return s.db.insert(t).values(s.row(t)).returning({ version: t.version });
-  }),
-  findBlob: statement((s: Building<Version>) => {
-    const t = s.table(syncedBlobs);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isBlobOf(s), eq(t.version, s.param("version", t.version))));
-  }),
+  delete: deleteRows(syncedDevices, isThis),
+  insertBlob: insert(syncedBlobs),
+  findBlob: select(syncedBlobs, all(isBlobOf, having(syncedBlobs, "version"))),
   deleteBlobs: statement((s: Building<Version>) => {
     const t = s.table(syncedBlobs);
     return s.db

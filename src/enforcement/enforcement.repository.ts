@@ -1,6 +1,7 @@
-import { and, asc, eq } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
+import { having } from "../db/conditions.ts";
+import { deleteRows, insert, select } from "../db/rows.ts";
 import { isInSpan, type Span } from "../db/span.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { enforcementDeadlines, enforcementRules } from "./enforcement.table.ts";
@@ -13,28 +14,14 @@ export type DeadlineRow = ReturnType<typeof enforcementDeadlines>["$inferSelect"
 /** A rule of a tenant. */
 export type RuleKey = { readonly tenantId: string; readonly ruleId: string };
 
-const isTenant = (s: Building<{ tenantId: string }>) => {
-  const t = s.table(enforcementRules);
-  return eq(t.tenantId, s.param("tenantId", t.tenantId));
-};
-
-const isRule = (s: Building<RuleKey>) => {
-  const t = s.table(enforcementRules);
-  return and(isTenant(s), eq(t.ruleId, s.param("ruleId", t.ruleId)));
-};
-
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(enforcementDeadlines));
+const isRule = having(enforcementRules, "tenantId", "ruleId");
+const isOwners = having(enforcementDeadlines, "tenantId", "userId");
+const oldestFirst = { time: "createTime", id: "ruleId" } as const;
 
 const statements = {
-  find: statement((s: Building<RuleKey>) => s.db.select().from(s.table(enforcementRules)).where(isRule(s))),
-  list: statement((s: Building<{ tenantId: string }>) => {
-    const t = s.table(enforcementRules);
-    return s.db.select().from(t).where(isTenant(s)).orderBy(asc(t.createTime), asc(t.ruleId));
-  }),
-  insert: statement((s: Building<EnforcementRuleRow>) => {
-    const t = s.table(enforcementRules);
-    return s.db.insert(t).values(s.row(t)).returning({ ruleId: t.ruleId });
-  }),
+  find: select(enforcementRules, isRule),
+  list: select(enforcementRules, having(enforcementRules, "tenantId"), oldestFirst),
+  insert: insert(enforcementRules),
   update: statement((s: Building<EnforcementRuleRow & { basedOn: number }>) => {
     const t = s.table(enforcementRules);
     return s.db
@@ -53,12 +40,9 @@ const statements = {
       .where(and(isRule(s), eq(t.version, s.param("basedOn", t.version))))
       .returning({ ruleId: t.ruleId });
   }),
-  delete: statement((s: Building<RuleKey>) => s.db.delete(s.table(enforcementRules)).where(isRule(s)).returning()),
-  deadlines: statement((s: Building<Owner>) => s.db.select().from(s.table(enforcementDeadlines)).where(isOwners(s))),
-  deadlinesIn: statement((s: Building<Span>) => {
-    const t = s.table(enforcementDeadlines);
-    return s.db.select().from(t).where(isInSpan(s, t));
-  }),
+  delete: deleteRows(enforcementRules, isRule),
+  deadlines: select(enforcementDeadlines, isOwners),
+  deadlinesIn: select(enforcementDeadlines, (s: Building<Span>) => isInSpan(s, s.table(enforcementDeadlines))),
   give: statement((s: Building<DeadlineRow>) => {
     const t = s.table(enforcementDeadlines);
     return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning();
@@ -71,13 +55,7 @@ const statements = {
       .where(and(isOwners(s), eq(t.ruleId, s.param("ruleId", t.ruleId))))
       .returning({ ruleId: t.ruleId });
   }),
-  deleteDeadlines: statement((s: Building<RuleKey>) => {
-    const t = s.table(enforcementDeadlines);
-    return s.db
-      .delete(t)
-      .where(and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.ruleId, s.param("ruleId", t.ruleId))))
-      .returning({ userId: t.userId });
-  }),
+  deleteDeadlines: deleteRows(enforcementDeadlines, having(enforcementDeadlines, "tenantId", "ruleId")),
 };
 
 /** Rules about who must have a factor, and users' deadlines under them. */

@@ -1,4 +1,6 @@
-import { and, asc, eq, gt, lt, sql } from "drizzle-orm";
+import { and, asc, gt, lt, sql } from "drizzle-orm";
+import { having } from "../db/conditions.ts";
+import { select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { eventStreams } from "./event-streams.table.ts";
 
@@ -7,13 +9,10 @@ export type EventStreamRow = ReturnType<typeof eventStreams>["$inferSelect"];
 
 type Key = { tenantId: string };
 
-const isTenant = (s: Building<Key>) => {
-  const t = s.table(eventStreams);
-  return eq(t.tenantId, s.param("tenantId", t.tenantId));
-};
+const isTenant = having(eventStreams, "tenantId");
 
 const statements = {
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(eventStreams)).where(isTenant(s))),
+  find: select(eventStreams, isTenant),
   list: statement((s: Building<Key & { limit: number }>) => {
     const t = s.table(eventStreams);
     return s.db

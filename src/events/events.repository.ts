@@ -1,5 +1,7 @@
 import { and, asc, desc, eq, gt, gte, isNotNull, isNull, lt, lte, or, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { having } from "../db/conditions.ts";
+import { insert } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { events } from "./events.table.ts";
 
@@ -16,16 +18,10 @@ export type Span = {
   readonly limit: number;
 };
 
-const isTenant = (s: Building<{ tenantId: string }>) => {
-  const t = s.table(events);
-  return eq(t.tenantId, s.param("tenantId", t.tenantId));
-};
+const isTenant = having(events, "tenantId");
 
 const statements = {
-  insert: statement((s: Building<EventRow>) => {
-    const t = s.table(events);
-    return s.db.insert(t).values(s.row(t)).returning({ eventId: t.eventId });
-  }),
+  insert: insert(events),
   listUnplaced: statement((s: Building<{ limit: number }>) => {
     const t = s.table(events);
     return s.db.selectDistinct({ tenantId: t.tenantId }).from(t).where(isNull(t.position)).limit(s.limit("limit"));

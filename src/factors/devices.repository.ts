@@ -1,11 +1,10 @@
 import { and, eq, gt, ne, or, type SQL, sql } from "drizzle-orm";
-import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
-import type { Define } from "../db/ended.ts";
-import type { Condition } from "../db/rows.ts";
+import type { PgTable } from "drizzle-orm/pg-core";
+import type { Column, Condition } from "../db/conditions.ts";
+import type { Define } from "../db/dialect.ts";
 import { isInSpan, type Span } from "../db/span.ts";
 import { type Building, type Statement, statement } from "../db/store.ts";
 
-type Column<V> = PgColumn & { readonly _: { readonly data: V } };
 /** What every table of enrolled instances has. */
 type Owned = PgTable & { readonly tenantId: Column<string>; readonly userId: Column<string> };
 /** What those have that users name. */

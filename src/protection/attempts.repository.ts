@@ -1,9 +1,9 @@
-import { and, desc, eq, gt, gte, isNull, or, sql } from "drizzle-orm";
+import { and, eq, gt, gte, isNull, or, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
+import { all, having } from "../db/conditions.ts";
 import { deleteEnded } from "../db/ended.ts";
-import { isOwnedBy } from "../db/owned.ts";
-import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
+import { type PageAsked, select, selectPage } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { attempts, type Counter } from "./attempts.table.ts";
 
@@ -12,12 +12,15 @@ export type Count = Owner & { readonly counter: Counter };
 /** A row of the table. */
 export type AttemptsRow = ReturnType<typeof attempts>["$inferSelect"];
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(attempts));
+const isOwners = having(attempts, "tenantId", "userId");
+const isCount = having(attempts, "tenantId", "userId", "counter");
 
-const isCount = (s: Building<Count>) => {
+const isLocked = (s: Building<{ now: Date }>) => {
   const t = s.table(attempts);
-  return and(isOwners(s), eq(t.counter, s.param("counter", t.counter)));
+  return gt(t.lockExpireTime, s.param("now", t.lockExpireTime));
 };
+
+const newestLock = { time: "updateTime", id: "countId", newestFirst: true } as const;
 
 const statements = {
   hit: statement((s: Building<Count & { countId: string; mark: string; now: Date }>) => {
@@ -111,8 +114,8 @@ const statements = {
       .where(and(isCount(s), eq(t.updateTime, s.param("began", t.updateTime))))
       .returning({ counter: t.counter });
   }),
-  find: statement((s: Building<Count>) => s.db.select().from(s.table(attempts)).where(isCount(s))),
-  list: statement((s: Building<Owner>) => s.db.select().from(s.table(attempts)).where(isOwners(s))),
+  find: select(attempts, isCount),
+  list: select(attempts, isOwners),
   listLockedSince: statement((s: Building<Owner & { since: Date }>) => {
     const t = s.table(attempts);
     return s.db
@@ -120,21 +123,7 @@ const statements = {
       .from(t)
       .where(and(isOwners(s), gte(t.lockTime, s.param("since", t.lockTime))));
   }),
-  listLocked: statement((s: Building<PageParams & { tenantId: string; now: Date }>) => {
-    const t = s.table(attempts);
-    return s.db
-      .select()
-      .from(t)
-      .where(
-        and(
-          eq(t.tenantId, s.param("tenantId", t.tenantId)),
-          gt(t.lockExpireTime, s.param("now", t.lockExpireTime)),
-          before(s, t.updateTime, t.countId),
-        ),
-      )
-      .orderBy(desc(t.updateTime), desc(t.countId))
-      .limit(s.limit("limit"));
-  }),
+  listLocked: selectPage(attempts, all(having(attempts, "tenantId"), isLocked), newestLock),
   deleteOnly: statement((s: Building<Count & { mark: string }>) => {
     const t = s.table(attempts);
     return s.db
@@ -220,10 +209,8 @@ export const attemptRepository = (tx: Tx) => ({
   /** The counts that locked the user at `since` or later. */
   listLockedSince: (owner: Owner, since: Date) => tx.run(statements.listLockedSince, { ...owner, since }),
   /** A page of the counts of a tenant that lock at `now`, newest lock first. */
-  listLocked: async (tenantId: string, { position, size, now }: { position: Position; size: number; now: Date }) => {
-    const rows = await tx.run(statements.listLocked, { tenantId, ...pagedBack(position, size), now });
-    return slice(rows, size, (row) => ({ time: row.updateTime, id: row.countId }));
-  },
+  listLocked: (tenantId: string, { now, ...page }: PageAsked & { readonly now: Date }) =>
+    statements.listLocked(tx, { tenantId, now }, page),
   /** Takes back an attempt that was right, and with it the failures in a row and the lock. The day's others stay. */
   settle: async (count: Count, mark: string) => {
     // Nothing else was counted today, as ever but for a few: no row is left.

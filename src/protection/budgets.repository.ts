@@ -1,11 +1,13 @@
-import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
+import { having } from "../db/conditions.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { budgets, type Slice } from "./budgets.table.ts";
 
 /** One budget of one thing. */
 export type BudgetKey = Owner & { readonly budget: string; readonly key: string };
 type Row = BudgetKey & { slices: readonly Slice[]; updateTime: Date };
+
+const isThis = having(budgets, "tenantId", "userId", "budget", "key");
 
 const statements = {
   touch: statement((s: Building<Row>) => {
@@ -24,14 +26,7 @@ const statements = {
     return s.db
       .update(t)
       .set({ slices: s.param("slices", t.slices) })
-      .where(
-        and(
-          eq(t.tenantId, s.param("tenantId", t.tenantId)),
-          eq(t.userId, s.param("userId", t.userId)),
-          eq(t.budget, s.param("budget", t.budget)),
-          eq(t.key, s.param("key", t.key)),
-        ),
-      )
+      .where(isThis(s))
       .returning({ key: t.key });
   }),
 };

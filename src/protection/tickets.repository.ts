@@ -1,26 +1,18 @@
-import { and, eq, isNull, lte } from "drizzle-orm";
+import { and, isNull } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
+import { all, hasExpired, having } from "../db/conditions.ts";
+import { deleteRows, insert, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { tickets } from "./tickets.table.ts";
 
 /** A ticket as it is stored. */
 export type TicketRow = ReturnType<typeof tickets>["$inferSelect"];
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(tickets));
+const isOwners = having(tickets, "tenantId", "userId");
 
 const statements = {
-  insert: statement((s: Building<TicketRow>) => {
-    const t = s.table(tickets);
-    return s.db.insert(t).values(s.row(t)).returning({ expireTime: t.expireTime });
-  }),
-  find: statement((s: Building<{ digest: Buffer }>) => {
-    const t = s.table(tickets);
-    return s.db
-      .select()
-      .from(t)
-      .where(eq(t.digest, s.param("digest", t.digest)));
-  }),
+  insert: insert(tickets),
+  find: select(tickets, having(tickets, "digest")),
   spendAll: statement((s: Building<Owner & { now: Date }>) => {
     const t = s.table(tickets);
     return s.db
@@ -29,13 +21,7 @@ const statements = {
       .where(and(isOwners(s), isNull(t.spendTime)))
       .returning({ userId: t.userId });
   }),
-  deleteExpired: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(tickets);
-    return s.db
-      .delete(t)
-      .where(and(isOwners(s), lte(t.expireTime, s.param("now", t.expireTime))))
-      .returning({ userId: t.userId });
-  }),
+  deleteExpired: deleteRows(tickets, all(isOwners, hasExpired(tickets))),
 };
 
 /** The tickets that were given out. */

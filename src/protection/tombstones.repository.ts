@@ -1,4 +1,6 @@
 import { and, eq } from "drizzle-orm";
+import { anyRow, having } from "../db/conditions.ts";
+import { insertIfNew, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { tombstones } from "./tombstones.table.ts";
 
@@ -9,18 +11,12 @@ type Digest = { readonly tenantId: string; readonly userDigest: string };
 type Key = Digest & { readonly erasureId: string };
 type Done = Key & Pick<TombstoneRow, "removed" | "pseudonymisedCount" | "erasedBefore" | "eraseTime">;
 
-const isDigest = (s: Building<Digest>) => {
-  const t = s.table(tombstones);
-  return and(eq(t.tenantId, s.param("tenantId", t.tenantId)), eq(t.userDigest, s.param("userDigest", t.userDigest)));
-};
+const isDigest = having(tombstones, "tenantId", "userDigest");
 
 const statements = {
-  list: statement((s: Building<Digest>) => s.db.select().from(s.table(tombstones)).where(isDigest(s))),
-  listAll: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(tombstones))),
-  insert: statement((s: Building<TombstoneRow>) => {
-    const t = s.table(tombstones);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ erasureId: t.erasureId });
-  }),
+  list: select(tombstones, isDigest),
+  listAll: select(tombstones, anyRow),
+  insert: insertIfNew(tombstones),
   finish: statement((s: Building<Done>) => {
     const t = s.table(tombstones);
     return s.db

@@ -1,6 +1,7 @@
-import { and, asc, desc, eq, gt, gte, inArray, lt, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, gte, inArray, lt, or, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
+import { all, having } from "../db/conditions.ts";
+import { insert, type PageAsked, select, selectPage } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { riskDecisions } from "./risk-decisions.table.ts";
 
@@ -16,48 +17,28 @@ export type WantedDecisions = {
   readonly until: Date;
 };
 
-type Listing = WantedDecisions & PageParams & { readonly tenantId: string };
+const isTenant = having(riskDecisions, "tenantId");
 
-const isTenant = (s: Building<{ tenantId: string }>) => {
+const isWanted = (s: Building<WantedDecisions>) => {
   const t = s.table(riskDecisions);
-  return eq(t.tenantId, s.param("tenantId", t.tenantId));
+  const userId = s.param("userId", t.userId);
+  const level = s.param("level", t.level);
+  const decision = s.param("decision", t.decision);
+  return and(
+    or(sql`${userId} = ''`, eq(t.userId, userId)),
+    or(sql`${level} = ''`, eq(t.level, level)),
+    or(sql`${decision} = ''`, eq(t.decision, decision)),
+    gte(t.createTime, s.param("since", t.createTime)),
+    lt(t.createTime, s.param("until", t.createTime)),
+  );
 };
 
+const newestFirst = { time: "createTime", id: "decisionId", newestFirst: true } as const;
+
 const statements = {
-  insert: statement((s: Building<RiskDecisionRow>) => {
-    const t = s.table(riskDecisions);
-    return s.db.insert(t).values(s.row(t)).returning({ decisionId: t.decisionId });
-  }),
-  find: statement((s: Building<Owner & { decisionId: string }>) => {
-    const t = s.table(riskDecisions);
-    const isThis = eq(t.decisionId, s.param("decisionId", t.decisionId));
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isTenant(s), isThis, eq(t.userId, s.param("userId", t.userId))));
-  }),
-  list: statement((s: Building<Listing>) => {
-    const t = s.table(riskDecisions);
-    const userId = s.param("userId", t.userId);
-    const level = s.param("level", t.level);
-    const decision = s.param("decision", t.decision);
-    return s.db
-      .select()
-      .from(t)
-      .where(
-        and(
-          isTenant(s),
-          or(sql`${userId} = ''`, eq(t.userId, userId)),
-          or(sql`${level} = ''`, eq(t.level, level)),
-          or(sql`${decision} = ''`, eq(t.decision, decision)),
-          gte(t.createTime, s.param("since", t.createTime)),
-          lt(t.createTime, s.param("until", t.createTime)),
-          before(s, t.createTime, t.decisionId),
-        ),
-      )
-      .orderBy(desc(t.createTime), desc(t.decisionId))
-      .limit(s.limit("limit"));
-  }),
+  insert: insert(riskDecisions),
+  find: select(riskDecisions, having(riskDecisions, "tenantId", "decisionId", "userId")),
+  list: selectPage(riskDecisions, all(isTenant, isWanted), newestFirst),
   listTenants: statement((s: Building<{ after: string; limit: number }>) => {
     const t = s.table(riskDecisions);
     return s.db
@@ -88,10 +69,8 @@ export const riskDecisionRepository = (tx: Tx) => ({
   /** A decision about this user. */
   find: async (owner: Owner, decisionId: string) => (await tx.run(statements.find, { ...owner, decisionId }))[0],
   /** A page of a tenant's, newest first. */
-  list: async (tenantId: string, wanted: WantedDecisions, { position, size }: { position: Position; size: number }) => {
-    const rows = await tx.run(statements.list, { tenantId, ...wanted, ...pagedBack(position, size) });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.decisionId }));
-  },
+  list: (tenantId: string, wanted: WantedDecisions, page: PageAsked) =>
+    statements.list(tx, { tenantId, ...wanted }, page),
   /** Tenants with decisions, in the order of their names. */
   listTenants: async (after: string, limit: number) =>
     (await tx.run(statements.listTenants, { after, limit })).map(({ tenantId }) => tenantId),

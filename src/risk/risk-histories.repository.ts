@@ -1,5 +1,6 @@
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
+import { having } from "../db/conditions.ts";
+import { select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { riskHistories } from "./risk-histories.table.ts";
 
@@ -7,10 +8,7 @@ import { riskHistories } from "./risk-histories.table.ts";
 export type RiskHistoryRow = ReturnType<typeof riskHistories>["$inferSelect"];
 
 const statements = {
-  find: statement((s: Building<Owner>) => {
-    const t = s.table(riskHistories);
-    return s.db.select().from(t).where(isOwnedBy(s, t));
-  }),
+  find: select(riskHistories, having(riskHistories, "tenantId", "userId")),
   put: statement((s: Building<RiskHistoryRow>) => {
     const t = s.table(riskHistories);
     return s.db

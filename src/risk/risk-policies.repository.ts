@@ -1,4 +1,6 @@
-import { and, eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
+import { having } from "../db/conditions.ts";
+import { deleteRows, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import type { Level } from "./requirement.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk-policies.table.ts";
@@ -9,11 +11,6 @@ export type RiskPolicyRow = ReturnType<typeof riskPolicies>["$inferSelect"];
 type Tenant = { readonly tenantId: string };
 type Key = Tenant & { readonly level: Level };
 
-const isTenant = (s: Building<Tenant>) => {
-  const t = s.table(riskPolicies);
-  return eq(t.tenantId, s.param("tenantId", t.tenantId));
-};
-
 const statements = {
   advance: statement((s: Building<Tenant>) => {
     const t = s.table(riskPolicyVersions);
@@ -23,14 +20,8 @@ const statements = {
       .onConflictDoUpdate({ target: t.tenantId, set: { version: sql`${t.version} + 1` } })
       .returning({ version: t.version });
   }),
-  version: statement((s: Building<Tenant>) => {
-    const t = s.table(riskPolicyVersions);
-    return s.db
-      .select({ version: t.version })
-      .from(t)
-      .where(eq(t.tenantId, s.param("tenantId", t.tenantId)));
-  }),
-  list: statement((s: Building<Tenant>) => s.db.select().from(s.table(riskPolicies)).where(isTenant(s))),
+  version: select(riskPolicyVersions, having(riskPolicyVersions, "tenantId")),
+  list: select(riskPolicies, having(riskPolicies, "tenantId")),
   put: statement((s: Building<RiskPolicyRow>) => {
     const t = s.table(riskPolicies);
     return s.db
@@ -48,13 +39,7 @@ const statements = {
       })
       .returning({ level: t.level });
   }),
-  delete: statement((s: Building<Key>) => {
-    const t = s.table(riskPolicies);
-    return s.db
-      .delete(t)
-      .where(and(isTenant(s), eq(t.level, s.param("level", t.level))))
-      .returning();
-  }),
+  delete: deleteRows(riskPolicies, having(riskPolicies, "tenantId", "level")),
 };
 
 /** What tenants ask for by level of risk. */

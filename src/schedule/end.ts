@@ -1,4 +1,5 @@
-import { type AnyTable, type Define, deleteEnded } from "../db/ended.ts";
+import type { AnyTable, Define } from "../db/dialect.ts";
+import { deleteEnded } from "../db/ended.ts";
 import type { Store, Tx } from "../db/store.ts";
 
 /** Rows of a table that are forgotten some time after their end. */

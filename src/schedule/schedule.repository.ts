@@ -1,5 +1,6 @@
-import { and, asc, desc, eq, isNotNull, or, sql } from "drizzle-orm";
-import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
+import { and, asc, eq, isNotNull, or, sql } from "drizzle-orm";
+import { all, having } from "../db/conditions.ts";
+import { insert, insertIfNew, type PageAsked, select, selectPage } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { scheduledTasks, type TaskEnd, taskRuns } from "./schedule.table.ts";
 
@@ -16,28 +17,27 @@ type End = RunKey & Pick<ScheduledTaskRow, "lastCount" | "lastError" | "lastDura
 type RunEnd = Pick<TaskRunRow, "runId" | "outcome" | "count" | "error" | "endTime">;
 type Wanted = { taskName: string; outcome: TaskEnd };
 
-const isNamed = (s: Building<Named>) => {
-  const t = s.table(scheduledTasks);
-  return eq(t.name, s.param("name", t.name));
-};
+const isNamed = having(scheduledTasks, "name");
 
 /** The task while this run has it. */
-const isHeld = (s: Building<RunKey>) => {
-  const t = s.table(scheduledTasks);
-  return and(isNamed(s), eq(t.fence, s.param("fence", t.fence)), eq(t.runId, s.param("runId", t.runId)));
+const isHeld = having(scheduledTasks, "name", "fence", "runId");
+
+const hasOutcome = (s: Building<Pick<Wanted, "outcome">>) => {
+  const t = s.table(taskRuns);
+  const outcome = s.param("outcome", t.outcome);
+  return or(sql`${outcome} = ''`, eq(t.outcome, outcome));
 };
 
 const NOBODY = { runId: null, leaseOwner: "", leaseExpireTime: null };
+
+const newestRun = { time: "startTime", id: "runId", newestFirst: true } as const;
 
 const statements = {
   list: statement((s: Building<Record<never, never>>) => {
     const t = s.table(scheduledTasks);
     return s.db.select().from(t).orderBy(asc(t.name));
   }),
-  insert: statement((s: Building<ScheduledTaskRow>) => {
-    const t = s.table(scheduledTasks);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ name: t.name });
-  }),
+  insert: insertIfNew(scheduledTasks),
   touch: statement((s: Building<Named>) => {
     const t = s.table(scheduledTasks);
     return s.db.update(t).set({ name: t.name }).where(isNamed(s)).returning();
@@ -127,17 +127,8 @@ const statements = {
       .where(isHeld(s))
       .returning({ name: t.name });
   }),
-  insertRun: statement((s: Building<TaskRunRow>) => {
-    const t = s.table(taskRuns);
-    return s.db.insert(t).values(s.row(t)).returning({ runId: t.runId });
-  }),
-  findRun: statement((s: Building<{ runId: string }>) => {
-    const t = s.table(taskRuns);
-    return s.db
-      .select()
-      .from(t)
-      .where(eq(t.runId, s.param("runId", t.runId)));
-  }),
+  insertRun: insert(taskRuns),
+  findRun: select(taskRuns, having(taskRuns, "runId")),
   endRun: statement((s: Building<RunEnd>) => {
     const t = s.table(taskRuns);
     return s.db
@@ -151,22 +142,7 @@ const statements = {
       .where(and(eq(t.runId, s.param("runId", t.runId)), eq(t.outcome, "")))
       .returning({ runId: t.runId });
   }),
-  listRuns: statement((s: Building<Wanted & PageParams>) => {
-    const t = s.table(taskRuns);
-    const outcome = s.param("outcome", t.outcome);
-    return s.db
-      .select()
-      .from(t)
-      .where(
-        and(
-          eq(t.taskName, s.param("taskName", t.taskName)),
-          or(sql`${outcome} = ''`, eq(t.outcome, outcome)),
-          before(s, t.startTime, t.runId),
-        ),
-      )
-      .orderBy(desc(t.startTime), desc(t.runId))
-      .limit(s.limit("limit"));
-  }),
+  listRuns: selectPage(taskRuns, all(having(taskRuns, "taskName"), hasOutcome), newestRun),
 };
 
 /** Tasks and who runs them. A unit that decides about a task touches it first. */
@@ -204,8 +180,5 @@ export const taskRunRepository = (tx: Tx) => ({
   /** Notes how a run ended, once. */
   end: (end: RunEnd) => tx.run(statements.endRun, end),
   /** A page of a task's runs, newest first; of one outcome, unless that is empty. */
-  list: async (wanted: Wanted, { position, size }: { position: Position; size: number }) => {
-    const rows = await tx.run(statements.listRuns, { ...wanted, ...pagedBack(position, size) });
-    return slice(rows, size, (row) => ({ time: row.startTime, id: row.runId }));
-  },
+  list: (wanted: Wanted, page: PageAsked) => statements.listRuns(tx, wanted, page),
 });

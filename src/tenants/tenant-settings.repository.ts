@@ -1,24 +1,18 @@
 import { and, eq } from "drizzle-orm";
+import { anyRow, having } from "../db/conditions.ts";
+import { insertIfNew, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { tenantSettings } from "./tenant-settings.table.ts";
 
 /** A row of the table. */
 export type TenantSettingsRow = ReturnType<typeof tenantSettings>["$inferSelect"];
 
-type Key = { tenantId: string };
-
-const isTenant = (s: Building<Key>) => {
-  const t = s.table(tenantSettings);
-  return eq(t.tenantId, s.param("tenantId", t.tenantId));
-};
+const isTenant = having(tenantSettings, "tenantId");
 
 const statements = {
-  find: statement((s: Building<Key>) => s.db.select().from(s.table(tenantSettings)).where(isTenant(s))),
-  listAll: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(tenantSettings))),
-  insert: statement((s: Building<TenantSettingsRow>) => {
-    const t = s.table(tenantSettings);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ version: t.version });
-  }),
+  find: select(tenantSettings, isTenant),
+  listAll: select(tenantSettings, anyRow),
+  insert: insertIfNew(tenantSettings),
   update: statement((s: Building<TenantSettingsRow & { basedOn: number }>) => {
     const t = s.table(tenantSettings);
     return s.db

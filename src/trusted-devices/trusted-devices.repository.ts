@@ -1,7 +1,7 @@
-import { and, desc, eq, gt, lte } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
-import { before, type PageParams, type Position, pagedBack, slice } from "../db/page.ts";
+import { all, hasExpired, having, isInTime } from "../db/conditions.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { trustedDevices } from "./trusted-devices.table.ts";
 
@@ -11,50 +11,25 @@ type Key = Owner & { trustedDeviceId: string };
 type Standing = Owner & { epoch: number; now: Date };
 type Rotation = Key & { counter: number; next: number; secretDigest: Buffer; previousDigest: Buffer; now: Date };
 
-const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(trustedDevices));
-
-const isThis = (s: Building<Key>) => {
-  const t = s.table(trustedDevices);
-  return and(isOwners(s), eq(t.trustedDeviceId, s.param("trustedDeviceId", t.trustedDeviceId)));
-};
+const isOwners = having(trustedDevices, "tenantId", "userId");
+const isThis = having(trustedDevices, "tenantId", "userId", "trustedDeviceId");
+const newestFirst = { time: "createTime", id: "trustedDeviceId", newestFirst: true } as const;
 
 /** Trusted at `now` under the user's present epoch. */
-const stands = (s: Building<Standing>) => {
+const stands = all(isOwners, isInTime(trustedDevices), (s: Building<{ epoch: number }>) => {
   const t = s.table(trustedDevices);
-  return and(isOwners(s), eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch)), gt(t.expireTime, s.param("now", t.expireTime)));
-};
+  return eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch));
+});
 
 const statements = {
-  insert: statement((s: Building<TrustedDeviceRow>) => {
-    const t = s.table(trustedDevices);
-    return s.db.insert(t).values(s.row(t)).returning({ trustedDeviceId: t.trustedDeviceId });
-  }),
-  findBySeries: statement((s: Building<Owner & { seriesDigest: Buffer }>) => {
-    const t = s.table(trustedDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(isOwners(s), eq(t.seriesDigest, s.param("seriesDigest", t.seriesDigest))));
-  }),
-  find: statement((s: Building<Key & Standing>) =>
-    s.db
-      .select()
-      .from(s.table(trustedDevices))
-      .where(and(isThis(s), stands(s))),
-  ),
+  insert: insert(trustedDevices),
+  findBySeries: select(trustedDevices, having(trustedDevices, "tenantId", "userId", "seriesDigest")),
+  find: select(trustedDevices, all(isThis, stands)),
   listStanding: statement((s: Building<Standing>) => {
     const t = s.table(trustedDevices);
     return s.db.select({ trustedDeviceId: t.trustedDeviceId }).from(t).where(stands(s));
   }),
-  list: statement((s: Building<Standing & PageParams>) => {
-    const t = s.table(trustedDevices);
-    return s.db
-      .select()
-      .from(t)
-      .where(and(stands(s), before(s, t.createTime, t.trustedDeviceId)))
-      .orderBy(desc(t.createTime), desc(t.trustedDeviceId))
-      .limit(s.limit("limit"));
-  }),
+  list: selectPage(trustedDevices, stands, newestFirst),
   rotate: statement((s: Building<Rotation>) => {
     const t = s.table(trustedDevices);
     const now = s.param("now", t.rotateTime);
@@ -70,21 +45,9 @@ const statements = {
       .where(and(isThis(s), eq(t.counter, s.param("counter", t.counter))))
       .returning();
   }),
-  delete: statement((s: Building<Key>) => {
-    const t = s.table(trustedDevices);
-    return s.db.delete(t).where(isThis(s)).returning({ mfaEpoch: t.mfaEpoch, expireTime: t.expireTime });
-  }),
-  deleteAll: statement((s: Building<Owner>) => {
-    const t = s.table(trustedDevices);
-    return s.db.delete(t).where(isOwners(s)).returning({ mfaEpoch: t.mfaEpoch, expireTime: t.expireTime });
-  }),
-  deleteExpired: statement((s: Building<Owner & { now: Date }>) => {
-    const t = s.table(trustedDevices);
-    return s.db
-      .delete(t)
-      .where(and(isOwners(s), lte(t.expireTime, s.param("now", t.expireTime))))
-      .returning({ trustedDeviceId: t.trustedDeviceId });
-  }),
+  delete: deleteRows(trustedDevices, isThis),
+  deleteAll: deleteRows(trustedDevices, isOwners),
+  deleteExpired: deleteRows(trustedDevices, all(isOwners, hasExpired(trustedDevices))),
 };
 
 /** A user's trusted devices. */
@@ -97,10 +60,7 @@ export const trustedDeviceRepository = (tx: Tx) => ({
     (await tx.run(statements.find, { ...key, ...standing }))[0],
   countStanding: async (standing: Standing) => (await tx.run(statements.listStanding, standing)).length,
   /** A page of those that are trusted at present, newest first. */
-  list: async (standing: Standing, { position, size }: { position: Position; size: number }) => {
-    const rows = await tx.run(statements.list, { ...standing, ...pagedBack(position, size) });
-    return slice(rows, size, (row) => ({ time: row.createTime, id: row.trustedDeviceId }));
-  },
+  list: (standing: Standing, page: PageAsked) => statements.list(tx, standing, page),
   /** Puts the next secret in the place of one: a row for exactly one of any number of callers. */
   rotate: async (rotation: Omit<Rotation, "next">) =>
     (await tx.run(statements.rotate, { ...rotation, next: rotation.counter + 1 }))[0],

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
-import { isOwnedBy } from "../db/owned.ts";
+import { having } from "../db/conditions.ts";
+import { select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { topicOf } from "./user-topic.ts";
 import { users } from "./users.table.ts";
@@ -25,7 +26,7 @@ const upsert = (step: 0 | 1) =>
       .returning({ mfaEpoch: t.mfaEpoch });
   });
 
-const isUser = (s: Building<Owner>) => isOwnedBy(s, s.table(users));
+const isUser = having(users, "tenantId", "userId");
 
 const statements = {
   coolDown: statement((s: Building<Owner & { until: Date }>) => {
@@ -38,7 +39,7 @@ const statements = {
   }),
   serialise: upsert(0),
   bumpEpoch: upsert(1),
-  find: statement((s: Building<Owner>) => s.db.select().from(s.table(users)).where(isUser(s))),
+  find: select(users, isUser),
   list: statement((s: Building<{ tenantId: string; after: string; limit: number }>) => {
     const t = s.table(users);
     return s.db

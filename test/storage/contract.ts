@@ -1,20 +1,24 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { beforeEach, expect, it } from "vitest";
-import { type Position, pageParams, START, slice } from "../../src/db/page.ts";
+import { anyRow } from "../../src/db/conditions.ts";
+import { type Position, START } from "../../src/db/page.ts";
+import { deleteRows } from "../../src/db/rows.ts";
 import { StoreUnavailable } from "../../src/db/store.ts";
 import { type EngineUnderTest, openForTest } from "../support/engines.ts";
 import {
   createThings,
+  deleteOf,
   find,
   hit,
   ids,
   insert,
   insertUnlessThere,
   match,
-  page,
+  pages,
   replace,
   spend,
   thing,
+  things,
 } from "./things.ts";
 
 const full = thing("full", {
@@ -107,30 +111,52 @@ export function storageContract(engine: EngineUnderTest): void {
     expect(await allIds()).toEqual([]);
   });
 
-  it("pages through rows of equal times, each once and in order", async () => {
-    const rows = times(23, (i) => thing(`${i}`.padStart(2, "0"), { createTime: new Date(1_000 + Math.floor(i / 7)) }));
-    await store.write(async (tx) => {
-      for (const one of rows.toReversed()) await tx.run(insert, one);
-      await tx.run(insert, thing("foreign", { owner: "bob", createTime: new Date(1_001) }));
-    });
-    const fetchPage = async (position: Position) => {
-      const fetched = await store.read((tx) => tx.run(page, { owner: "ann", ...pageParams(position, 5) }));
-      return slice(fetched, 5, ({ createTime, id }) => ({ time: createTime, id }));
-    };
-    const seen: string[][] = [];
-    for (let position: Position | undefined = START; position; ) {
-      const { rows: fetched, next }: Awaited<ReturnType<typeof fetchPage>> = await fetchPage(position);
-      seen.push(fetched.map(({ id }) => id));
-      position = next;
-    }
-    expect(seen.flat()).toEqual(rows.map(({ id }) => id));
-    expect(seen.map((one) => one.length)).toEqual([5, 5, 5, 5, 3]);
-  });
+  it.each(["oldestFirst", "newestFirst"] as const)(
+    "pages through rows of equal times, each once and in order: %s",
+    async (order) => {
+      const rows = times(23, (i) =>
+        thing(`${i}`.padStart(2, "0"), { createTime: new Date(1_000 + Math.floor(i / 7)) }),
+      );
+      await store.write(async (tx) => {
+        for (const one of rows.toReversed()) await tx.run(insert, one);
+        await tx.run(insert, thing("foreign", { owner: "bob", createTime: new Date(1_001) }));
+      });
+      const seen: string[][] = [];
+      const fetchPage = (position: Position) =>
+        store.read((tx) => pages[order](tx, { owner: "ann" }, { position, size: 5 }));
+      for (let position: Position | undefined = START; position; ) {
+        const { rows: found, next }: Awaited<ReturnType<typeof fetchPage>> = await fetchPage(position);
+        seen.push(found.map(({ id }) => id));
+        position = next;
+      }
+      const wanted = rows.map(({ id }) => id);
+      expect(seen.flat()).toEqual(order === "oldestFirst" ? wanted : wanted.toReversed());
+      expect(seen.map((one) => one.length)).toEqual([5, 5, 5, 5, 3]);
+    },
+  );
 
   it("ends with the last page when it is exactly full", async () => {
     await store.write((tx) => tx.run(insert, thing("only")));
-    const fetched = await store.read((tx) => tx.run(page, { owner: "ann", ...pageParams(START, 1) }));
-    expect(slice(fetched, 1, ({ createTime, id }) => ({ time: createTime, id }))).not.toHaveProperty("next");
+    const asked = { position: START, size: 1 };
+    const found = await store.read((tx) => pages.oldestFirst(tx, { owner: "ann" }, asked));
+    expect(found).toEqual({ rows: [thing("only")] });
+  });
+
+  it("deletes the rows that meet every condition, answers what they were, and never deletes without one", async () => {
+    const rows = [
+      thing("meant", { size: 1 }),
+      thing("too", { size: 2 }),
+      thing("other", { size: 3 }),
+      thing("foreign", { owner: "bob", size: 1 }),
+    ];
+    await store.write(async (tx) => {
+      for (const one of rows) await tx.run(insert, one);
+    });
+    const deleted = await store.write((tx) => tx.run(deleteOf, { owner: "ann" }));
+    expect(deleted.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual(rows.slice(0, 2));
+    const everything = deleteRows(things, anyRow);
+    await expect(store.write((tx) => tx.run(everything, {}))).rejects.toThrow("without a condition");
+    expect(await allIds()).toEqual(["foreign", "other"]);
   });
 
   it("commits what a unit wrote, whatever it returns", async () => {

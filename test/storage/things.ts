@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
+import { all, being, having } from "../../src/db/conditions.ts";
 import type { Dialect } from "../../src/db/dialect.ts";
-import { after, type PageParams } from "../../src/db/page.ts";
+import { deleteRows, insertIfNew, select, selectPage } from "../../src/db/rows.ts";
 import { type Building, statement } from "../../src/db/store.ts";
 import type { EngineUnderTest, Opened } from "../support/engines.ts";
 
@@ -86,10 +87,7 @@ export const insertSilently = statement((s: Building<Thing>) => {
   return s.db.insert(t).values(values(s)) as unknown as PromiseLike<never[]>; // has no rows, so no type for them
 });
 
-export const insertUnlessThere = statement((s: Building<Thing>) => {
-  const t = s.table(things);
-  return s.db.insert(t).values(values(s)).onConflictDoNothing().returning({ id: t.id });
-});
+export const insertUnlessThere = insertIfNew(things);
 
 /** Every column through `.set`. */
 export const replace = statement((s: Building<Thing>) => {
@@ -120,28 +118,20 @@ export const match = statement((s: Building<Omit<Thing, "document">>) => {
     );
 });
 
-export const find = statement((s: Building<{ id: string }>) => {
-  const t = s.table(things);
-  return s.db
-    .select()
-    .from(t)
-    .where(eq(t.id, s.param("id", t.id)));
-});
+export const find = select(things, having(things, "id"));
 
 export const ids = statement((s: Building<Record<never, never>>) => {
   const t = s.table(things);
   return s.db.select({ id: t.id }).from(t).orderBy(t.id);
 });
 
-export const page = statement((s: Building<{ owner: string } & PageParams>) => {
-  const t = s.table(things);
-  return s.db
-    .select({ id: t.id, createTime: t.createTime })
-    .from(t)
-    .where(and(eq(t.owner, s.param("owner", t.owner)), after(s, t.createTime, t.id)))
-    .orderBy(t.createTime, t.id)
-    .limit(s.limit("limit"));
-});
+/** Pages of one owner's, from either end. */
+export const pages = {
+  oldestFirst: selectPage(things, having(things, "owner"), { time: "createTime", id: "id" }),
+  newestFirst: selectPage(things, having(things, "owner"), { time: "createTime", id: "id", newestFirst: true }),
+};
+
+export const deleteOf = deleteRows(things, all(having(things, "owner"), being(things, "size", 1, 2)));
 
 /** The shape in which every one-time thing is spent. */
 export const spend = statement((s: Building<{ id: string; now: Date }>) => {

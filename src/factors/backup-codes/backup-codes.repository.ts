@@ -1,7 +1,8 @@
 import { and, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
+import { all, being, having } from "../../db/conditions.ts";
 import { deleteEnded } from "../../db/ended.ts";
-import { all, being, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import { isInSpan, type Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { backupCodeSets, backupCodes } from "./backup-codes.table.ts";

@@ -1,6 +1,7 @@
 import { and, eq, gt, gte, inArray, ne, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { all, being, deleteRows, having, insert, select } from "../../db/rows.ts";
+import { all, being, having } from "../../db/conditions.ts";
+import { deleteRows, insert, select } from "../../db/rows.ts";
 import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { holders } from "../devices.repository.ts";
@@ -15,7 +16,7 @@ type Key = Owner & { factorId: string };
 
 const isOf = having(otpAddresses, "tenantId", "userId", "channel");
 const isAddress = having(otpAddresses, "tenantId", "userId", "factorId");
-const is = (...states: OtpAddressState[]) => being(otpAddresses, "state", ...states);
+const is = (...states: [OtpAddressState, ...OtpAddressState[]]) => being(otpAddresses, "state", ...states);
 const oldestFirst = { time: "createTime", id: "factorId" } as const;
 
 /** In use, or pending and not yet forgotten: expiry holds here, whenever the clean-up comes by. */

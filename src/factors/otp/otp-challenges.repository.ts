@@ -1,6 +1,7 @@
-import { and, eq, gt, isNull } from "drizzle-orm";
+import { and, eq, isNull } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { all, deleteRows, having, insert, select } from "../../db/rows.ts";
+import { all, having, isInTime } from "../../db/conditions.ts";
+import { deleteRows, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
 import { otpChallenges, sendDecisions } from "./otp.table.ts";
@@ -18,10 +19,7 @@ type Renewal = Key & Pick<OtpChallengeRow, "codeDigest" | "messageId" | "codeTim
 const isOf = having(otpChallenges, "tenantId", "userId", "channel");
 const isChallenge = having(otpChallenges, "tenantId", "userId", "challengeId");
 
-const isOpen = (s: Building<{ now: Date }>) => {
-  const t = s.table(otpChallenges);
-  return and(isNull(t.spendTime), gt(t.expireTime, s.param("now", t.expireTime)));
-};
+const isOpen = all(isInTime(otpChallenges), (s: Building<unknown>) => isNull(s.table(otpChallenges).spendTime));
 
 const statements = {
   insert: insert(otpChallenges),

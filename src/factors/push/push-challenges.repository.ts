@@ -1,6 +1,7 @@
 import { and, asc, count, desc, eq, gt, gte, inArray, isNotNull, lt, lte, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { all, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { all, being, having, isInTime } from "../../db/conditions.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushBlocks, pushChallenges } from "./push.table.ts";
 
@@ -27,10 +28,7 @@ const isThis = having(pushChallenges, "tenantId", "userId", "pushId");
 const isOfChallenge = having(pushChallenges, "tenantId", "userId", "challengeId");
 
 /** Can still be answered. */
-const isPending = (s: Building<{ now: Date }>) => {
-  const t = s.table(pushChallenges);
-  return and(eq(t.state, "pending"), gt(t.expireTime, s.param("now", t.expireTime)));
-};
+const isPending = all(being(pushChallenges, "state", "pending"), isInTime(pushChallenges));
 
 /**
  * Stands so at `now`, as far as its row says; an empty state stands for all. Among the cancelled ones are those that may

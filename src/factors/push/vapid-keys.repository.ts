@@ -1,4 +1,5 @@
-import { having, insertIfNew, select } from "../../db/rows.ts";
+import { having } from "../../db/conditions.ts";
+import { insertIfNew, select } from "../../db/rows.ts";
 import type { Tx } from "../../db/store.ts";
 import { vapidKeys } from "./push.table.ts";
 

@@ -1,6 +1,7 @@
 import { and, gt, isNull, lte } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { all, deleteRows, having, insert, select } from "../../db/rows.ts";
+import { all, having } from "../../db/conditions.ts";
+import { deleteRows, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { temporaryPasses } from "./temporary-pass.table.ts";
 

@@ -1,6 +1,7 @@
 import { and, eq, lt, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { all, being, deleteRows, having, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { all, being, having } from "../../db/conditions.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { holders, isLive, rename } from "../devices.repository.ts";
@@ -17,7 +18,7 @@ type State = TotpDeviceRow["state"];
 
 const isOwner = having(totpDevices, "tenantId", "userId");
 const isDevice = having(totpDevices, "tenantId", "userId", "deviceId");
-const is = (...states: State[]) => being(totpDevices, "state", ...states);
+const is = (...states: [State, ...State[]]) => being(totpDevices, "state", ...states);
 const live = isLive(totpDevices);
 const oldestFirst = { time: "createTime", id: "deviceId" } as const;
 

@@ -1,6 +1,7 @@
-import { and, eq, gt, isNull, lte } from "drizzle-orm";
+import { and, eq, isNull } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { all, deleteRows, having, insert, select } from "../../db/rows.ts";
+import { all, hasExpired, having, isInTime } from "../../db/conditions.ts";
+import { deleteRows, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { type Purpose, webauthnCeremonies } from "./webauthn.table.ts";
 
@@ -15,20 +16,13 @@ const isCeremony = having(webauthnCeremonies, "tenantId", "userId", "ceremonyId"
 
 const isOpen = all(
   having(webauthnCeremonies, "tenantId", "userId", "purpose", "sessionDigest", "challengeId"),
-  (s: Building<{ now: Date }>) => {
-    const t = s.table(webauthnCeremonies);
-    return and(isNull(t.spendTime), gt(t.expireTime, s.param("now", t.expireTime)));
-  },
+  isInTime(webauthnCeremonies),
+  (s: Building<unknown>) => isNull(s.table(webauthnCeremonies).spendTime),
 );
-
-const hasExpired = (s: Building<{ now: Date }>) => {
-  const t = s.table(webauthnCeremonies);
-  return lte(t.expireTime, s.param("now", t.expireTime));
-};
 
 const statements = {
   insert: insert(webauthnCeremonies),
-  deleteExpired: deleteRows(webauthnCeremonies, all(isOwners, hasExpired)),
+  deleteExpired: deleteRows(webauthnCeremonies, all(isOwners, hasExpired(webauthnCeremonies))),
   deleteAll: deleteRows(webauthnCeremonies, isOwners),
   find: select(webauthnCeremonies, isCeremony),
   delete: deleteRows(webauthnCeremonies, isCeremony),

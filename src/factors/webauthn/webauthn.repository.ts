@@ -1,6 +1,7 @@
 import { and, eq, lt, or } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
-import { deleteRows, having, insertIfNew, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { anyRow, having } from "../../db/conditions.ts";
+import { deleteRows, insertIfNew, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { holders, rename } from "../devices.repository.ts";
@@ -20,7 +21,7 @@ const isUser = having(webauthnUsers, "tenantId", "userId");
 const oldestFirst = { time: "createTime", id: "credentialId" } as const;
 
 const statements = {
-  listHoldings: holders(webauthnCredentials, () => undefined),
+  listHoldings: holders(webauthnCredentials, anyRow),
   insertUser: insertIfNew(webauthnUsers),
   findUser: select(webauthnUsers, isUser),
   nameUser: statement((s: Building<Owner & { userName: string }>) => {
