@@ -4,7 +4,7 @@ import { type Define, dialects } from "./dialect.ts";
 import { type Building, type Statement, statement } from "./store.ts";
 
 /** The names of what a table's rows are told apart by. */
-function keyOf(define: Define): string[] {
+export function keyOf(define: Define): string[] {
   const table = define(dialects.postgres);
   const { primaryKeys, columns } = getTableConfig(table);
   const key = primaryKeys[0]?.columns ?? columns.filter(({ primary }) => primary);

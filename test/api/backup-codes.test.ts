@@ -2,25 +2,19 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
 import { BackupCodePolicy } from "../../gen/mfa/v1/tenant_settings_pb.js";
-import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { outboxMessages } from "../../src/outbox/outbox.table.ts";
 import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { enrolCodes, unknownSelector, wrongSecret } from "../support/backup-codes.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { rowsIn } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
 const REQUEST_ID = "0190a6c1-7c1e-7c55-9d1a-2f6f0e8b1c11";
 
-const selectEvents = statement((s: Building<Record<never, never>>) => {
-  const t = s.table(events);
-  return s.db.select().from(t).orderBy(t.eventId);
-});
-const selectMessages = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(outboxMessages)));
-const eventsOf = async (service: ServiceUnderTest) =>
-  (await service.store.read((tx) => tx.run(selectEvents, {}))).map(({ type }) => type);
+const eventTypesOf = async ({ store }: ServiceUnderTest) => (await rowsIn(store, events)).map(({ type }) => type);
 
 const admin = (service: ServiceUnderTest, scope: string, tenant = "dev") =>
   service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope, tenant });
@@ -283,11 +277,11 @@ describe.each(engines)("backup codes on $name", (engine) => {
     const told: Record<number, string[]> = {};
     for (const [n, code] of codes.entries()) {
       await service.mfa.verifyBackupCode({ code }, token);
-      told[9 - n] = (await eventsOf(service)).filter((type) => /LOW|EXHAUSTED/.test(type));
+      told[9 - n] = (await eventTypesOf(service)).filter((type) => /LOW|EXHAUSTED/.test(type));
     }
     expect(told).toMatchObject({ 4: [], 3: ["BACKUP_CODES_LOW"], 1: ["BACKUP_CODES_LOW"] });
     expect(told[0]).toEqual(["BACKUP_CODES_LOW", "BACKUP_CODES_EXHAUSTED"]);
-    const notices = (await service.store.read((tx) => tx.run(selectMessages, {}))).map(({ kind }) => kind);
+    const notices = (await rowsIn(service.store, outboxMessages)).map(({ kind }) => kind);
     expect(notices.filter((kind) => kind.startsWith("backup_codes")).sort()).toEqual([
       ...["backup_codes_exhausted", "backup_codes_generated", "backup_codes_low"],
     ]);
@@ -299,10 +293,10 @@ describe.each(engines)("backup codes on $name", (engine) => {
     const token = await service.user("ann");
     await set(service, { lowThreshold: 1 });
     for (const code of codes.slice(0, 8)) await service.mfa.verifyBackupCode({ code }, token);
-    expect(await eventsOf(service)).not.toContain("BACKUP_CODES_LOW");
+    expect(await eventTypesOf(service)).not.toContain("BACKUP_CODES_LOW");
     await set(service, { lowThreshold: 5 });
     await service.mfa.verifyBackupCode({ code: codes[8] ?? "" }, token);
-    expect((await eventsOf(service)).filter((type) => type === "BACKUP_CODES_LOW")).toHaveLength(1);
+    expect((await eventTypesOf(service)).filter((type) => type === "BACKUP_CODES_LOW")).toHaveLength(1);
   });
 
   test("the tenant says how many codes a set has, when few are left and what the session may do", async () => {

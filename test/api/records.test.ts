@@ -5,8 +5,7 @@ import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.j
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import { auditSubjects } from "../../src/audit/audit-subjects.table.ts";
-import { type Building, type Store, statement } from "../../src/db/store.ts";
-import { events } from "../../src/events/events.table.ts";
+import type { Store } from "../../src/db/store.ts";
 import { policyOf } from "../../src/rpc/policy.ts";
 import { methods } from "../../src/services.ts";
 import { users } from "../../src/users/users.table.ts";
@@ -18,30 +17,16 @@ import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
 import { pairPhone, switchPushOn } from "../support/push.ts";
+import { eventsOf } from "../support/records.ts";
+import { rowsIn } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
-type None = Record<never, never>;
-
-const select = {
-  events: statement((s: Building<None>) => {
-    const t = s.table(events);
-    return s.db.select().from(t).orderBy(t.eventId);
-  }),
-  audit: statement((s: Building<None>) => {
-    const t = s.table(auditEntries);
-    return s.db.select().from(t).orderBy(t.entryId);
-  }),
-  users: statement((s: Building<None>) => s.db.select().from(s.table(users))),
-  subjects: statement((s: Building<None>) => s.db.select().from(s.table(auditSubjects))),
-};
-
-const rows = (store: Store) =>
-  store.read(async (tx) => ({
-    events: (await tx.run(select.events, {})).map(({ type, failureReason }) => `${type} ${failureReason}`),
-    audit: await tx.run(select.audit, {}),
-    users: await tx.run(select.users, {}),
-    subjects: await tx.run(select.subjects, {}),
-  }));
+const rows = async (store: Store) => ({
+  events: await eventsOf(store),
+  audit: await rowsIn(store, auditEntries),
+  users: await rowsIn(store, users),
+  subjects: await rowsIn(store, auditSubjects),
+});
 
 const imported = { case: "totp" as const, value: { secret: randomBytes(20) } };
 

@@ -9,7 +9,7 @@ import type { Call } from "../../src/core/call.ts";
 import { Refusal } from "../../src/core/refusal.ts";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import { type Building, StoreUnavailable, statement } from "../../src/db/store.ts";
+import { StoreUnavailable } from "../../src/db/store.ts";
 import { requestIds } from "../../src/protection/request-ids.table.ts";
 import { callerKey } from "../../src/rpc/call.ts";
 import { toConnectError } from "../../src/rpc/errors.ts";
@@ -20,12 +20,11 @@ import { failure } from "../support/client.ts";
 import { engines, openForTest } from "../support/engines.ts";
 import { inboxOf, switchOn } from "../support/otp.ts";
 import { bytesOf } from "../support/residue.ts";
+import { rowsIn } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 
 const ID = "0190a6c1-7c1e-7c55-9d1a-2f6f0e8b1c11";
 const HOUR = 3_600_000;
-
-const selectKept = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(requestIds)));
 
 type Work = (call: Call) => Promise<{ entry: { entryId: string; label: string } } | Refusal>;
 
@@ -181,7 +180,7 @@ describe.each(engines)("request ids of real calls on $name", (engine) => {
     expect(await inboxOf(service, "ann")).toHaveLength(1);
     const other = await failure(service.mfa.startEmailEnrollment({ ...request, email: "eve@example.com" }, token));
     expect(other.reason).toBe("REQUEST_REPEATED");
-    const kept = await service.store.read((tx) => tx.run(selectKept, {}));
+    const kept = await rowsIn(service.store, requestIds);
     expect(kept).toMatchObject([{ userId: "ann", sealedReply: expect.any(Buffer) }]);
   });
 });

@@ -5,7 +5,6 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { FraudMode } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { type Config, loadConfig } from "../../src/config.ts";
-import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { sendDecisions } from "../../src/factors/otp/otp.table.ts";
 import { startServer } from "../../src/server.ts";
@@ -13,24 +12,14 @@ import { failure, grpcClient, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { httpPeer } from "../support/http-peer.ts";
 import { enrolEmail, enrolPhone, inboxOf, newestCode, otherThan, phone, switchOn } from "../support/otp.ts";
+import { rowsIn } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/service.ts";
-
-type None = Record<never, never>;
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const sms = (more: object) => ({ sms: { enabled: true, allowedCountries: ["DE", "US"], ...more } });
 
-const listDecisions = statement((s: Building<None>) => {
-  const t = s.table(sendDecisions);
-  return s.db.select().from(t).orderBy(t.createTime, t.decisionId);
-});
-const listEvents = statement((s: Building<None>) => {
-  const t = s.table(events);
-  return s.db.select().from(t).orderBy(t.eventId);
-});
-
-const decisionsOf = ({ store }: ServiceUnderTest) => store.read((tx) => tx.run(listDecisions, {}));
+const decisionsOf = ({ store }: ServiceUnderTest) => rowsIn(store, sendDecisions);
 
 /** Starts to enrol a number, as a user of its own after a first factor only. */
 const start = async (service: ServiceUnderTest, user: string, phoneNumber: string) =>
@@ -200,7 +189,7 @@ describe.each(engines)("limits on sending codes on $name", (engine) => {
       { userId: "eve", decision: "deny", reasons: ["sms.tenant.day"], ip: "127.0.0.1" },
     ]);
     for (const n of [0, 1, 2]) expect(JSON.stringify(decisions)).not.toContain(phone(n).slice(3));
-    const kinds = (await service.store.read((tx) => tx.run(listEvents, {}))).map(({ type, userId }) => [type, userId]);
+    const kinds = (await rowsIn(service.store, events)).map(({ type, userId }) => [type, userId]);
     expect(kinds).toContainEqual(["SEND_REFUSED", "eve"]);
     expect(await inboxOf(service, "eve")).toEqual([]);
   });

@@ -3,30 +3,23 @@ import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
-import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import type { Call } from "../../src/core/call.ts";
 import { Refusal } from "../../src/core/refusal.ts";
 import { createKdfPool } from "../../src/crypto/kdf-pool.ts";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import { type Building, statement } from "../../src/db/store.ts";
 import { createTemporaryPasses } from "../../src/factors/temporary-pass/temporary-pass.ts";
 import { prove } from "../../src/protection/proof.ts";
 import { enrolCodes, wrongSecret } from "../support/backup-codes.ts";
 import { backendOf, logIn } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { changesOf } from "../support/records.ts";
 import { bytesOf, encodingsOf } from "../support/residue.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
 const reason = "lost phone, ticket 4711";
-
-const selectAudit = statement((s: Building<Record<never, never>>) => {
-  const t = s.table(auditEntries);
-  return s.db.select().from(t).orderBy(t.entryId);
-});
-
 const admin = (service: ServiceUnderTest, scope = "mfa.reset", subject = "root") =>
   service.mint({ audience: "mfa-admin", subject, acr: "aal2", scope });
 
@@ -172,8 +165,7 @@ describe.each(engines)("temporary passes on $name", (engine) => {
     const repeated = await failure(service.admin.issueTemporaryPass({ userId: "ann", reason, requestId }, helpdesk));
     expect(repeated).toMatchObject({ code: status.ALREADY_EXISTS, reason: "REQUEST_REPEATED" });
     expect(await present("ann", code)).toBe("OK");
-    const audit = await service.store.read((tx) => tx.run(selectAudit, {}));
-    expect(audit).toMatchObject([
+    expect(await changesOf(service.store)).toMatchObject([
       {
         ...{ action: "temporary_pass.issued", actorType: "ADMIN", actorId: "root", reason },
         ...{ targetId: pass?.passId, after: { expireTime: "2026-03-01T13:00:00.000Z" } },

@@ -1,16 +1,15 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { Refusal } from "../../src/core/refusal.ts";
-import { statement } from "../../src/db/store.ts";
 import { tickets } from "../../src/protection/tickets.table.ts";
 import { showCode } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { rowsIn } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 import { ticketOffice } from "../support/tickets.ts";
 
 const MINUTE = 60_000;
-const everyTicket = statement((s) => s.db.select().from(s.table(tickets)));
 
 describe.each(engines)("a ticket on $name", (engine) => {
   const start = async () => {
@@ -163,7 +162,7 @@ describe.each(engines)("a ticket on $name", (engine) => {
     expect(lines).toHaveLength(1);
     expect(lines.join()).not.toContain("somebody-rare");
     expect(service.log.join()).not.toContain(secret);
-    const rows = await service.store.read((tx) => tx.run(everyTicket, {}));
+    const rows = await rowsIn(service.store, tickets);
     expect(rows).toHaveLength(1);
     expect(JSON.stringify(rows.map((row) => ({ ...row, digest: row.digest.toString("latin1") })))).not.toContain(
       secret,
@@ -177,6 +176,6 @@ describe.each(engines)("a ticket on $name", (engine) => {
       service.pass(10 * MINUTE);
     }
     await holder("ann");
-    expect(await service.store.read((tx) => tx.run(everyTicket, {}))).toHaveLength(1);
+    expect(await rowsIn(service.store, tickets)).toHaveLength(1);
   });
 });

@@ -2,7 +2,6 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision } from "../../gen/mfa/v1/risk_pb.js";
-import { type Building, statement } from "../../src/db/store.ts";
 import { trustedDevices } from "../../src/trusted-devices/trusted-devices.table.ts";
 import { adminOf } from "../support/admins.ts";
 import { enrolApp } from "../support/authenticator.ts";
@@ -11,11 +10,11 @@ import { failure } from "../support/client.ts";
 import { allowTrust } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
 import { eventsOf } from "../support/records.ts";
+import { rowsIn } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const DAY = 24 * 60 * 60_000;
 const client = { ip: "203.0.113.7" };
-const all = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(trustedDevices)));
 
 /** A service whose tenant lets users trust clients, and ann with an app. */
 async function trusting(engine: (typeof engines)[number], settings: object = {}) {
@@ -60,7 +59,7 @@ describe.each(engines)("trusted devices on $name", (engine) => {
     expect(await check(token, {}, "bob")).toEqual(unknown);
     expect(await check(token, {}, "nobody")).toEqual(unknown);
     expect(await check("junk")).toEqual(unknown);
-    const [row] = await service.store.read((tx) => tx.run(all, {}));
+    const [row] = await rowsIn(service.store, trustedDevices);
     const copied = `${row?.seriesDigest.toString("base64url").slice(0, 22)}.${row?.secretDigest.toString("base64url").slice(0, 43)}`;
     expect(await check(copied)).toEqual(unknown);
     service.pass(30 * DAY - 60_000);
@@ -207,7 +206,7 @@ describe.each(engines)("trusted devices on $name", (engine) => {
     const count = await service.mfa.cleanUpTrustedDevices({}, await service.user("ann", "aal2"));
     expect(count.removedCount).toBe(1);
     expect((await check(kept))?.trusted).toBe(true);
-    expect(await service.store.read((tx) => tx.run(all, {}))).toHaveLength(2);
+    expect(await rowsIn(service.store, trustedDevices)).toHaveLength(2);
   });
 
   test("redeeming a challenge may trust the client, which then stands in for a proof and never for its worth", async () => {
@@ -232,7 +231,7 @@ describe.each(engines)("trusted devices on $name", (engine) => {
     const { service, trust, check } = await trusting(engine);
     const token = await trust();
     const next = (await check(token))?.trustToken ?? "";
-    const kept = JSON.stringify([service.log, await service.store.read((tx) => tx.run(all, {}))]);
+    const kept = JSON.stringify([service.log, await rowsIn(service.store, trustedDevices)]);
     for (const part of [...token.split("."), ...next.split(".")]) expect(kept).not.toContain(part);
   });
 });

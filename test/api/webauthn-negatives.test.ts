@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { isoCBOR } from "@simplewebauthn/server/helpers";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type Building, type Store, statement } from "../../src/db/store.ts";
+import type { Store } from "../../src/db/store.ts";
 import { webauthnCredentials } from "../../src/factors/webauthn/webauthn.table.ts";
 import { attestationIssuer } from "../support/attestation.ts";
 import { type CallFailed, failure } from "../support/client.ts";
@@ -21,18 +21,10 @@ import {
   type Passkey,
   signWith,
 } from "../support/passkey.ts";
+import { rowsIn } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
-const select = {
-  credentials: statement((s: Building<Record<never, never>>) => {
-    const t = s.table(webauthnCredentials);
-    return s.db.select().from(t).orderBy(t.credentialId);
-  }),
-};
-const rows = (store: Store) =>
-  store.read(async (tx) => ({
-    credentials: await tx.run(select.credentials, {}),
-  }));
+const rows = async (store: Store) => ({ credentials: await rowsIn(store, webauthnCredentials) });
 
 interface Vector {
   readonly name: string;

@@ -1,19 +1,17 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { EventType, WebhookState } from "../../gen/mfa/v1/event_pb.js";
-import { type Building, statement } from "../../src/db/store.ts";
 import { eventRepository } from "../../src/events/events.repository.ts";
 import { createDestinations, isPublic } from "../../src/webhooks/destination.ts";
 import { webhookEndpoints } from "../../src/webhooks/webhook-endpoints.table.ts";
 import { failure, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import type { Received } from "../support/http-peer.ts";
+import { rowsIn } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 import { webhookReceiver } from "../support/webhook-receiver.ts";
 
 const MINUTE = 60_000;
-
-const selectAll = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(webhookEndpoints)));
 
 async function delivering(engine: EngineUnderTest, answer?: (request: Received) => number | Promise<number>) {
   const receiver = await webhookReceiver(answer);
@@ -214,7 +212,7 @@ describe.each(engines)("webhooks on $name", (engine) => {
     held.resolve(status);
     const look = async () => {
       const shown = await service.get(endpointId);
-      const [row] = await service.store.read((tx) => tx.run(selectAll, {}));
+      const [row] = await rowsIn(service.store, webhookEndpoints);
       return { shown, isOver: row?.leaseId === null };
     };
     const { shown } = await until(look, ({ isOver }) => isOver);
@@ -293,7 +291,7 @@ describe.each(engines)("webhooks on $name", (engine) => {
     expect((await failure(service.update({ endpointId, version: 2n }))).reason).toBe("EMPTY_UPDATE");
     const { secret } = await service.admin.rotateWebhookSecret({ endpointId, reason: "leaked" }, token);
     const bytes = Buffer.from(secret.slice("whsec_".length), "base64");
-    const rows = await service.store.read((tx) => tx.run(selectAll, {}));
+    const rows = await rowsIn(service.store, webhookEndpoints);
     for (const { sealedSecret } of rows) expect(sealedSecret.includes(bytes)).toBe(false);
     const { entries } = await service.admin.listConfigAuditLogs({ filter: { module: "webhook_endpoint" } }, token);
     expect(entries[0]).toMatchObject({

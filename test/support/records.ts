@@ -1,11 +1,12 @@
-import { type Building, type Store, statement } from "../../src/db/store.ts";
+import { auditEntries } from "../../src/audit/audit-entries.table.ts";
+import type { Store } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
-
-const inOrder = statement((s: Building<Record<never, never>>) => {
-  const t = s.table(events);
-  return s.db.select().from(t).orderBy(t.eventId);
-});
+import { rowsIn } from "./rows.ts";
 
 /** What happened, in order: each event's type and why a proof was refused. */
 export const eventsOf = async (store: Store): Promise<string[]> =>
-  (await store.read((tx) => tx.run(inOrder, {}))).map(({ type, failureReason }) => `${type} ${failureReason}`);
+  (await rowsIn(store, events)).map(({ type, failureReason }) => `${type} ${failureReason}`);
+
+/** What was done, in order, without what was refused. */
+export const changesOf = async (store: Store) =>
+  (await rowsIn(store, auditEntries)).filter(({ outcome }) => outcome === "SUCCESS");

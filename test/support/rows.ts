@@ -1,12 +1,28 @@
 import { getTableName } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
-import { dialects } from "../../src/db/dialect.ts";
+import { columnOf } from "../../src/db/conditions.ts";
+import { type Define, dialects } from "../../src/db/dialect.ts";
+import { keyOf } from "../../src/db/ended.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { tables } from "../../src/schema.ts";
 
+const inOrder = <T extends PgTable>(define: Define<T>) =>
+  statement((s: Building<Record<never, never>>) => {
+    const t: PgTable = s.table(define);
+    const key = keyOf(define).map((name) => columnOf(t, name));
+    return s.db
+      .select()
+      .from(t)
+      .orderBy(...key) as PromiseLike<T["$inferSelect"][]>;
+  });
+
+/** Every row of a table, in the order of its key: where that is made as rows are, in the order in which they were written. */
+export const rowsIn = <T extends PgTable>(store: Store, define: Define<T>): Promise<T["$inferSelect"][]> =>
+  store.read((tx) => tx.run(inOrder(define), {}));
+
 const selects = tables.map((define) => ({
   name: getTableName(define(dialects.sqlite)),
-  select: statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(define) as PgTable)),
+  select: inOrder(define as Define),
 }));
 
 /** What background work writes by itself, at moments of its own. */

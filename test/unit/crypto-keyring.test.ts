@@ -2,12 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SealBroken } from "../../src/crypto/aead.ts";
 import { dataKeys } from "../../src/crypto/data-keys.table.ts";
 import { WrongKey } from "../../src/crypto/key-check.ts";
-import { keyCheckRepository } from "../../src/crypto/key-checks.repository.ts";
+import { keyChecks } from "../../src/crypto/key-checks.table.ts";
 import { parseKeys } from "../../src/crypto/key-format.ts";
 import { type Cell, openKeyring } from "../../src/crypto/keyring.ts";
 import { randomSecret } from "../../src/crypto/random.ts";
-import { type Building, type Store, statement } from "../../src/db/store.ts";
+import type { Store } from "../../src/db/store.ts";
 import { type EngineUnderTest, engines, type Opened, openForTest } from "../support/engines.ts";
+import { rowsIn } from "../support/rows.ts";
 
 const cell: Cell = { tenantId: "acme", userId: "ann", row: "device-1", column: "totp_devices.secret" };
 const secret = Buffer.from("a seed of twenty byt");
@@ -21,14 +22,11 @@ const entry = (id: string): Entry => ({
 /** A ring whose first key is the primary one. */
 const ring = (...keys: [Entry, ...Entry[]]) => parseKeys(JSON.stringify({ primary: keys[0].id, keys }));
 
-const everyKey = statement((s: Building<Record<never, never>>) => s.db.select().from(s.table(dataKeys)));
-
 /** Everything that the keys' tables hold. */
-const contents = (store: Store) =>
-  store.read(async (tx) => ({
-    checks: await keyCheckRepository(tx).list(),
-    dataKeys: (await tx.run(everyKey, {})).sort((a, b) => a.tenantId.localeCompare(b.tenantId)),
-  }));
+const contents = async (store: Store) => ({
+  checks: await rowsIn(store, keyChecks),
+  dataKeys: await rowsIn(store, dataKeys),
+});
 
 /** One store for the tests that leave each other alone, and its keys: a PostgreSQL database takes a second to make. */
 function sharedStore(engine: EngineUnderTest) {
