@@ -35,7 +35,7 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
   const release = connection.prepare("RELEASE unit");
   const undo = connection.prepare("ROLLBACK TO unit");
   let queue: Job[] = [];
-  const pauses: (() => void)[] = [];
+  const pauses: (() => Promise<void>)[] = [];
   let draining = false;
 
   /** Opens the transaction. On a foreign lock it pauses without blocking anybody, and lets go of those who waited long. */
@@ -95,7 +95,7 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
   async function drain(): Promise<void> {
     do {
       await nextTurn(); // requests of one turn meet in one batch, and I/O has its turn between batches
-      for (const pause of pauses.splice(0)) pause();
+      for (const pause of pauses.splice(0)) await pause();
       if (queue.length > 0 && (await begun())) await commitTogether(queue.splice(0, batchSize));
     } while (queue.length > 0 || pauses.length > 0);
     draining = false;
@@ -120,12 +120,12 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
       start();
     });
 
-  /** Runs what no transaction may be open for, between two of them. */
-  const between = <T>(act: () => T): Promise<T> =>
+  /** Runs what no transaction may be open for, between two of them: writers wait until it has ended. */
+  const between = <T>(act: () => T | Promise<T>): Promise<T> =>
     new Promise<T>((resolve, reject) => {
-      pauses.push(() => {
+      pauses.push(async () => {
         try {
-          resolve(act());
+          resolve(await act());
         } catch (cause) {
           reject(new StoreUnavailable("The database did not do it", { cause }));
         }

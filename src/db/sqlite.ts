@@ -9,6 +9,7 @@ import { type Acceptance, migrateSqlite } from "./migrate.ts";
 import { assertDefined, preparer, rowsOf } from "./prepare.ts";
 import { createPrivately } from "./private-file.ts";
 import { copySqlite } from "./sqlite-backup.ts";
+import { vacuumSqlite } from "./sqlite-vacuum.ts";
 import { type Queries, type Store, StoreUnavailable } from "./store.ts";
 import { type Execute, unitRules } from "./unit.ts";
 
@@ -75,6 +76,8 @@ function holdFor(path: string): Database.Database {
   }
 }
 
+/** Of 4 KiB: larger files are not written anew for each erasure, as writers would wait for seconds. */
+const MAX_VACUUM_PAGES = 32_768;
 const SCRUB_ATTEMPTS = 20;
 const SCRUB_PAUSE_MS = 100;
 
@@ -110,6 +113,37 @@ async function emptyLog(writer: Database.Database, between: ReturnType<typeof gr
   throw new StoreUnavailable("The log of pages cannot be emptied: another process reads the file");
 }
 
+/**
+ * Rids the files of what was deleted. Whoever asks while a run is under way waits for the next, which is one for all of
+ * them: what was deleted behind the beginning of a run is not in it.
+ */
+function createScrub(path: string, writer: Database.Database, between: ReturnType<typeof groupCommit>["between"]) {
+  const pragmas = ["synchronous", "secure_delete", "temp_store"] as const;
+  const run = async () => {
+    await between(async () => {
+      const pages = writer.pragma("page_count", { simple: true }) as number;
+      if (pages > MAX_VACUUM_PAGES) return;
+      await vacuumSqlite(
+        path,
+        pragmas.map((name) => `${name} = ${PRAGMAS[name]}`),
+      );
+    });
+    await emptyLog(writer, between);
+  };
+  let last: Promise<void> = Promise.resolve();
+  let next: Promise<void> | undefined;
+  return (): Promise<void> => {
+    next ??= last
+      .catch(() => {})
+      .then(() => {
+        next = undefined;
+        last = run();
+        return last;
+      });
+    return next;
+  };
+}
+
 /** Opens a SQLite file: one connection that writes, in group commits, and one that can only read. */
 export function openSqlite(options: SqliteOptions): Store {
   const { path, cacheMegabytes = 64, migrations, busyTimeoutMs = 3_000, batchSize = 256 } = options;
@@ -129,6 +163,7 @@ export function openSqlite(options: SqliteOptions): Store {
 
     const units = unitRules(options.unitTimeoutMs, options.onSlowUnit);
     const { enqueue, between } = groupCommit(writer, { batchSize, busyTimeoutMs });
+    const scrub = createScrub(path, writer, between);
     const reads = executing(reader, true);
     const writes = executing(writer, false);
     // A file belongs to one process: whatever is announced is announced here.
@@ -143,7 +178,7 @@ export function openSqlite(options: SqliteOptions): Store {
           announcements.tell(announced);
           return result;
         }),
-      scrub: () => units.admit(() => emptyLog(writer, between)),
+      scrub: () => units.admit(scrub),
       listen: announcements.add,
       backup: (target, signal) => units.admit(() => copySqlite(path, target, signal)),
       close: () => units.close(release),

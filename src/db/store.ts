@@ -71,8 +71,9 @@ export interface Store {
   /** Commits when `work` returns, whatever it returns; rolls back when it throws. */
   write<T>(work: (tx: Tx) => Promise<T>, about?: About): Promise<T>;
   /**
-   * Has the files keep nothing of what was deleted, as far as the engine can: on SQLite everything, as deleted bytes are
-   * overwritten and the log of pages is emptied here. On PostgreSQL that is the work of its own vacuum and log.
+   * Has the files keep nothing of what was deleted, as far as the engine can: on SQLite everything in files of up to
+   * 128 MiB, which are written anew here; of larger ones deleted bytes are overwritten, except copies in gaps of pages.
+   * The log of pages is emptied. On PostgreSQL that is the work of its own vacuum and log.
    */
   scrub(): Promise<void>;
   /** Has a listener told of announcements until the returned function is called. Nothing is asked for again and again. */

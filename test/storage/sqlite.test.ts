@@ -245,3 +245,32 @@ it("overwrites what is deleted", async () => {
   await store.close();
   expect((await readFile(path)).includes(secret)).toBe(false);
 });
+
+it("leaves nothing of what was deleted in the files once they are scrubbed, not in the gaps of split pages either", async () => {
+  const { store, writer, allIds } = openWithThings();
+  const add = writer.prepare("INSERT INTO things (id, owner, create_time) VALUES (?, 'x', 0)");
+  // In an order that splits pages everywhere.
+  const names = Array.from({ length: 8_000 }, (_, n) => `${(n * 4_799) % 8_000}`.padStart(4, "0"));
+  writer.transaction(() => {
+    for (const name of names) add.run(`${name}.forget-me-${Number(name) % 4 === 0 ? "not" : "later"}@example.com`);
+  })();
+  const stands = async () => {
+    const files = await Promise.all([path, `${path}-wal`].map((file) => readFile(file)));
+    return files.some((bytes) => bytes.includes("forget-me-not"));
+  };
+  writer.exec("DELETE FROM things WHERE id LIKE '%forget-me-not%'");
+  writer.pragma("wal_checkpoint(TRUNCATE)");
+  expect(await stands()).toBe(true);
+
+  const kept = await allIds();
+  const scrubbed = [store.scrub(), store.scrub()];
+  const put = (id: string) => store.write((tx) => tx.run(insertSilently, thing(id)));
+  const meanwhile = [put("during"), put("too")];
+  expect(await allIds()).toEqual(kept);
+  await Promise.all(scrubbed);
+  expect(await stands()).toBe(false);
+  await Promise.all(meanwhile);
+  expect(new Set(await allIds())).toEqual(new Set([...kept, "during", "too"]));
+  await put("after");
+  expect(writer.pragma("integrity_check", { simple: true })).toBe("ok");
+});
