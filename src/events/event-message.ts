@@ -17,6 +17,7 @@ export const toEvent = (row: EventRow): Event =>
     factorId: row.factorId,
     challengeId: row.challengeDigest,
     failureReason: FailureReason[row.failureReason],
+    attemptsRemaining: row.attemptsRemaining,
     ip: row.ip,
     userAgent: row.userAgent,
     application: row.application,

@@ -16,6 +16,8 @@ export const events = (d: Dialect) =>
       type: d.text("type").$type<keyof typeof EventType>().notNull(),
       factorType: d.text("factor_type").$type<keyof typeof FactorType>().notNull(),
       failureReason: d.text("failure_reason").$type<keyof typeof FailureReason>().notNull(),
+      /** After a refused proof, how many more would be judged before a lock; 0 otherwise. */
+      attemptsRemaining: d.integer("attempts_remaining").notNull().default(0),
       /** A device's id; empty where nothing narrower than the user is meant. */
       factorId: d.text("factor_id").notNull(),
       /** SHA-256 of the challenge's id, base64url; empty without one. */

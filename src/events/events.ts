@@ -17,6 +17,8 @@ export interface Happening {
   readonly challengeId?: string;
   /** Only events tell why a proof was refused; replies never do. */
   readonly failureReason?: EventRow["failureReason"];
+  /** After a refused proof, how many more would be judged before a lock. */
+  readonly attemptsRemaining?: number;
   /** The user's epoch after it, where it changed. */
   readonly mfaEpoch?: number;
 }
@@ -30,11 +32,22 @@ const digestOf = (challengeId: string): string =>
  */
 export async function recordEvent(tx: Tx, call: Call, happening: Happening): Promise<void> {
   const { owner, type, factorType = "UNSPECIFIED", factorId = "", failureReason = "UNSPECIFIED" } = happening;
+  const { attemptsRemaining = 0 } = happening;
   const { rpc, now, caller, client } = call;
   const { ip, userAgent, application } = client;
   const row = {
     ...owner,
-    ...{ eventId: newId(), position: null, type, factorType, factorId, failureReason, rpc, createTime: now },
+    ...{
+      eventId: newId(),
+      position: null,
+      type,
+      factorType,
+      factorId,
+      failureReason,
+      attemptsRemaining,
+      rpc,
+      createTime: now,
+    },
     ...{ ip, userAgent, application, mfaEpoch: happening.mfaEpoch ?? 0 },
     challengeDigest: digestOf(happening.challengeId ?? ""),
     actorType: Principal[caller.principal],
@@ -53,6 +66,7 @@ export async function recordUpkeepEvent(
   await eventRepository(tx).insert({
     ...owner,
     ...{ eventId: newId(), position: null, type, factorType, factorId: "", failureReason: "UNSPECIFIED", createTime },
+    attemptsRemaining: 0,
     ...{ rpc: "", ip: "", userAgent: "", application: "", actorType: "UNSPECIFIED", actorId: "", mfaEpoch: 0 },
     challengeDigest: digestOf(challengeId),
   });

@@ -81,7 +81,7 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
       ...{ tenantId: owner.tenantId, userId: "", eventId: newId(), position: null, type: "USER_ERASED" },
       ...{ factorType: "UNSPECIFIED", failureReason: "UNSPECIFIED", factorId: receiptId, challengeDigest: "" },
       ...{ ip: "", userAgent: "", application: "", actorType: eraser.actorType, actorId: eraser.actorId },
-      ...{ mfaEpoch: 0, rpc: eraser.rpc, createTime: clock() },
+      ...{ mfaEpoch: 0, attemptsRemaining: 0, rpc: eraser.rpc, createTime: clock() },
     });
     return count;
   }

@@ -4,7 +4,7 @@ import type { Tx } from "../db/store.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { type AttemptsRow, attemptRepository, type Count } from "./attempts.repository.ts";
 import type { Counter } from "./attempts.table.ts";
-import { type LockProfile, lockedUntil, markOf, marksOfDay, NEVER } from "./lock-rules.ts";
+import { attemptsLeft, type LockProfile, lockedUntil, markOf, marksOfDay, NEVER } from "./lock-rules.ts";
 
 /** An attempt that was counted and may be judged. */
 export interface Reservation {
@@ -14,6 +14,8 @@ export interface Reservation {
   readonly failures: number;
   /** It was the last one: the user is locked until then. */
   readonly lockExpireTime: Date | undefined;
+  /** How many more would be judged before a lock, should this one be wrong. */
+  readonly remaining: number;
 }
 
 /**
@@ -46,9 +48,11 @@ export async function reserve(tx: Tx, count: Count, profile: LockProfile, now: D
   if (!counted) return locked(tx, count, now);
   const recent = marksOfDay(counted.recent, now).join("");
   if (recent !== counted.recent) await attempts.keepRecent(count, recent);
-  const lockExpireTime = lockedUntil({ ...counted, recent }, profile, now);
+  const today = { ...counted, recent };
+  const lockExpireTime = lockedUntil(today, profile, now);
   if (lockExpireTime) await attempts.lock(count, lockExpireTime);
-  return { mark, failures: counted.failures, lockExpireTime };
+  const remaining = lockExpireTime ? 0 : attemptsLeft(today, profile, now);
+  return { mark, failures: counted.failures, lockExpireTime, remaining };
 }
 
 /** Takes back the reservation and the failures in a row before it: the attempt was right. */

@@ -50,6 +50,16 @@ export const marksOfDay = (recent: string, now: Date): string[] =>
     .filter((mark) => mark !== "" && timeOf(mark) > now.getTime() - DAY_MS)
     .map((mark) => `${mark} `);
 
+/** How many more attempts are judged before one locks, after the one that was just counted and did not. */
+export function attemptsLeft(counted: Counted, profile: LockProfile, now: Date): number {
+  const left = [
+    rules[profile].failures - counted.failures,
+    DAY_FAILURES - marksOfDay(counted.recent, now).length,
+    FINAL_FAILURES - counted.consecutiveFailures,
+  ];
+  return Math.max(0, Math.min(...left));
+}
+
 /** Until when the attempt that was just counted locks; undefined when it does not. */
 export function lockedUntil(counted: Counted, profile: LockProfile, now: Date): Date | undefined {
   const { failures, minutes } = rules[profile];

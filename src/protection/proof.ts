@@ -7,13 +7,16 @@ import { topicOf } from "../users/user-topic.ts";
 import type { Counter } from "./attempts.table.ts";
 import { confirmLock, type Reservation, refund, reserve, settle } from "./attempts.ts";
 
-/** What the caller hears of a no, and what the event keeps of it. */
+/** Why a proof was refused, as events tell it. */
+export type Failure = NonNullable<Happening["failureReason"]>;
+
+/** What the caller hears of a no, and what the event keeps of it where nothing more is known. */
 export interface Rejection {
   readonly reason: Reason & ("CODE_REJECTED" | "SIGNATURE_REJECTED");
   /** Nothing matched. */
-  readonly unmatched: NonNullable<Happening["failureReason"]>;
+  readonly unmatched: Failure;
   /** It matched and could not be spent. */
-  readonly unspent: NonNullable<Happening["failureReason"]>;
+  readonly unspent: Failure;
 }
 
 /** How typed codes are refused. */
@@ -48,6 +51,11 @@ export interface Proof<Loaded, Match, Result> {
    * code was right but something else is in the way: then it is no failed attempt, and nothing was proved either.
    */
   spend(tx: Tx, match: Match): Promise<Result | Refusal | undefined>;
+  /**
+   * What is known of why it was refused, beyond that nothing matched or that it could not be spent, for the event. Looks
+   * at no secret again: how long a wrong code takes must not depend on how wrong it is.
+   */
+  failureOf?(tx: Tx, loaded: Loaded, match: Match | undefined): Promise<Failure | undefined>;
 }
 
 /** The same proof, with what its spending says made into something else. */
@@ -98,13 +106,21 @@ async function travel<Loaded, Match, Result extends object>(
     load,
     judge,
     spend,
+    failureOf,
   }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
   const count = { ...owner, counter };
   const profile = await call.lockProfile();
 
-  const fail = async (tx: Tx, { lockExpireTime }: Reservation, failure: Pick<Happening, "type" | "failureReason">) => {
-    await recordEvent(tx, call, { owner, factorType, challengeId, ...failure });
+  const fail = async (
+    tx: Tx,
+    { lockExpireTime, remaining: attemptsRemaining }: Reservation,
+    { loaded, match }: { loaded: Loaded; match: Match | undefined },
+  ) => {
+    const otherwise = match === undefined ? rejection.unmatched : rejection.unspent;
+    const failureReason = (await failureOf?.(tx, loaded, match)) ?? otherwise;
+    const type = failureReason === "REPLAYED" ? "PROOF_REPLAYED" : "PROOF_FAILED";
+    await recordEvent(tx, call, { owner, type, factorType, challengeId, failureReason, attemptsRemaining });
     if (lockExpireTime) {
       await confirmLock(tx, count, call.now);
       tx.announce(topicOf(owner));
@@ -112,11 +128,6 @@ async function travel<Loaded, Match, Result extends object>(
     }
     return new Refusal(rejection.reason);
   };
-  const unmatched = { type: "PROOF_FAILED", failureReason: rejection.unmatched } as const;
-  const unspent = {
-    type: rejection.unspent === "REPLAYED" ? "PROOF_REPLAYED" : "PROOF_FAILED",
-    failureReason: rejection.unspent,
-  } as const;
   /** Spends what matched; undefined when it cannot be spent. */
   const conclude = async (tx: Tx, reserved: Reservation, match: Match): Promise<Result | Refusal | undefined> => {
     const spent = await spend(tx, match);
@@ -137,8 +148,8 @@ async function travel<Loaded, Match, Result extends object>(
     return call.unit(async (tx) => {
       const reserved = await reserve(tx, count, profile, call.now);
       if (reserved instanceof Refusal) return reserved;
-      if (match === undefined) return fail(tx, reserved, unmatched);
-      return (await conclude(tx, reserved, match)) ?? fail(tx, reserved, unspent);
+      const spent = match === undefined ? undefined : await conclude(tx, reserved, match);
+      return spent ?? fail(tx, reserved, { loaded, match });
     });
   }
 
@@ -160,5 +171,5 @@ async function travel<Loaded, Match, Result extends object>(
       });
   const result = match === undefined ? undefined : await concluded(match);
   if (result) return result;
-  return call.unit((tx) => fail(tx, reserved, match === undefined ? unmatched : unspent));
+  return call.unit((tx) => fail(tx, reserved, { loaded: reserved.loaded, match }));
 }

@@ -24,7 +24,15 @@ async function watched(engine: EngineUnderTest) {
     service.mint({ audience: "mfa-internal", subject: "shop", scope: "mfa.events.read", tenant });
   let made = 0;
   const row = (userId: string, type: "PROOF_FAILED" | "PROOF_SUCCEEDED" = "PROOF_FAILED") => ({
-    ...({ tenantId: "dev", userId, type, position: null, factorType: "TOTP", failureReason: "WRONG" } as const),
+    ...({
+      tenantId: "dev",
+      userId,
+      type,
+      position: null,
+      factorType: "TOTP",
+      failureReason: "WRONG",
+      attemptsRemaining: 0,
+    } as const),
     ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "", mfaEpoch: 0 },
     challengeDigest: "",
     eventId: `01900000-0000-7000-8000-${String(++made).padStart(12, "0")}`,

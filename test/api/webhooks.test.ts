@@ -35,7 +35,15 @@ async function delivering(engine: EngineUnderTest, answer?: (request: Received) 
       for (const userId of users) {
         await service.store.write((tx) =>
           eventRepository(tx).insert({
-            ...{ tenantId: "dev", userId, type, position: null, factorType: "TOTP", failureReason: "WRONG" },
+            ...{
+              tenantId: "dev",
+              userId,
+              type,
+              position: null,
+              factorType: "TOTP",
+              failureReason: "WRONG",
+              attemptsRemaining: 0,
+            },
             ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
             challengeDigest: "",
             eventId: `01900000-0000-7000-8000-${String(++made).padStart(12, "0")}`,

@@ -42,6 +42,7 @@ async function endpointsOf(engine: EngineUnderTest, names: readonly string[], co
           challengeDigest: "",
           eventId: `01900000-0000-7000-8000-${String(made).padStart(12, "0")}`,
           failureReason: "WRONG",
+          attemptsRemaining: 0,
           createTime: clock.now,
           mfaEpoch: 0,
         });

@@ -80,7 +80,8 @@ export declare type Event = Message<"mfa.v1.Event"> & {
   failureReason: FailureReason;
 
   /**
-   * How many attempts were left after it; 0 otherwise.
+   * How many more attempts would be judged before a lock, after a refused proof that was counted;
+   * 0 after the one that locked, and otherwise.
    *
    * @generated from field: int32 attempts_remaining = 9;
    */
@@ -1114,32 +1115,26 @@ export enum FailureReason {
   REPLAYED = 3,
 
   /**
-   * Attempts were stopped; it was not looked at.
+   * It was right, and from before a lock, which ended what was open. What is tried during a lock is
+   * not looked at and leaves no event.
    *
    * @generated from enum value: FAILURE_REASON_LOCKED = 4;
    */
   LOCKED = 4,
 
   /**
-   * It belongs to another challenge, purpose or session.
+   * Its challenge is for another purpose or by another way, or what is signed is another action.
    *
    * @generated from enum value: FAILURE_REASON_WRONG_CHALLENGE = 5;
    */
   WRONG_CHALLENGE = 5,
 
   /**
-   * Its factor is disabled, revoked or not allowed.
+   * The user's factors of the kind are disabled, or the one that it was sent to was since.
    *
    * @generated from enum value: FAILURE_REASON_DISABLED_FACTOR = 6;
    */
   DISABLED_FACTOR = 6,
-
-  /**
-   * The device's clock is too far off; a resync may help.
-   *
-   * @generated from enum value: FAILURE_REASON_TIME_WINDOW_EXCEEDED = 7;
-   */
-  TIME_WINDOW_EXCEEDED = 7,
 
   /**
    * A signature does not verify.

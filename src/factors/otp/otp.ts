@@ -7,7 +7,7 @@ import type { Tx } from "../../db/store.ts";
 import { outboxRepository } from "../../outbox/outbox.repository.ts";
 import { wasLockedSince } from "../../protection/attempts.ts";
 import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
-import { type Proof, prove } from "../../protection/proof.ts";
+import { type Failure, type Proof, prove } from "../../protection/proof.ts";
 import type { Settings } from "../../tenants/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { createAddressBook } from "./address-book.ts";
@@ -34,6 +34,9 @@ export interface Typed {
 
 const PENDING_MS = 10 * 60 * 1000;
 
+/** The challenge that a code is typed for, or that it is one for something else. */
+type Loaded = { readonly challenge: OtpChallengeRow | undefined; readonly isForeign: boolean };
+
 const actionOf = (channel: ChannelName, verb: string) => `${channel}.${verb}`;
 
 /** Codes by text message and e-mail: one mechanism, whose differences are the rows of `channels.ts`. */
@@ -57,15 +60,38 @@ export function createOtp(options: OtpOptions) {
     return keyring.matches(digest, ...parts) && challenge !== undefined;
   };
 
-  /** The newest of a kind of challenge, as the one typed for: of this channel and purpose, or none. */
-  const findTyped = async (tx: Tx, { owner }: Holder, typed: Typed, purposes: readonly OtpPurpose[]) => {
+  /** The challenge that is typed for, if it is of this channel and purpose. */
+  const findTyped = async (
+    tx: Tx,
+    { owner }: Holder,
+    typed: Typed,
+    purposes: readonly OtpPurpose[],
+  ): Promise<Loaded> => {
     const found = await otpChallengeRepository(tx).find({ ...owner, challengeId: typed.challengeId });
-    return found?.channel === typed.channel.name && purposes.includes(found.purpose) ? found : undefined;
+    const isTyped = found?.channel === typed.channel.name && purposes.includes(found.purpose);
+    return { challenge: isTyped ? found : undefined, isForeign: found !== undefined && !isTyped };
+  };
+
+  /** What is known of a code that was refused: of a right one, what its challenge died of. */
+  const failureOf = async (
+    tx: Tx,
+    { isForeign }: Loaded,
+    code: OtpChallengeRow | undefined,
+    now: Date,
+  ): Promise<Failure | undefined> => {
+    if (!code) return isForeign ? "WRONG_CHALLENGE" : undefined;
+    if (code.spendTime) return "REPLAYED";
+    if (code.expireTime <= now) return "EXPIRED";
+    const { tenantId, userId, channel, factorId, purpose } = code;
+    const owner = { tenantId, userId };
+    if (await wasLockedSince(tx, owner, code.codeTime)) return "LOCKED";
+    if (purpose === "enroll") return undefined;
+    const active = await otpAddressRepository(tx).listActive({ ...owner, channel });
+    return active.some((address) => address.factorId === factorId) ? undefined : "DISABLED_FACTOR";
   };
 
   const counted = ({ factorType }: OtpChannel) => ({ factorType, counter: "typed-code" }) as const;
 
-  type Loaded = { readonly challenge: OtpChallengeRow | undefined };
   const judge = async ({ challenge }: Loaded, holder: Holder, typed: Typed) =>
     isRight(challenge, holder, typed) ? challenge : undefined;
 
@@ -76,8 +102,9 @@ export function createOtp(options: OtpOptions) {
     { typed, settings }: { typed: Typed; settings: Settings },
   ): Proof<Loaded, OtpChallengeRow, { factorId: string }> => ({
     ...counted(typed.channel),
-    load: async (tx) => ({ challenge: await findTyped(tx, holder, typed, ["log_in", "step_up"]) }),
+    load: (tx) => findTyped(tx, holder, typed, ["log_in", "step_up"]),
     judge: (loaded) => judge(loaded, holder, typed),
+    failureOf: (tx, loaded, code) => failureOf(tx, loaded, code, call.now),
     spend: async (tx, { challengeId, codeDigest, codeTime, factorId, purpose }) => {
       const { owner } = holder;
       await userRepository(tx).serialise(owner, call.now);
@@ -190,9 +217,10 @@ export function createOtp(options: OtpOptions) {
         load: async (tx) => {
           const known = await otpAddressRepository(tx).list({ ...owner, channel: channel.name }, call.now);
           if (!known.some(({ state }) => state === "pending")) return new Refusal("ENROLLMENT_EXPIRED");
-          return { challenge: await findTyped(tx, holder, typed, ["enroll"]) };
+          return findTyped(tx, holder, typed, ["enroll"]);
         },
         judge: (loaded: Loaded) => judge(loaded, holder, typed),
+        failureOf: (tx, loaded, code) => failureOf(tx, loaded, code, call.now),
         spend: async (tx, { challengeId, codeDigest, codeTime, factorId }) => {
           return enrol(tx, call, owner, {
             factorType: channel.factorType,

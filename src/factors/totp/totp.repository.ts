@@ -42,7 +42,7 @@ const statements = {
   list: selectPage(totpDevices, all(isOwner, live), oldestFirst),
   listActive: select(totpDevices, all(isOwner, is("active")), oldestFirst),
   listAll: select(totpDevices, all(isOwner, live), oldestFirst),
-  listUsable: select(totpDevices, all(isOwner, is("active", "disabled"))),
+  listUsable: select(totpDevices, all(isOwner, is("active", "disabled")), oldestFirst),
   deleteAll: deleteRows(totpDevices, isOwner),
   delete: deleteRows(totpDevices, all(isDevice, live)),
   advance: statement((s: Building<Spending & { oldest: number }>) => {
@@ -108,6 +108,8 @@ export const totpRepository = (tx: Tx) => ({
   list: (owner: Owner, { now, ...page }: PageAsked & { readonly now: Date }) =>
     statements.list(tx, { ...owner, now }, page),
   listActive: (owner: Owner) => tx.run(statements.listActive, owner),
+  /** The active and the disabled, oldest first. */
+  listUsable: (owner: Owner) => tx.run(statements.listUsable, owner),
   /** All devices but pending ones that expired, oldest first. */
   listAll: (owner: Owner, now: Date) => tx.run(statements.listAll, { ...owner, now }),
   /** Forgets all devices; says how many were proven and not revoked. */

@@ -26,6 +26,8 @@ export interface TypedCode {
   readonly hideUnenrolled: boolean;
 }
 
+const isActive = ({ state }: TotpDeviceRow) => state === "active";
+
 /** Authenticator apps: how they come into use, prove, and end. */
 export function createTotp({ keyring, settingsOf, factorSet, codes }: TotpOptions) {
   const judge = createJudge(keyring);
@@ -39,13 +41,15 @@ export function createTotp({ keyring, settingsOf, factorSet, codes }: TotpOption
     factorType: "TOTP",
     counter: "typed-code",
     load: async (tx) => {
-      const devices = await totpRepository(tx).listActive(owner);
-      return devices.length > 0 || hideUnenrolled ? devices : new Refusal("NOT_ENROLLED");
+      const devices = await totpRepository(tx).listUsable(owner);
+      return devices.some(isActive) || hideUnenrolled ? devices : new Refusal("NOT_ENROLLED");
     },
     judge: async (devices) => {
       const { strictWindow: strict } = (await settingsOf(owner.tenantId)).totp;
-      return judge.firstOf(devices, { code, now: call.now, strict });
+      return judge.firstOf(devices.filter(isActive), { code, now: call.now, strict });
     },
+    // No device was asked, so it can be meant for a disabled one only.
+    failureOf: async (_, devices) => (devices.length > 0 && !devices.some(isActive) ? "DISABLED_FACTOR" : undefined),
     spend: async (tx, match) => {
       const device = await totpRepository(tx).advance({ ...owner, ...match }, call.now);
       return device && { deviceId: device.deviceId };

@@ -208,6 +208,9 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
       const { sessionDigest, challengeId, response, actionDigest } = answer;
       const taking = { ...owner, purpose: "authenticate", sessionDigest, challengeId, now: call.now } as const;
       const challengeDigest = challengeDigestIn(response);
+      /** Whether its signature would bind another action. */
+      const isForOther = ({ ceremony: { actionDigest: signed } }: Loaded): boolean =>
+        signed !== null && actionDigest !== undefined && !(actionDigest !== null && signed.equals(actionDigest));
       return {
         factorType: "WEBAUTHN",
         counter: "webauthn",
@@ -224,11 +227,8 @@ export function createAuthentication({ keyring, settingsOf }: Pick<WebAuthnOptio
           const userHandle = user?.userHandle ?? Buffer.alloc(0);
           return { ceremony, credentials: await credentials.listAll(owner), userHandle };
         },
-        judge: async (loaded) => {
-          const signed = loaded.ceremony.actionDigest;
-          const isOther = signed && actionDigest !== undefined && !(actionDigest && signed.equals(actionDigest));
-          return isOther ? undefined : judge(loaded, response, settings);
-        },
+        judge: async (loaded) => (isForOther(loaded) ? undefined : judge(loaded, response, settings)),
+        failureOf: async (_, loaded) => (isForOther(loaded) ? "WRONG_CHALLENGE" : undefined),
         spend: (tx, match) => spend(tx, call, owner, match, settings.webauthn.passkeyAlone),
       };
     },
