@@ -1,0 +1,1 @@
+ALTER TABLE "events" ADD COLUMN "attempts_remaining" integer DEFAULT 0 NOT NULL;
