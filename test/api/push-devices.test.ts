@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createECDH, generateKeyPairSync } from "node:crypto";
 import jsqr from "jsqr";
 import { PNG } from "pngjs";
 import { describe, expect, test } from "vitest";
@@ -17,7 +17,7 @@ import { ticketOffice } from "../support/tickets.ts";
 const MINUTE = 60_000;
 const subscription = {
   endpoint: "https://updates.push.services.mozilla.com/wpush/v2/abc",
-  p256dh: Buffer.concat([Buffer.of(4), Buffer.alloc(64, 7)]),
+  p256dh: createECDH("prime256v1").generateKeys(),
   auth: Buffer.alloc(16, 9),
 };
 
@@ -195,6 +195,10 @@ describe.each(engines)("paired phones on $name", (engine) => {
       const moved = phone.rotate({ kind: { case: "webPush", value: { ...subscription, endpoint } } });
       expect(await reasonOf(moved), endpoint).toBe("DESTINATION_REFUSED");
     }
+    // Of the right length, but on no curve: nothing could ever be encrypted to it.
+    const p256dh = Buffer.alloc(65, 4);
+    const unusable = phone.rotate({ kind: { case: "webPush", value: { ...subscription, p256dh } } });
+    expect(await reasonOf(unusable)).toBe("DESTINATION_REFUSED");
     expect(await channel()).toBe(PushChannel.FCM);
     expect(await tally([service.mfa.rotatePushDeviceToken({}, token)])).toEqual({ ACCESS_DENIED: 1 });
   });

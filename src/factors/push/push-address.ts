@@ -1,3 +1,4 @@
+import { ECDH } from "node:crypto";
 import type { PushAddress } from "../../../gen/mfa/v1/push_pb.js";
 import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
@@ -34,6 +35,16 @@ export function isPushService(url: string, hosts: readonly string[]): boolean {
   });
 }
 
+/** Whether bytes are an uncompressed point on P-256; anything else could never be encrypted to. */
+function isPoint(bytes: Uint8Array): boolean {
+  try {
+    ECDH.convertKey(bytes, "prime256v1");
+    return bytes[0] === 4;
+  } catch {
+    return false;
+  }
+}
+
 function read(
   kind: PushAddress["kind"],
   hosts: readonly string[],
@@ -43,7 +54,7 @@ function read(
       return { channel: "poll" };
     case "webPush": {
       const { endpoint, p256dh, auth } = kind.value;
-      if (!isPushService(endpoint, hosts) || p256dh[0] !== 4) return undefined;
+      if (!isPushService(endpoint, hosts) || !isPoint(p256dh)) return undefined;
       const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url");
       return { channel: "web-push", address: { endpoint, p256dh: base64(p256dh), auth: base64(auth) } };
     }
