@@ -209,6 +209,7 @@ export function createServices(app: App): Features {
   const push = createPush({
     ...{ store, keyring, clock, settingsOf, hasFactor, factorSet, challenges: challengeOutcomes },
     ...{ ways: app.pushWays, address: app.pushAddress },
+    locate: (ip) => app.locations?.describe(ip) ?? "",
   });
   const compose = createCompose({ settingsOf, addressOf: (owner, id) => otp.book.find(store, owner, id) });
   const delivery = createDeliveryHandlers(devMode ? createInbox({ keyring, compose }) : undefined, pageTokens);

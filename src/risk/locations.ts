@@ -13,30 +13,36 @@ export interface Place {
 export interface Locations {
   /** The place of an address; one that is not listed is nowhere. */
   find(ip: string): Place;
+  /** The place of an address for people, in English: "Berlin, Germany"; empty where it is not known. */
+  describe(ip: string): string;
 }
-
-/** What an address gets that is in no list. */
-const NOWHERE: Place = { country: "", point: undefined };
 
 const rounded = (degrees: number) => Math.round(degrees * 10) / 10;
 
 /** Reads a MaxMind database of cities or countries (`.mmdb`). */
 export function readLocations(file: Buffer): Locations {
   const reader = new Reader<CityResponse>(file);
+  const recordOf = (ip: string) => {
+    try {
+      return reader.get(ip);
+    } catch {
+      // An IPv6 address in a file of IPv4, or a record that is damaged.
+      return null;
+    }
+  };
   return {
     find(ip) {
-      try {
-        const found = reader.get(ip);
-        const { latitude, longitude } = found?.location ?? {};
-        const isKnown = Number.isFinite(latitude) && Number.isFinite(longitude);
-        return {
-          country: found?.country?.iso_code ?? "",
-          point: isKnown ? [rounded(latitude ?? 0), rounded(longitude ?? 0)] : undefined,
-        };
-      } catch {
-        // An IPv6 address in a file of IPv4, or a record that is damaged.
-        return NOWHERE;
-      }
+      const found = recordOf(ip);
+      const { latitude, longitude } = found?.location ?? {};
+      const isKnown = Number.isFinite(latitude) && Number.isFinite(longitude);
+      return {
+        country: found?.country?.iso_code ?? "",
+        point: isKnown ? [rounded(latitude ?? 0), rounded(longitude ?? 0)] : undefined,
+      };
+    },
+    describe(ip) {
+      const { city, country } = recordOf(ip) ?? {};
+      return [city?.names?.en, country?.names?.en ?? country?.iso_code].filter(Boolean).join(", ");
     },
   };
 }

@@ -1,5 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
@@ -9,6 +12,7 @@ import { enrolApp } from "../support/authenticator.ts";
 import { backendOf, inSession, logIn, totp } from "../support/challenges.ts";
 import { failure, streamer } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { locationsFile } from "../support/locations.ts";
 import { enrolEmail, inboxOf, switchOn } from "../support/otp.ts";
 import {
   ASIDE,
@@ -23,6 +27,7 @@ import {
   switchPushOn,
 } from "../support/push.ts";
 import { everyRow } from "../support/rows.ts";
+import { serviceForTest } from "../support/service.ts";
 
 const transfer = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
 
@@ -137,6 +142,27 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     const challengeId = challenge?.challengeId ?? "";
     const { challenge: proven } = await service.internal.getUserChallenge({ userId: "ann", challengeId }, backend);
     expect(proven).toMatchObject({ state: ChallengeState.PROVEN, provenFactorType: FactorType.PUSH });
+  });
+
+  test("the phone shows where the address is, as far as the operator's file says", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "mfa-locations-"));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const path = join(folder, "city.mmdb");
+    const names = { city: "Berlin", country: "Germany" };
+    await writeFile(path, locationsFile([{ cidr: "203.0.113.0/24", country: "DE", names }]));
+    const service = await serviceForTest(engine, { risk: { locationsFile: path } });
+    await switchPushOn(service);
+    const phone = await pairPhone(service, "ann");
+    const backend = await backendOf(service);
+    for (const [ip, location] of [
+      ["203.0.113.7", "Berlin, Germany"],
+      ["198.51.100.7", ""],
+    ] as const) {
+      const creating = { ...logIn("ann"), client: { ip }, prepareFactorType: FactorType.PUSH };
+      await service.internal.createUserChallenge(creating, backend);
+      expect((await phone.pending())[0]?.context).toMatchObject({ ip, location });
+      service.pass(5 * 60_000);
+    }
   });
 
   test("of who asks the phone shows what the service knows, never what they say of themselves", async () => {

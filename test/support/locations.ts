@@ -2,6 +2,8 @@
 export interface Located {
   readonly cidr: string;
   readonly country: string;
+  /** English names, where the file has them. */
+  readonly names?: { readonly city: string; readonly country: string };
   readonly point?: readonly [latitude: number, longitude: number];
 }
 
@@ -42,9 +44,10 @@ type Node = [Node | number | undefined, Node | number | undefined];
 
 /** A MaxMind database of some IPv4 networks, written after the specification and not by the library that reads it. */
 export function locationsFile(places: readonly Located[]): Buffer {
-  const data = places.map(({ country, point }) =>
+  const data = places.map(({ country, names, point }) =>
     encode({
-      country: { iso_code: country },
+      country: { iso_code: country, ...(names && { names: { en: names.country } }) },
+      ...(names && { city: { names: { en: names.city } } }),
       ...(point && { location: { latitude: point[0], longitude: point[1] } }),
     }),
   );

@@ -18,8 +18,10 @@ describe("a file of places", () => {
     );
     expect(locations.find("203.0.113.7")).toEqual({ country: "DE", point: [52.5, 13.4] });
     expect(locations.find("198.51.100.7")).toEqual({ country: "US", point: undefined });
+    expect(locations.describe("198.51.100.7")).toBe("US");
     for (const ip of ["198.51.100.200", "10.0.0.1", "2001:db8::1", "", "x"]) {
       expect(locations.find(ip), ip).toEqual({ country: "", point: undefined });
+      expect(locations.describe(ip), ip).toBe("");
     }
   });
 

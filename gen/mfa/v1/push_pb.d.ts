@@ -129,7 +129,8 @@ export declare type PushContext = Message<"mfa.v1.PushContext"> & {
   ip: string;
 
   /**
-   * Where that is, roughly, as text; empty when not known.
+   * Where that is, roughly, as text in English: "Berlin, Germany". Empty when it is not known, and
+   * without a file of locations.
    *
    * @generated from field: string location = 2;
    */

@@ -27,10 +27,12 @@ export const shortUserAgent = (userAgent: string): string =>
   [nameIn(userAgent, BROWSERS), nameIn(userAgent, SYSTEMS)].filter((name) => name !== undefined).join(" on ");
 
 /** What the phone shows: made of what the service knows, never of the page's own words. */
-export const contextOf = (client: ClientOrigin, renderedAction: string, service: string): PushContext => ({
+export const contextOf = (
+  client: ClientOrigin,
+  { renderedAction, service, location }: { renderedAction: string; service: string; location: string },
+): PushContext => ({
   ip: client.ip,
-  // Locations are read for the judging of log-ins only; factors are not told of them.
-  location: "",
+  location,
   application: client.application || service,
   userAgent: shortUserAgent(client.userAgent),
   renderedAction,

@@ -27,6 +27,8 @@ export interface RequestOptions {
   readonly settingsOf: SettingsOf;
   readonly challenges: ChallengeOutcomes;
   readonly ways: PushWays;
+  /** Where an address is, for people; empty where it is not known. */
+  readonly locate: (ip: string) => string;
 }
 
 const PURPOSE = "push-number/v1";
@@ -36,7 +38,7 @@ export const numberParts = (owner: Owner, pushId: string, number: string) =>
   [PURPOSE, owner.tenantId, owner.userId, pushId, number] as const;
 
 /** How phones are asked. */
-export function createRequests({ keyring, settingsOf, challenges, ways }: RequestOptions) {
+export function createRequests({ keyring, settingsOf, challenges, ways, locate }: RequestOptions) {
   /** The devices to ask: never one that the asking session paired itself. */
   const devicesFor = async (
     tx: Tx,
@@ -103,7 +105,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways }: Reques
           state: "pending",
           nonce: randomSecret(16),
           numberDigest: keyring.digest(...numberParts(owner, pushId, number)),
-          context: contextOf(call.client, renderedAction, totp.issuer),
+          context: contextOf(call.client, { renderedAction, service: totp.issuer, location: locate(call.client.ip) }),
           attempts: 0,
           wrongNumbers: 0,
           denyReason: "",

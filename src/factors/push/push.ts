@@ -30,6 +30,8 @@ export interface PushOptions {
   /** What answers do to the challenges behind them. */
   readonly challenges: ChallengeOutcomes;
   readonly ways: PushWays;
+  /** Where an address is, for people; empty where it is not known. */
+  readonly locate: (ip: string) => string;
   /** Where phones find this service, for the QR code; empty leaves it to the app. */
   readonly address: string;
 }
