@@ -63,6 +63,33 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.PENDING);
   });
 
+  test("where an issuer names no sessions, the log-in that paired a phone is never approved by it", async () => {
+    const { service } = await start();
+    const phone = await pairPhone(service, "ann", { session: "" });
+    expect((await failure(askPhone(service, "ann", {}, ""))).reason).toBe("FACTOR_NOT_ALLOWED");
+    await pairPhone(service, "ann", { session: "other", acr: "aal2" });
+    const own = await askPhone(service, "ann", {}, "");
+    expect(await phone.pending()).toEqual([]);
+    const guessed = { challengeId: own.challengeId, nonce: Buffer.alloc(16), actionDigest: Buffer.alloc(0) };
+    expect(await reasonOf(phone.approve(guessed, own.number))).toBe("SELF_ACTION");
+
+    service.pass(3 * MINUTE);
+    const later = await askPhone(service, "ann", {}, "");
+    const [waiting] = await phone.pending();
+    if (!waiting) throw new Error("nothing waits");
+    expect(await reasonOf(phone.approve(waiting, later.number))).toBe("OK");
+    expect(await stateOf(service, later.challengeId, later.token)).toBe(PushChallengeState.APPROVED);
+    const answered = async (token: string) => {
+      const terms = { purpose: 2, audience: "shop" };
+      const { challenge } = await service.mfa.createChallenge({ terms }, token);
+      const proof = { kind: { case: "push" as const, value: later.challengeId } };
+      return reasonOf(service.mfa.verifyChallenge({ challengeId: challenge?.challengeId ?? "", proof }, token));
+    };
+    service.pass(1_000);
+    expect(await answered(await inSession(service, "ann", ""))).toBe("NOT_FOUND");
+    expect(await answered(later.token)).toBe("OK");
+  });
+
   test("other users, tenants and devices find nothing, and change nothing", async () => {
     const { service, page, waiting } = await asked();
     await switchPushOn(service, {}, "acme");

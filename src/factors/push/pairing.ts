@@ -6,7 +6,6 @@ import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
-import { sessionDigest } from "../../core/session-digest.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { bearerId } from "../../crypto/random.ts";
 import type { Tx } from "../../db/store.ts";
@@ -16,6 +15,7 @@ import { userRepository } from "../../users/users.repository.ts";
 import { isSigned, type KeyAlgorithm, keyParts, readKey } from "./device-key.ts";
 import type { createAddresses } from "./push-address.ts";
 import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.repository.ts";
+import { sessionOf } from "./push-session.ts";
 import { pairingParts } from "./signed-parts.ts";
 
 /** What pairing needs of the process. */
@@ -56,7 +56,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
       const { push, totp } = await settingsOf(owner.tenantId);
       if (!push.enabled) return notAllowed();
       const token = bearerId();
-      const { principal, acr, sessionId } = call.caller;
+      const { principal, acr } = call.caller;
       const row: PushDeviceRow = {
         ...owner,
         deviceId: newId(),
@@ -71,7 +71,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
         keyMac: null,
         platform: "",
         pairingDigest: keyring.digest(PURPOSE, token),
-        sessionDigest: sessionDigest(sessionId),
+        sessionDigest: sessionOf(call.caller),
         first: principal === Principal.TICKET || acr !== "aal2",
         version: 1,
         createTime: call.now,

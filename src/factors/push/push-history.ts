@@ -1,7 +1,7 @@
 import type { Call } from "../../core/call.ts";
 import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
-import { isSameDigest, sessionDigest } from "../../core/session-digest.ts";
+import { isSameDigest } from "../../core/session-digest.ts";
 import type { Position } from "../../db/page.ts";
 import type { Tx } from "../../db/store.ts";
 import type { ChallengeOutcomes } from "../factor.ts";
@@ -12,7 +12,7 @@ import {
   type ShownState,
 } from "./push-challenges.repository.ts";
 import { pushDeviceRepository } from "./push-devices.repository.ts";
-import { hasPaired } from "./push-session.ts";
+import { hasPaired, sessionOf } from "./push-session.ts";
 import { standingOf } from "./push-standing.ts";
 
 /** A request and where it stands. */
@@ -56,7 +56,7 @@ export function createHistory(challenges: ChallengeOutcomes) {
     /** The request of a user's session. */
     async ofSession(tx: Tx, call: Call, key: PushKey): Promise<Standing> {
       const row = await pushChallengeRepository(tx).find(key);
-      const isOwn = row?.createdBy === "" && isSameDigest(row.sessionDigest, sessionDigest(call.caller.sessionId));
+      const isOwn = row?.createdBy === "" && isSameDigest(row.sessionDigest, sessionOf(call.caller));
       if (!row || !isOwn) throw new Refusal("NOT_FOUND");
       return shown(tx, row, call.now);
     },

@@ -18,7 +18,7 @@ import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.reposit
 import { LIFETIME_MS, LOOK_BACK_MS, notBefore } from "./push-limits.ts";
 import { toPrompt } from "./push-messages.ts";
 import { newNumber } from "./push-number.ts";
-import { hasPaired } from "./push-session.ts";
+import { askingSession, hasPaired } from "./push-session.ts";
 import { standingOf } from "./push-standing.ts";
 
 /** What asking a phone needs of the process. */
@@ -83,7 +83,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways, locate }
       const { push, totp } = await settingsOf(owner.tenantId);
       const numberLength = push.numberDigits === 6 ? 6 : 2;
       const number = newNumber(numberLength);
-      const session = asked.session === "" ? null : Buffer.from(asked.session, "base64url");
+      const session = askingSession(asked.session, call.caller);
       const { factorId, challengeId, actionDigest, renderedAction } = asked;
       const freshId = bearerId();
       return async (tx: Tx): Promise<Prepared | Refusal> => {

@@ -6,6 +6,7 @@ import { userRepository } from "../../users/users.repository.ts";
 import type { ChallengeOutcomes, Prover } from "../factor.ts";
 import { type PushChallengeRow, pushChallengeRepository } from "./push-challenges.repository.ts";
 import type { createRequests } from "./push-requests.ts";
+import { askingSession } from "./push-session.ts";
 import { standingOf, undecidable } from "./push-standing.ts";
 
 /** What a backend asked for is its own: no page and no other backend turns it to another purpose. */
@@ -31,7 +32,7 @@ export const pushProver = (
     counter: "typed-code",
     load: async (tx) => {
       const row = await pushChallengeRepository(tx).find({ ...owner, pushId });
-      const own = session === "" ? null : Buffer.from(session, "base64url");
+      const own = askingSession(session, call.caller);
       if (!row || !isSameDigest(row.sessionDigest, own) || !mayUse(call.caller, row)) return new Refusal("NOT_FOUND");
       const state = await standingOf(tx, row, challenges, call.now);
       if (state !== "approved") return state === "redeemed" ? new Refusal("CHALLENGE_EXPIRED") : undecidable(state);

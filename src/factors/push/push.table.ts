@@ -39,7 +39,7 @@ export const pushDevices = (d: Dialect) =>
       platform: d.text("platform").notNull(),
       /** The peppered digest of the pairing token; null once it is spent. */
       pairingDigest: d.bytes("pairing_digest"),
-      /** SHA-256 of the session that started the pairing, whose requests this device never approves. */
+      /** SHA-256 of the session that started the pairing, or of its log-in's time: this device never approves its requests. */
       sessionDigest: d.bytes("session_digest"),
       /** Whether pairing was started without a second factor, as the user had none. */
       first: d.boolean("first").notNull(),
