@@ -28,7 +28,7 @@ export interface WorkerOptions {
   readonly providers: readonly Provider[];
   readonly onDelivered: (delivered: Delivered) => void;
   readonly onDenied: (denied: Denied) => void;
-  /** Hears of a store that is away; what was not settled is tried again. */
+  /** Hears of a store or of keys that are away; what was not settled is tried again. */
   readonly onTrouble: (error: unknown) => void;
   /** How often it looks without being woken: for retries, and for what other instances wrote. */
   readonly pollMs?: number;
@@ -109,11 +109,15 @@ export function startWorker(options: WorkerOptions): Worker {
 
   async function deliver(row: OutboxRow): Promise<void> {
     const { tenantId, userId, ...message } = row;
+    // Before anything that can fail: what cannot be opened at present is forgotten in time all the same.
+    if (row.expireTime <= clock()) return conclude(row, "expired");
     const content = await openContent(keyring, row).catch((error: unknown) => {
-      if (error instanceof SealBroken) return undefined;
-      throw error;
+      if (error instanceof SealBroken) return "SEAL_BROKEN" as const;
+      onTrouble(error);
+      return "UNOPENED" as const;
     });
-    if (!content) return settle(row, "failed", { error: "SEAL_BROKEN" });
+    if (content === "SEAL_BROKEN") return settle(row, "failed", { error: content });
+    if (content === "UNOPENED") return putBack(row, { provider: "", error: content });
     const outgoing = { ...message, owner: { tenantId, userId }, content };
     const result = await attempt(providersOf.get(row.channel) ?? [], outgoing, {
       stopping: stop.signal,

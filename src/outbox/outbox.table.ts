@@ -38,7 +38,7 @@ export const outboxMessages = (d: Dialect) =>
       expireTime: d.instant("expire_time").notNull(),
       /** The provider that took it; empty before. */
       provider: d.text("provider").notNull(),
-      /** The kind of the last failure, never its text: "TIMEOUT", "SMTP_550"; empty without one. */
+      /** The kind of the last failure, never its text: "TIMEOUT", "SMTP_550", "UNOPENED"; empty without one. */
       lastError: d.text("last_error").notNull(),
       createTime: d.instant("create_time").notNull(),
       updateTime: d.instant("update_time").notNull(),

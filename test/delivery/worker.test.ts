@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import type { Keyring } from "../../src/crypto/keyring.ts";
 import { pauseMs } from "../../src/delivery/attempt.ts";
 import type { Outcome } from "../../src/delivery/provider.ts";
 import { outboxRepository } from "../../src/outbox/outbox.repository.ts";
@@ -250,6 +251,47 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     const worker = outbox.work([sms.provider]);
     expect(await worker.ended()).toMatchObject({ messageId: id, state: "failed", error: "SEAL_BROKEN" });
     expect(sms.sent).toEqual([]);
+  });
+
+  test("what cannot be opened at present waits, is never tried past its expiry, and is forgotten then", async () => {
+    const outbox = await outboxForTest(engine);
+    const sms = scripted("one", "sms");
+    let asked = 0;
+    const keyring: Keyring = {
+      ...outbox.keyring,
+      open: async () => {
+        asked += 1;
+        throw new Error("the keys are away");
+      },
+    };
+    const troubles: unknown[] = [];
+    const worker = outbox.work([sms.provider], { keyring, onTrouble: (error) => troubles.push(error) });
+    const id = await outbox.send();
+    expect(await worker.ended(1)).toMatchObject({ state: "queued", attempts: 1, error: "UNOPENED" });
+    expect((await outbox.row(id))?.nextAttemptTime).toEqual(new Date(outbox.clock.now.getTime() + 1000));
+    outbox.pass(1000);
+    expect(await worker.ended(2)).toMatchObject({ state: "queued", attempts: 2 });
+    outbox.pass(300_000);
+    expect(await worker.ended(3)).toMatchObject({ state: "expired", error: "UNOPENED" });
+    expect(await outbox.row(id)).toMatchObject({ state: "expired", sealedContent: null, lastError: "UNOPENED" });
+    expect([asked, troubles.length, sms.sent.length]).toEqual([2, 2, 0]);
+  });
+
+  test("what could not be opened for a while is sent once it can", async () => {
+    const outbox = await outboxForTest(engine);
+    const sms = scripted("one", "sms");
+    let isAway = true;
+    const open: Keyring["open"] = async (...of) => {
+      if (isAway) throw new Error("the keys are away");
+      return outbox.keyring.open(...of);
+    };
+    const worker = outbox.work([sms.provider], { keyring: { ...outbox.keyring, open }, onTrouble: () => {} });
+    await outbox.send();
+    await worker.ended(1);
+    isAway = false;
+    outbox.pass(1000);
+    expect(await worker.ended(2)).toMatchObject({ state: "sent", attempts: 2 });
+    expect(sms.sent).toMatchObject([{ content: { code: "123456" } }]);
   });
 
   test("settled messages are forgotten after a week, queued ones never", async () => {
