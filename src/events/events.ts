@@ -54,7 +54,7 @@ export async function recordEvent(tx: Tx, call: Call, happening: Happening): Pro
     actorId: caller.subject === owner.userId ? "" : caller.subject,
   };
   await eventRepository(tx).insert(row);
-  await enqueueNotice(tx, call, row);
+  await enqueueNotice(tx, call, { owner, type, factorType, key: row.eventId });
 }
 
 /** Writes an event that nobody's call caused, in the unit that found it out: as of when it happened. */

@@ -1,10 +1,14 @@
 import type { Call } from "../core/call.ts";
+import type { Owner } from "../core/caller.ts";
 import type { Tx } from "../db/store.ts";
 import { enqueue } from "../outbox/outbox.ts";
 import type { EventRow } from "./events.repository.ts";
 
+/** What users are told of that is no event by itself: what several come to. */
+export type Summary = "PUSH_DENIED_TWICE";
+
 /** What users are told of, wherever they proved to receive (NIST SP 800-63B-4 §4.6): by the name of the template. */
-const notices: Partial<Record<EventRow["type"], string>> = {
+const notices: Partial<Record<EventRow["type"] | Summary, string>> = {
   FACTOR_ENROLLED: "factor_added",
   FACTOR_UPDATED: "factor_changed",
   FACTOR_ENABLED: "factor_enabled",
@@ -14,6 +18,7 @@ const notices: Partial<Record<EventRow["type"], string>> = {
   BACKUP_CODES_GENERATED: "backup_codes_generated",
   BACKUP_CODES_LOW: "backup_codes_low",
   BACKUP_CODES_EXHAUSTED: "backup_codes_exhausted",
+  PUSH_DENIED_TWICE: "push_denied_twice",
   PUSH_REPORTED: "push_reported",
   USER_LOCKED: "user_locked",
   USER_UNLOCKED: "user_unlocked",
@@ -27,17 +32,23 @@ const notices: Partial<Record<EventRow["type"], string>> = {
 /** As long as somebody may be without a working address and still want to know. */
 const WORTH_KNOWING_MS = 3 * 24 * 3600 * 1000;
 
-/** Tells the user of an event, if it is one that users are told of. Their addresses are looked up when it is delivered. */
-export async function enqueueNotice(tx: Tx, { now }: Call, event: EventRow): Promise<void> {
-  const kind = notices[event.type];
+/** Something that a user may be told of. */
+export interface Notable {
+  readonly owner: Owner;
+  readonly type: EventRow["type"] | Summary;
+  readonly factorType: EventRow["factorType"];
+  /** One notice a key. Defaults to one of its own. */
+  readonly key?: string;
+}
+
+/** Tells a user, if it is something that users are told of. Their addresses are looked up when it is delivered. */
+export async function enqueueNotice(tx: Tx, { now }: Call, { owner, type, factorType, key }: Notable): Promise<void> {
+  const kind = notices[type];
   if (kind === undefined) return;
-  const { tenantId, userId, eventId, factorType } = event;
   await enqueue(tx, now, {
-    owner: { tenantId, userId },
-    channel: "notice",
-    kind,
+    ...{ owner, channel: "notice", kind },
     data: { factorType, time: now.toISOString() },
     expireTime: new Date(now.getTime() + WORTH_KNOWING_MS),
-    idempotencyKey: eventId,
+    ...(key !== undefined && { idempotencyKey: key }),
   });
 }

@@ -3,7 +3,7 @@ import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Tx } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
-import { enqueue } from "../../outbox/outbox.ts";
+import { enqueueNotice } from "../../events/notices.ts";
 import { lockAtOnce } from "../../protection/attempts.ts";
 import { prove } from "../../protection/proof.ts";
 import { userRepository } from "../../users/users.repository.ts";
@@ -23,7 +23,6 @@ export type DenyReason = "NOT_ME" | "MISTAKE" | "OTHER";
 const APPROVED_MS = 5 * 60_000;
 /** How long codes are locked when their user says that somebody else is at it. */
 const REPORTED_LOCK_MS = 60 * 60_000;
-const WORTH_KNOWING_MS = 3 * 24 * 3600 * 1000;
 
 /** What phones answer. */
 export function createAnswers({
@@ -81,11 +80,7 @@ export function createAnswers({
   const react = async (tx: Tx, call: Call, owner: Owner, { reason, locks }: { reason: DenyReason; locks: boolean }) => {
     const rows = await pushChallengeRepository(tx).listSince(owner, new Date(call.now.getTime() - LOOK_BACK_MS));
     if (coolDownEnd(rows, call.now) !== undefined) {
-      await enqueue(tx, call.now, {
-        ...{ owner, channel: "notice", kind: "push_denied_twice" },
-        data: { factorType: "PUSH", time: call.now.toISOString() },
-        expireTime: new Date(call.now.getTime() + WORTH_KNOWING_MS),
-      });
+      await enqueueNotice(tx, call, { owner, type: "PUSH_DENIED_TWICE", factorType: "PUSH" });
     }
     if (reason !== "NOT_ME" || !locks) return;
     await lockAtOnce(
