@@ -127,6 +127,9 @@ describe.each(engines)("resets on $name", (engine) => {
     await expect
       .poll(async () => (await inboxOf(service, "ann")).map(({ body }) => body).join(), { timeout: 20_000 })
       .toContain("All second factors were removed by an administrator");
+    expect(JSON.stringify((await inboxOf(service, "ann")).map(({ subject, body }) => subject + body))).not.toContain(
+      reason,
+    );
     expect(await eventsOf(service.store)).toContain("USER_RESET UNSPECIFIED");
     const auditor = await adminOf(service, "mfa.audit.read");
     const { entries } = await service.admin.listConfigAuditLogs({ filter: { action: "user.reset" } }, auditor);

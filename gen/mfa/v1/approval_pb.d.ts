@@ -226,7 +226,8 @@ export declare type GrantApprovalRequest = Message<"mfa.v1.GrantApprovalRequest"
   approvalId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */
@@ -280,7 +281,8 @@ export declare type RejectApprovalRequest = Message<"mfa.v1.RejectApprovalReques
   approvalId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */

@@ -171,7 +171,8 @@ export declare type ClearLockoutRequest = Message<"mfa.v1.ClearLockoutRequest"> 
   scope: LockScope;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 3;
    */

@@ -30,7 +30,8 @@ export declare type ResetUserMfaRequest = Message<"mfa.v1.ResetUserMfaRequest"> 
   userId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */
@@ -114,7 +115,8 @@ export declare type ResetUserFactorRequest = Message<"mfa.v1.ResetUserFactorRequ
   factorId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 4;
    */
@@ -225,7 +227,8 @@ export declare type ExportUserRequest = Message<"mfa.v1.ExportUserRequest"> & {
   userId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */

@@ -103,7 +103,8 @@ export declare type IssueTemporaryPassRequest = Message<"mfa.v1.IssueTemporaryPa
   startTime?: Timestamp | undefined;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 4;
    */
@@ -165,7 +166,8 @@ export declare type RevokeTemporaryPassRequest = Message<"mfa.v1.RevokeTemporary
   userId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */

@@ -1081,7 +1081,8 @@ export declare type DisableUserTotpRequest = Message<"mfa.v1.DisableUserTotpRequ
   userId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */

@@ -520,7 +520,8 @@ export declare type RevokeUserTrustRequest = Message<"mfa.v1.RevokeUserTrustRequ
   userId: string;
 
   /**
-   * Why it is done. Goes to the audit trail and, for users, into their notice.
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
    *
    * @generated from field: string reason = 2;
    */
