@@ -6,7 +6,7 @@ import { outboxRepository } from "../outbox/outbox.repository.ts";
 import { enqueue, sealContent } from "../outbox/outbox.ts";
 import { writingAbout } from "../protection/tombstones.ts";
 import { userRepository } from "../users/users.repository.ts";
-import type { Provider } from "./provider.ts";
+import type { Outgoing, Provider } from "./provider.ts";
 
 /** An address that a user proved to receive at. */
 export interface Told {
@@ -20,7 +20,7 @@ export interface NoticeOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** Where a notice of that time goes, addresses that the very change took out of force included. */
+  /** Where a notice of that time may go, addresses that the very change took out of force included. */
   readonly listTold: (owner: Owner, since: Date) => Promise<readonly Told[]>;
   /** The channels that somebody carries, and the tenant pays for. */
   readonly isCarried: (owner: Owner, channel: Told["channel"]) => Promise<boolean>;
@@ -28,8 +28,11 @@ export interface NoticeOptions {
   readonly limitNotices: (owner: Owner) => Promise<(tx: Tx, channel: Told["channel"], now: Date) => Promise<boolean>>;
 }
 
+/** The factors whose addresses a notice is not for. */
+const exceptOf = ({ except }: Outgoing["data"]): readonly unknown[] => (Array.isArray(except) ? except : []);
+
 /**
- * Turns a notice into one message for each address, whose keys are the notice's and the address': done again after a
+ * Turns a notice into one message for each address that it is for, whose keys are the notice's and the address': done again after a
  * crash, it adds none a second time. A user without an address is told nothing; events tell the backends.
  */
 export const noticeProvider = ({
@@ -44,7 +47,9 @@ export const noticeProvider = ({
   channel: "notice",
   async send({ owner, idempotencyKey, kind, data, createTime, expireTime }) {
     const told: Told[] = [];
-    for (const one of await listTold(owner, createTime)) if (await isCarried(owner, one.channel)) told.push(one);
+    for (const one of await listTold(owner, createTime)) {
+      if (!exceptOf(data).includes(one.factorId) && (await isCarried(owner, one.channel))) told.push(one);
+    }
     if (told.length === 0) return { outcome: "delivered" };
     const letters = await Promise.all(
       told.map(async ({ factorId, channel, address }) => ({

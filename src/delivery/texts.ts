@@ -28,6 +28,7 @@ export const texts: Readonly<Record<string, Text>> = {
   factor_disabled: notice("Switched off: {factor}"),
   factor_removed: notice("Removed: {factor}"),
   factor_reset: notice("Removed by an administrator: {factor}"),
+  factors_imported: notice("Second factors were brought over from another system"),
   backup_codes_generated: notice("New backup codes were made"),
   backup_codes_low: notice("Few backup codes are left"),
   backup_codes_exhausted: notice("The last backup code was used"),

@@ -5,7 +5,7 @@ import { enqueue } from "../outbox/outbox.ts";
 import type { EventRow } from "./events.repository.ts";
 
 /** What users are told of that is no event by itself: what several come to. */
-export type Summary = "PUSH_DENIED_TWICE";
+export type Summary = "FACTORS_IMPORTED" | "PUSH_DENIED_TWICE";
 
 /** What users are told of, wherever they proved to receive (NIST SP 800-63B-4 §4.6): by the name of the template. */
 const notices: Partial<Record<EventRow["type"] | Summary, string>> = {
@@ -15,6 +15,8 @@ const notices: Partial<Record<EventRow["type"] | Summary, string>> = {
   FACTOR_DISABLED: "factor_disabled",
   FACTOR_REMOVED: "factor_removed",
   FACTOR_RESET: "factor_reset",
+  // Once an import, however many it brought: each of them is an event, FACTOR_IMPORTED.
+  FACTORS_IMPORTED: "factors_imported",
   BACKUP_CODES_GENERATED: "backup_codes_generated",
   BACKUP_CODES_LOW: "backup_codes_low",
   BACKUP_CODES_EXHAUSTED: "backup_codes_exhausted",
@@ -39,15 +41,18 @@ export interface Notable {
   readonly factorType: EventRow["factorType"];
   /** One notice a key. Defaults to one of its own. */
   readonly key?: string;
+  /** The factors whose addresses are not told. */
+  readonly except?: readonly string[];
 }
 
 /** Tells a user, if it is something that users are told of. Their addresses are looked up when it is delivered. */
-export async function enqueueNotice(tx: Tx, { now }: Call, { owner, type, factorType, key }: Notable): Promise<void> {
+export async function enqueueNotice(tx: Tx, { now }: Call, notable: Notable): Promise<void> {
+  const { owner, type, factorType, key, except } = notable;
   const kind = notices[type];
   if (kind === undefined) return;
   await enqueue(tx, now, {
     ...{ owner, channel: "notice", kind },
-    data: { factorType, time: now.toISOString() },
+    data: { factorType, time: now.toISOString(), ...(except && { except }) },
     expireTime: new Date(now.getTime() + WORTH_KNOWING_MS),
     ...(key !== undefined && { idempotencyKey: key }),
   });

@@ -3,6 +3,7 @@ import type { Call } from "../core/call.ts";
 import type { Owner } from "../core/caller.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Tx } from "../db/store.ts";
+import { enqueueNotice } from "../events/notices.ts";
 import { coolDownOf } from "../protection/enrolment.ts";
 import { ticketRepository } from "../protection/tickets.repository.ts";
 import { requireUnerased } from "../protection/tombstones.ts";
@@ -102,6 +103,19 @@ export function createImport({ keyring, kinds }: { readonly keyring: Keyring; re
     return { userId: item.userId, type, status, error: "", factorId };
   };
 
+  /**
+   * Tells each user once what came to them, wherever they were told of changes before: an address that came with it is
+   * the importer's word, and a migration of everybody is no message to everybody.
+   */
+  const tell = async (tx: Tx, call: Call, results: readonly Imported[]): Promise<void> => {
+    const brought = results.filter(({ status }) => status === "IMPORTED" || status === "REPLACED");
+    for (const [userId, theirs] of Map.groupBy(brought, (result) => result.userId)) {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      const except = theirs.map(({ factorId }) => factorId);
+      await enqueueNotice(tx, call, { owner, type: "FACTORS_IMPORTED", factorType: "UNSPECIFIED", except });
+    }
+  };
+
   return async (
     call: Call,
     items: readonly Item[],
@@ -116,6 +130,7 @@ export function createImport({ keyring, kinds }: { readonly keyring: Keyring; re
         await serialise(tx, call, due);
         const results: Imported[] = [];
         for (const one of prepared) results.push(await take(tx, call, one));
+        await tell(tx, call, results);
         const owner = { tenantId: call.caller.tenantId, userId: "" };
         const imported = countOf(results, "IMPORTED", "REPLACED");
         const after = { imported, skipped: countOf(results, "SKIPPED"), refused: countOf(results, "REFUSED") };

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { ImportFormat, ImportStatus } from "../../gen/mfa/v1/import_pb.js";
 import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
@@ -8,7 +8,7 @@ import { adminOf } from "../support/admins.ts";
 import { enrolApp, showCode } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
-import { enrolPhone, newestCode, phone, switchOn } from "../support/otp.ts";
+import { enrolPhone, inboxOf, newestCode, phone, switchOn } from "../support/otp.ts";
 import { enrolPasskey, makePasskey } from "../support/passkey.ts";
 import { eventsOf } from "../support/records.ts";
 import { bytesOf, encodingsOf } from "../support/residue.ts";
@@ -44,7 +44,7 @@ const verify = async (service: ServiceUnderTest, userId: string, code: string) =
 const codeNow = (service: ServiceUnderTest) => showCode(BASE32, service.clock.now);
 
 describe.each(engines)("importing factors on $name", (engine) => {
-  test("an app that comes from elsewhere proves its user, sealed like any other, and tells nobody", async () => {
+  test("an app that comes from elsewhere proves its user, sealed like any other", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
     await enrolPhone(service, "ann");
@@ -55,14 +55,37 @@ describe.each(engines)("importing factors on $name", (engine) => {
     expect((await verify(service, "ann", await codeNow(service))).deviceId).toBe(result?.factorId);
     const { factors } = await service.admin.listUserFactors({ userId: "ann" }, await adminOf(service));
     expect(factors.map(({ displayName }) => displayName)).toContain("Old app");
-    const { outbox_messages = [] } = await everyRow(service.store);
-    // The one of the number that was enrolled here.
-    expect(outbox_messages.filter((row) => row.includes('"channel":"notice"')).length).toBe(1);
     expect(await eventsOf(service.store)).toContain("FACTOR_IMPORTED UNSPECIFIED");
     const bytes = await bytesOf(service);
     const found = encodingsOf(SECRET.toString()).filter((encoded) => bytes.includes(encoded));
     expect(found).toEqual([]);
     expect(service.log.join()).not.toContain(BASE32);
+  });
+
+  test("each user is told once an import, wherever they were told before, of the end of an old address too", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrolPhone(service, "ann");
+    const number = (n: number, userId: string) => ({ userId, kind: { case: "phoneNumber" as const, value: phone(n) } });
+    const other = { case: "totp" as const, value: { secret: randomBytes(20) } };
+    const factors = [app("ann"), { userId: "ann", kind: other }, number(1, "ann"), app("bob"), number(2, "bob")];
+    await bring(service, factors, { commit: false });
+    const reply = await bring(service, factors, { commit: true, replace: true });
+    expect(statuses(reply)).toEqual(["IMPORTED", "IMPORTED", "REPLACED", "IMPORTED", "IMPORTED"]);
+    await bring(service, [app("ann")], { commit: true });
+    const noticesOf = async () => {
+      const { outbox_messages = [] } = await everyRow(service.store);
+      return outbox_messages.filter((row) => row.includes('"factors_imported"'));
+    };
+    const isSettled = async () => (await noticesOf()).every((row) => row.includes('"state":"sent"'));
+    await vi.waitUntil(isSettled, { timeout: 20_000 });
+    // One for each of the two users and ann's letter; none of the dry run, of what was there, or to what was brought.
+    expect((await noticesOf()).length).toBe(3);
+    const told = async (user: string) =>
+      (await inboxOf(service, user))
+        .filter(({ body }) => body.includes("brought over from another system"))
+        .map(({ target }) => target);
+    expect([await told("ann"), await told("bob")]).toEqual([[phone()], []]);
   });
 
   test("without commit it is a dry run, which reports the same and keeps nothing but that it was run", async () => {

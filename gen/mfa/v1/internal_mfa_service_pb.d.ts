@@ -258,7 +258,8 @@ export declare const InternalMfaService: GenService<{
    * Imports factors from another system; a dry run unless commit is set.
    *
    * 100 factors or 48 KiB a call. Each factor is reported for itself; those that can be imported
-   * are, in one unit. Erased users are refused.
+   * are, in one unit. Erased users are refused. Each user who got something is told by one notice a
+   * call, at the addresses that they had before.
    *
    * @generated from rpc mfa.v1.InternalMfaService.ImportFactors
    */
