@@ -20,7 +20,7 @@ export interface ErasureOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** The time that all instances share, by which erasures begin and end. */
+  /** The time that all instances share, by which they tell how long ago another's erasure began. */
   readonly timeOf: TimeOf;
   readonly ledger: Ledger;
   /** Every table with rows about users. */
@@ -104,8 +104,7 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
     const erasedBefore = rows.some(({ state }) => state === "done");
     const pseudonymisedCount = await leaveTrail(tx, owner, own, eraser);
     const { tenantId, userDigest, erasureId } = own;
-    const eraseTime = await timeOf(tx);
-    const finished = { tenantId, userDigest, erasureId, removed, pseudonymisedCount, erasedBefore, eraseTime };
+    const finished = { tenantId, userDigest, erasureId, removed, pseudonymisedCount, erasedBefore, eraseTime: clock() };
     const done = await tombstoneRepository(tx).finish(finished);
     if (!done) throw new Error("a tombstone is not to be found");
     return done;
@@ -133,9 +132,10 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
     erasureId: string,
     { eraser, isInLedger = false }: { eraser: Eraser; isInLedger?: boolean },
   ): Promise<TombstoneRow> => {
-    const [userDigest = ""] = digestsOf(keyring, owner);
-    const key = keyOf({ tenantId: owner.tenantId, userDigest, erasureId });
-    underWay.add(key);
+    const { tenantId } = owner;
+    // Also as an older pepper would have begun it.
+    const keys = digestsOf(keyring, owner).map((userDigest) => keyOf({ tenantId, userDigest, erasureId }));
+    for (const key of keys) underWay.add(key);
     try {
       const begun = await begin(owner, erasureId, isInLedger);
       const done = begun.state === "done" ? begun : await alone(owner, (tx) => eraseIn(tx, owner, begun, eraser));
@@ -143,7 +143,7 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
       await store.scrub();
       return done;
     } finally {
-      underWay.delete(key);
+      for (const key of keys) underWay.delete(key);
     }
   };
 
