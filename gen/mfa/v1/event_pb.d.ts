@@ -130,13 +130,6 @@ export declare type Event = Message<"mfa.v1.Event"> & {
   mfaEpoch: bigint;
 
   /**
-   * What else belongs to its type.
-   *
-   * @generated from field: map<string, string> attributes = 16;
-   */
-  attributes: { [key: string]: string };
-
-  /**
    * When it happened.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 17;
