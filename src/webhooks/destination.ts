@@ -1,4 +1,4 @@
-import { lookup as resolve } from "node:dns";
+import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
 import type { LookupFunction } from "node:net";
 import { type IpRange, isInRange, parseIp, parseIpRange } from "../core/ip-address.ts";
@@ -37,13 +37,35 @@ export interface Destinations {
 /** An address that is not admitted, as the error of a connection. */
 const refused = () => Object.assign(new Error("not a public address"), { code: "PRIVATE_ADDRESS" });
 
+/** Every address of a name. */
+type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
+
+/**
+ * Shares a look-up under way among all who ask for the name. The system resolves two names at once for the whole
+ * process: one whose name server does not answer would keep that from everybody with every delivery that waits for it.
+ */
+function shared(resolve: Resolve): Resolve {
+  const underWay = new Map<string, ReturnType<Resolve>>();
+  return (hostname) => {
+    const known = underWay.get(hostname);
+    if (known) return known;
+    const found = resolve(hostname).finally(() => underWay.delete(hostname));
+    underWay.set(hostname, found);
+    return found;
+  };
+}
+
 const bare = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
 
 /**
  * Admits public addresses, and those of `networks`. Names are judged by the addresses they lead to at each connection:
  * whoever checks a name first and connects later lets it lead elsewhere in between.
  */
-export function createDestinations(networks: readonly string[]): Destinations {
+export function createDestinations(
+  networks: readonly string[],
+  resolve: Resolve = (hostname) => lookup(hostname, { all: true }),
+): Destinations {
+  const addressesOf = shared(resolve);
   const own = ranges(...networks);
   const isAdmitted = (address: string) => {
     const ip = parseIp(address);
@@ -59,16 +81,16 @@ export function createDestinations(networks: readonly string[]): Destinations {
       // Lists show urls; a password in one would be shown with it.
       if (url.protocol !== "https:" || url.username !== "" || url.password !== "" || url.hash !== "") return false;
       if (parseIp(bare(url.hostname))) return admitsLiteral(url);
-      const found = await lookup(url.hostname, { all: true }).catch(() => []);
+      const found = await addressesOf(url.hostname).catch(() => []);
       return found.every(({ address }) => isAdmitted(address));
     },
     lookup: (hostname, options, callback) => {
-      resolve(hostname, { ...options, all: true }, (error, found) => {
-        if (error) return callback(error, "");
+      const judge = (found: readonly LookupAddress[]) => {
         const [first] = found;
         if (!first || !found.every(({ address }) => isAdmitted(address))) return callback(refused(), "");
-        return options.all ? callback(null, found) : callback(null, first.address, first.family);
-      });
+        return options.all ? callback(null, [...found]) : callback(null, first.address, first.family);
+      };
+      addressesOf(hostname).then(judge, (error) => callback(error, ""));
     },
   };
 }
