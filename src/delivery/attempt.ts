@@ -4,8 +4,9 @@ import { type Outcome, type Outgoing, type Provider, unforeseen } from "./provid
 
 const LONGEST_PAUSE_MS = 3600_000;
 
-/** The pause after the n-th attempt, an hour at most. */
-export const pauseMs = (attempts: number): number => growingPauseMs(attempts, LONGEST_PAUSE_MS);
+/** The pause after the n-th attempt: as long as the provider asked for where that is more, an hour at most. */
+export const pauseMs = (attempts: number, askedMs = 0): number =>
+  Math.min(Math.max(growingPauseMs(attempts, LONGEST_PAUSE_MS), askedMs), LONGEST_PAUSE_MS);
 
 /** What came of asking the providers, and which one took it. */
 export type Attempted = Outcome & { readonly provider: string };

@@ -34,10 +34,21 @@ const AT_PRESENT = new Set([408, 425, 429]);
 /** Who asks is not known, or may not: nothing that the message could help. */
 const DENIED = new Set([401, 403]);
 
-/** What an HTTP status says of a request that was not taken. `prefix` names the peer: "HTTP_503". */
-export function outcomeOfStatus(status: number, prefix = "HTTP"): Outcome {
+/** How long a peer asks to be left alone by its `Retry-After` (RFC 9110 §10.2.3): in seconds, or until a date. */
+export function retryAfterMs(header: string | null | undefined, now: Date): number | undefined {
+  if (!header) return undefined;
+  const ms = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now.getTime();
+  return ms > 0 ? ms : undefined;
+}
+
+/**
+ * What an HTTP status says of a request that was not taken. `prefix` names the peer: "HTTP_503"; `waitMs` is how long it
+ * asks to be left alone.
+ */
+export function outcomeOfStatus(status: number, prefix = "HTTP", waitMs?: number): Outcome {
   if (status >= 200 && status < 300) return { outcome: "delivered" };
   const error = `${prefix}_${status}`;
   if (DENIED.has(status)) return { outcome: "denied", error };
-  return { outcome: status >= 500 || AT_PRESENT.has(status) ? "retry" : "refused", error };
+  if (status < 500 && !AT_PRESENT.has(status)) return { outcome: "refused", error };
+  return { outcome: "retry", error, ...(waitMs !== undefined && { retryAfterMs: waitMs }) };
 }

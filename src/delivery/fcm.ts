@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { SignJWT } from "jose";
-import { outcomeOfStatus } from "./carrier.ts";
+import { outcomeOfStatus, retryAfterMs } from "./carrier.ts";
 import { type PushCarrier, payloadOf, secondsLeft } from "./push-provider.ts";
 
 /** A service account of Google's, as its key file has it. */
@@ -126,7 +126,11 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
       if (code === GONE) return { outcome: "gone", error: `FCM_${code}` };
       if (code === FOREIGN) return { outcome: "refused", error: `FCM_${code}` };
       if (response.status === 401) tokens.drop();
-      const outcome = outcomeOfStatus(response.status, "FCM");
+      const outcome = outcomeOfStatus(
+        response.status,
+        "FCM",
+        retryAfterMs(response.headers.get("retry-after"), clock()),
+      );
       return outcome.outcome === "delivered" || code === "" ? outcome : { ...outcome, error: `FCM_${code}` };
     },
   };

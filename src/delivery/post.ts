@@ -13,8 +13,14 @@ export interface Posted {
 
 const LONGEST_ANSWER = 16 * 1024;
 
-/** Posts by HTTP/1.1 under a CA of one's own, which `fetch` cannot. Follows no redirect. Answers status and body. */
-export const post = ({ url, headers, body, signal, ca }: Posted): Promise<{ status: number; body: string }> =>
+/** Posts by HTTP/1.1 under a CA of one's own, which `fetch` cannot. Follows no redirect. Answers status, body and `Retry-After`. */
+export const post = ({
+  url,
+  headers,
+  body,
+  signal,
+  ca,
+}: Posted): Promise<{ status: number; body: string; retryAfter: string | undefined }> =>
   new Promise((resolve, reject) => {
     const request = url.startsWith("https:") ? httpsRequest : httpRequest;
     const outgoing = request(url, {
@@ -33,7 +39,10 @@ export const post = ({ url, headers, body, signal, ca }: Posted): Promise<{ stat
         if (length <= LONGEST_ANSWER) chunks.push(chunk);
       });
       response.on("error", reject);
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+      response.on("end", () => {
+        const { statusCode: status = 0, headers } = response;
+        resolve({ status, body: Buffer.concat(chunks).toString(), retryAfter: headers["retry-after"] });
+      });
     });
     outgoing.end(body);
   });

@@ -21,11 +21,16 @@ export interface Outgoing {
  * What came of an attempt. "retry": the provider cannot at present, the next one is asked, or later the first again.
  * "denied": the same, as the provider takes nothing from us, whatever it is: a wrong password, a key without the right.
  * "refused": this provider will not take the message, the next one is asked. "gone": there is nobody at the address,
- * nobody is asked any more. `error` is a kind of failure, in capitals, and never holds what a peer said.
+ * nobody is asked any more. `error` is a kind of failure, in capitals, and never holds what a peer said. `retryAfterMs` is
+ * how long the provider asks to be left alone.
  */
 export type Outcome =
   | { readonly outcome: "delivered" }
-  | { readonly outcome: "retry" | "denied" | "refused" | "gone"; readonly error: string };
+  | {
+      readonly outcome: "retry" | "denied" | "refused" | "gone";
+      readonly error: string;
+      readonly retryAfterMs?: number;
+    };
 
 /** A way out of the house for one channel. Providers of a channel are asked in order. */
 export interface Provider {

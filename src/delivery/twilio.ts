@@ -1,4 +1,4 @@
-import { type Carrier, outcomeOfStatus } from "./carrier.ts";
+import { type Carrier, outcomeOfStatus, retryAfterMs } from "./carrier.ts";
 
 /** An account at Twilio. */
 export interface TwilioOptions {
@@ -47,7 +47,11 @@ export const twilioCarrier = (options: TwilioOptions): Carrier => ({
     const code = response.ok ? undefined : await codeOf(response);
     if (response.ok) await response.body?.cancel();
     if (code !== undefined && GONE.has(code)) return { outcome: "gone", error: `TWILIO_${code}` };
-    const outcome = outcomeOfStatus(response.status);
+    const outcome = outcomeOfStatus(
+      response.status,
+      "HTTP",
+      retryAfterMs(response.headers.get("retry-after"), clock()),
+    );
     return outcome.outcome === "delivered" || code === undefined ? outcome : { ...outcome, error: `TWILIO_${code}` };
   },
 });

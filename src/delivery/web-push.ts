@@ -1,6 +1,6 @@
 import { createCipheriv, createECDH, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { SignJWT } from "jose";
-import { outcomeOfStatus } from "./carrier.ts";
+import { outcomeOfStatus, retryAfterMs } from "./carrier.ts";
 import { post } from "./post.ts";
 import { type PushCarrier, payloadOf, secondsLeft } from "./push-provider.ts";
 
@@ -67,7 +67,7 @@ export const webPushCarrier = ({ subject, vapidKeyOf, clock, ca }: WebPushOption
     const { endpoint = "", p256dh = "", auth = "" } = note.address;
     const receiver = { p256dh: Buffer.from(p256dh, "base64url"), auth: Buffer.from(auth, "base64url") };
     const now = clock();
-    const { status } = await post({
+    const { status, retryAfter } = await post({
       url: endpoint,
       signal,
       ca,
@@ -83,6 +83,8 @@ export const webPushCarrier = ({ subject, vapidKeyOf, clock, ca }: WebPushOption
     });
     const gone = status === 404 || status === 410;
     if (status === FOREIGN) return { outcome: "refused", error: `WEB_PUSH_${status}` };
-    return gone ? { outcome: "gone", error: `WEB_PUSH_${status}` } : outcomeOfStatus(status, "WEB_PUSH");
+    return gone
+      ? { outcome: "gone", error: `WEB_PUSH_${status}` }
+      : outcomeOfStatus(status, "WEB_PUSH", retryAfterMs(retryAfter, now));
   },
 });

@@ -1,5 +1,5 @@
 import { webhookHeaders, webhookSecretOf } from "../crypto/standard-webhook.ts";
-import { type Carrier, outcomeOfStatus } from "./carrier.ts";
+import { type Carrier, outcomeOfStatus, retryAfterMs } from "./carrier.ts";
 import type { Outcome, Outgoing } from "./provider.ts";
 
 /** A program of the operator's that takes messages by HTTPS. */
@@ -40,7 +40,8 @@ export async function postSigned(
     },
   });
   await response.body?.cancel();
-  return response.status === 410 ? { outcome: "gone", error: "HTTP_410" } : outcomeOfStatus(response.status);
+  if (response.status === 410) return { outcome: "gone", error: "HTTP_410" };
+  return outcomeOfStatus(response.status, "HTTP", retryAfterMs(response.headers.get("retry-after"), clock()));
 }
 
 /** Posts each letter to a program of the operator's, as `postSigned` does. */

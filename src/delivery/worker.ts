@@ -88,9 +88,12 @@ export function startWorker(options: WorkerOptions): Worker {
     if (ours) onDelivered({ messageId, channel, kind, state, attempts, provider, error });
   }
 
-  async function putBack(row: OutboxRow, { provider, error }: { provider: string; error: string }): Promise<void> {
+  async function putBack(
+    row: OutboxRow,
+    { provider, error, retryAfterMs = 0 }: { provider: string; error: string; retryAfterMs?: number | undefined },
+  ): Promise<void> {
     const { tenantId, messageId, channel, kind, attempts, expireTime, state } = row;
-    const pause = later(stopping ? 0 : pauseMs(attempts));
+    const pause = later(stopping ? 0 : pauseMs(attempts, retryAfterMs));
     // Due when its time runs out at the latest: then its content is forgotten.
     const nextAttemptTime = pause < expireTime ? pause : expireTime;
     const retry = { tenantId, messageId, leaseId: row.leaseId ?? "", nextAttemptTime, lastError: error, now: clock() };
@@ -102,7 +105,7 @@ export function startWorker(options: WorkerOptions): Worker {
     if (result === "expired") return settle(row, "expired", { error: row.lastError });
     const { provider } = result;
     if (result.outcome === "delivered") return settle(row, "sent", { provider });
-    const failure = { provider, error: result.error };
+    const failure = { provider, error: result.error, retryAfterMs: result.retryAfterMs };
     const isFinal = result.outcome === "refused" || result.outcome === "gone";
     return isFinal ? settle(row, "failed", failure) : putBack(row, failure);
   }

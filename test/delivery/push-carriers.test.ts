@@ -106,6 +106,28 @@ describe("Web Push, beside a fake push service", () => {
     expect(service.asked.arrived).toHaveLength(1);
   });
 
+  test.each([
+    ["60", 60_000],
+    ["Sun, 01 Mar 2026 12:01:30 GMT", 90_000],
+    ["Sun, 01 Mar 2026 11:59:00 GMT", undefined],
+    ["soon", undefined],
+  ])("that asks for a pause of %j is told as asking for %s ms, as FCM and webhooks are", async (retryAfter, asked) => {
+    const at = beginning();
+    const no = { status: 429, retryAfter };
+    const later = asked === undefined ? {} : { retryAfterMs: asked };
+    const service = await fakeWebPush(at.at, () => no);
+    const { key, toBrowser } = await opened(service.settings, at);
+    const outcome = await toBrowser(service.subscribe(key.publicKey).subscription);
+    expect(outcome).toEqual({ outcome: "retry", error: "WEB_PUSH_429", ...later });
+    const fcm = await fakeFcm(at.at, { send: () => ({ ...no, reason: "QUOTA_EXCEEDED" }) });
+    const toApp = await (await opened(fcm.settings, at)).carry({ token: "a" });
+    expect(toApp).toEqual({ outcome: "retry", error: "FCM_QUOTA_EXCEEDED", ...later });
+    const peer = await httpPeer(() => ({ status: 429, headers: { "retry-after": retryAfter } }));
+    const webhook = { kind: "webhook", url: peer.url, secret: `whsec_${randomBytes(32).toString("base64")}` } as const;
+    const toTablet = await (await opened(webhook, at)).carry({ token: "tablet-7" });
+    expect(toTablet).toEqual({ outcome: "retry", error: "HTTP_429", ...later });
+  });
+
   test("is not given to a server whose certificate nobody vouches for", async () => {
     const at = beginning();
     const service = await fakeWebPush(at.at);

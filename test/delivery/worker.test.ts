@@ -64,6 +64,20 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     expect(new Set(sms.sent.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(1);
   });
 
+  test("a provider that asks for a longer pause is left alone for that long, an hour at most", async () => {
+    const outbox = await outboxForTest(engine);
+    const busy = (seconds: number): Outcome => ({ ...retry, retryAfterMs: seconds * 1000 });
+    const worker = outbox.work([scripted("one", "sms", [busy(60), busy(1), busy(24 * 3600)]).provider]);
+    const hours = 3600_000 * 5;
+    const id = await outbox.send({ expireTime: new Date(outbox.clock.now.getTime() + hours) });
+    for (const [n, pause] of [60_000, 2_000, 3600_000].entries()) {
+      await worker.ended(n + 1);
+      expect((await outbox.row(id))?.nextAttemptTime).toEqual(new Date(outbox.clock.now.getTime() + pause));
+      outbox.pass(pause);
+    }
+    expect(await worker.ended(4)).toMatchObject({ state: "sent" });
+  });
+
   test.each([
     ["cannot", retry] as const,
     ["will not", refused] as const,

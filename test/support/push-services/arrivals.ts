@@ -23,8 +23,12 @@ export function arrivals<T>() {
   };
 }
 
-/** What a fake is to answer in place of a yes: a status, and the peer's own name for the reason where it has one. */
+/**
+ * What a fake is to answer in place of a yes: a status, the peer's own name for the reason where it has one, and its
+ * `Retry-After`.
+ */
 export interface No {
   readonly status: number;
+  readonly retryAfter?: string;
   readonly reason?: string;
 }

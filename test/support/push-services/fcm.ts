@@ -16,14 +16,15 @@ interface FcmMessage {
 interface Reply {
   readonly status: number;
   readonly body: unknown;
+  readonly retryAfter?: string | undefined;
 }
 
 const TOKEN_S = 3599;
 const STATUS_NAMES: Record<number, string> = { 400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND" };
 
 /** A refusal in the form of Google's APIs, with FCM's own code among the details. */
-const refusal = ({ status, reason }: No): Reply => ({
-  status,
+const refusal = ({ status, reason, retryAfter }: No): Reply => ({
+  ...{ status, retryAfter },
   body: {
     error: {
       code: status,
@@ -109,7 +110,8 @@ export async function fakeFcm(clock: () => Date, { send, token }: Otherwise = {}
   };
   const server = createServer(async (request, response) => {
     const route = routes[`${request.method} ${request.url}`];
-    const { status, body } = route ? await route(request) : refusal({ status: 404 });
+    const { status, body, retryAfter } = route ? await route(request) : refusal({ status: 404 });
+    if (retryAfter !== undefined) response.setHeader("retry-after", retryAfter);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

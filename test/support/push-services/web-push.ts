@@ -52,9 +52,11 @@ export async function fakeWebPush(
   /** The keys of senders, by path: a subscription takes messages of nobody else. */
   const senders = new Map<string, string>();
   let origin = "";
-  const statusOf = async (posted: Posted): Promise<number> => {
+  const answerTo = async (posted: Posted): Promise<No> => {
     const no = await answer(posted);
-    if (no) return no.status;
+    return no ?? { status: statusOf(posted) };
+  };
+  const statusOf = (posted: Posted): number => {
     const { ttl = "", authorization = "", "content-encoding": encoding } = posted.headers;
     if (!/^\d+$/.test(String(ttl)) || encoding !== "aes128gcm") return 400;
     try {
@@ -68,7 +70,9 @@ export async function fakeWebPush(
   };
   const server = createServer(issue({ usage: "serverAuth" }), async (request, response) => {
     const posted = { path: request.url ?? "", headers: request.headers, body: await buffer(request) };
-    response.writeHead(await statusOf(posted), { location: `${origin}/m/1` }).end();
+    const { status, retryAfter } = await answerTo(posted);
+    const later = retryAfter === undefined ? {} : { "retry-after": retryAfter };
+    response.writeHead(status, { location: `${origin}/m/1`, ...later }).end();
     asked.add(posted);
   });
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
