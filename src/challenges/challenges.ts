@@ -246,7 +246,9 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
           let standing: Standing | undefined = await call.unit((tx) => findOwn(tx, call, key, call.clock()));
           const isOver = hasEnded(standing.state);
           watching.until(standing.row.expireTime);
-          const now = `${standing.state} ${standing.row.preparedType} ${standing.row.updateTime.getTime()}`;
+          const { preparedType, proofs, updateTime } = standing.row;
+          // A time alone would not tell two changes of one moment apart.
+          const now = [standing.state, preparedType, proofs?.length, updateTime.getTime()].join(" ");
           if (now !== last) yield standing;
           standing = undefined;
           last = now;
