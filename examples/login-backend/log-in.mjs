@@ -16,6 +16,9 @@ import { createAssertionVerifier, remoteKeys } from "../../src/client/assertion.
 const rpcs = InternalMfaService.method;
 const secret = () => randomBytes(16).toString("base64url");
 
+/** What is left to prove of a challenge: nothing of a proven one; undefined where nothing can come of it any more. */
+const leftOf = ({ state, factors }) => ({ [ChallengeState.PENDING]: factors, [ChallengeState.PROVEN]: [] })[state];
+
 /** The stable reason of a refusal, such as CODE_REJECTED; clients branch on it, never on the text. */
 function reasonOf({ metadata, details }) {
   const [bytes] = metadata?.get("grpc-status-details-bin") ?? [];
@@ -98,20 +101,25 @@ export function createLogIn({ channel, token, audience, keySetUrl, strength = "U
       return (await call(rpcs.resendUserChallenge, asked)).preparation?.kind ?? { case: undefined };
     },
 
-    /** Takes the user's answer; throws CODE_REJECTED where it is wrong, and LOCKED where too many were. */
-    answer: ({ userId, client, challengeId }, kind) =>
-      call(rpcs.verifyUserChallenge, { userId, client, challengeId, proof: { kind } }),
+    /**
+     * Takes the user's answer, and says what is left to prove: a decision may ask for several factors. Throws
+     * CODE_REJECTED where it is wrong, and LOCKED where too many were.
+     */
+    async answer({ userId, client, challengeId }, kind) {
+      const { challenge } = await call(rpcs.verifyUserChallenge, { userId, client, challengeId, proof: { kind } });
+      return leftOf(challenge);
+    },
 
-    /** Waits for a factor that is answered elsewhere, on a phone: whether it was proved. */
-    async answered({ userId, challengeId }) {
+    /** Waits for a factor that is answered elsewhere, on a phone, and says what is left to prove then. */
+    async answered({ userId, challengeId }, type) {
       const states = channel.stream(rpcs.watchUserChallenge, `Bearer ${token}`, { userId, challengeId });
       for await (const { challenge } of states) {
-        const { state } = challenge;
-        if (state === ChallengeState.PENDING) continue;
+        const left = leftOf(challenge);
+        if (left?.some((factor) => factor.type === FactorType[type])) continue;
         states.cancel();
-        return state === ChallengeState.PROVEN;
+        return left;
       }
-      return false;
+      return undefined;
     },
 
     /** Redeems the proof, once, and makes the session of what the assertion says and nothing else. */

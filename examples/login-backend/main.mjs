@@ -44,22 +44,20 @@ async function enrol(ticket) {
 
 const cases = { TOTP: "totpCode", SMS: "smsCode", EMAIL: "emailCode", BACKUP_CODE: "backupCode" };
 
-/** Has the user prove the factor they chose; asks again for a code that was wrong. */
+/** Has the user prove the factor they chose, and says what is left; asks again for a code that was wrong. */
 async function prove(logIn, type) {
   const prepared = await logIns.prepare(logIn, { type });
   if (prepared.case === "push") {
     say(`On your phone, type ${prepared.value.number}`);
-    return logIns.answered(logIn);
+    return logIns.answered(logIn, type);
   }
   if (prepared.case === "webauthnOptions") {
     const response = JSON.parse(await ask(`Sign this: ${JSON.stringify(prepared.value)}`));
-    await logIns.answer(logIn, { case: "webauthn", value: response });
-    return true;
+    return logIns.answer(logIn, { case: "webauthn", value: response });
   }
   for (;;) {
     try {
-      await logIns.answer(logIn, { case: cases[type], value: await ask("The code?") });
-      return true;
+      return await logIns.answer(logIn, { case: cases[type], value: await ask("The code?") });
     } catch (refusal) {
       if (refusal.message !== "CODE_REJECTED") throw refusal;
       say("no: CODE_REJECTED");
@@ -77,11 +75,15 @@ try {
   if (found.denied) throw new Error("DENIED");
   let { session } = found;
   if (found.logIn) {
-    const offers = found.factors.map(({ type, displayName, maskedTarget }) =>
-      [`  ${FactorType[type]}`, displayName, maskedTarget].filter(Boolean).join(" "),
-    );
-    const type = await ask([`Choose how to prove that you are ${userId}:`, ...offers, "Which?"].join("\n"));
-    if (!(await prove(found.logIn, type))) throw new Error("DENIED");
+    let left = found.factors;
+    do {
+      const offers = left.map(({ type, displayName, maskedTarget }) =>
+        [`  ${FactorType[type]}`, displayName, maskedTarget].filter(Boolean).join(" "),
+      );
+      const type = await ask([`Choose how to prove that you are ${userId}:`, ...offers, "Which?"].join("\n"));
+      left = await prove(found.logIn, type);
+      if (!left) throw new Error("DENIED");
+    } while (left.length > 0);
     session = await logIns.finish(found.logIn);
   }
   say(`session: ${JSON.stringify(session)}`);

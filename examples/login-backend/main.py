@@ -95,24 +95,29 @@ def evaluate(client):
 CODES = {"TOTP": "totpCode", "SMS": "smsCode", "EMAIL": "emailCode", "BACKUP_CODE": "backupCode"}
 
 
+def left_of(challenge):
+    """What is left to prove: nothing of a proven one; None where nothing can come of it any more."""
+    pending = challenge.get("factors", [])
+    return {"CHALLENGE_STATE_PENDING": pending, "CHALLENGE_STATE_PROVEN": []}.get(challenge["state"])
+
+
 def prove(challenge, kind):
-    """Has the user prove the factor they chose; asks again for a code that was wrong."""
+    """Has the user prove the factor they chose, and says what is left; asks again for a code that was wrong."""
+    answer = lambda proof: left_of(internal("VerifyUserChallenge", proof=proof, **challenge)["challenge"])
     prepared = internal("ResendUserChallenge", factorType="FACTOR_TYPE_" + kind, **challenge).get("preparation", {})
     if "push" in prepared:
         print("On your phone, type", prepared["push"]["number"], flush=True)
         key = {name: challenge[name] for name in ("userId", "challengeId")}
         for state in call("InternalMfaService", "WatchUserChallenge", "Bearer " + token, key, stream=True):
-            if state["challenge"]["state"] != "CHALLENGE_STATE_PENDING":
-                return state["challenge"]["state"] == "CHALLENGE_STATE_PROVEN"
-        return False
+            left = left_of(state["challenge"])
+            if left is None or all(one["type"] != "FACTOR_TYPE_" + kind for one in left):
+                return left
+        return None
     if "webauthnOptions" in prepared:
-        response = json.loads(ask("Sign this: " + json.dumps(prepared["webauthnOptions"])))
-        internal("VerifyUserChallenge", proof={"webauthn": response}, **challenge)
-        return True
+        return answer({"webauthn": json.loads(ask("Sign this: " + json.dumps(prepared["webauthnOptions"])))})
     while True:
         try:
-            internal("VerifyUserChallenge", proof={CODES[kind]: ask("The code?")}, **challenge)
-            return True
+            return answer({CODES[kind]: ask("The code?")})
         except Refused as refusal:
             if str(refusal) != "CODE_REJECTED":
                 raise
@@ -137,19 +142,22 @@ def log_in(client):
     elif found["decision"] == "CHALLENGE":
         # What was judged is what has to be proved, by the factors that were offered for it and no others.
         kinds = list(dict.fromkeys(one["type"] for one in found.get("factors", [])))
-        terms = {**bound, "allowedFactorTypes": kinds, "strength": found["strength"]}
+        terms = {**bound, "allowedFactorTypes": kinds, "strength": found.get("strength", "AUTHENTICATION_STRENGTH_UNSPECIFIED")}
         asked = {"userId": user_id, "client": client, "terms": terms, "decisionId": found["decisionId"]}
         created = internal("CreateUserChallenge", **asked)["challenge"]
     else:
         raise Refused("DENIED")
     challenge = {"userId": user_id, "challengeId": created["challengeId"], "client": client}
-    offers = [
-        " ".join(filter(None, ["  " + one["type"][len("FACTOR_TYPE_") :], one.get("displayName"), one.get("maskedTarget")]))
-        for one in created.get("factors", [])
-    ]
-    kind = ask("\n".join(["Choose how to prove that you are %s:" % user_id, *offers, "Which?"]))
-    if not prove(challenge, kind):
-        raise Refused("DENIED")
+    left = created.get("factors", [])
+    while True:
+        named = lambda one: ["  " + one["type"][len("FACTOR_TYPE_") :], one.get("displayName"), one.get("maskedTarget")]
+        offers = [" ".join(filter(None, named(one))) for one in left]
+        kind = ask("\n".join(["Choose how to prove that you are %s:" % user_id, *offers, "Which?"]))
+        left = prove(challenge, kind)
+        if left is None:
+            raise Refused("DENIED")
+        if not left:  # a decision may ask for several
+            break
     redeemed = internal("RedeemChallenge", sessionId=session_id, nonce=nonce, **challenge)
     with urllib.request.urlopen(os.environ.get("MFA_KEYS", "http://127.0.0.1:11006/.well-known/jwks.json")) as page:
         jwks = json.load(page)

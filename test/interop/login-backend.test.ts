@@ -1,10 +1,13 @@
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { appOf, enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, newestCode, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
 import { pairPhone, switchPushOn } from "../support/push.ts";
+import { anyOf, policyAdmin } from "../support/risk.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 import { root, run, start } from "./process.ts";
 import { describeContract, findPython } from "./python.ts";
@@ -176,6 +179,29 @@ describe.each(languages)("the log-in of a backend in $language", ({ language, on
         });
       },
     );
+
+    test("asks for one factor after the other where the decision asks for several", async () => {
+      const backend = await ready();
+      if (!backend) return;
+      const service = await serviceForTest(engine, enrolledBefore);
+      const { app, phone } = await everyFactor(service);
+      const both = { level: RiskLevel.LOW, requirement: anyOf([FactorType.PUSH, FactorType.TOTP]) };
+      await service.admin.updateRiskPolicy(both, await policyAdmin(service));
+      const at = await page(service, backend, "ann");
+      await at.saw(/PUSH[\s\S]*Which\?/);
+      at.type("PUSH");
+      const [, number = ""] = await at.saw(/type (\d+)\n/);
+      const [waiting] = await phone.pending();
+      await phone.approve(waiting as NonNullable<typeof waiting>, number);
+      const [, left] = await at.saw(/Which\?[\s\S]*(Choose[\s\S]*Which\?)/);
+      expect(left).toContain("TOTP");
+      expect(left).not.toContain("PUSH");
+      at.type("TOTP");
+      await at.saw(/The code\?/);
+      at.type(await app.code());
+      const amr = expect.arrayContaining(["pwd", "otp", "swk", "mca", "mfa"]);
+      expect(await at.ended()).toMatchObject({ userId: "ann", acr: "aal2", amr });
+    });
 
     test("has a user without a factor enrol one by a ticket, where the application asks for one", async () => {
       const backend = await ready();
