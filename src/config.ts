@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { getDotPath, safeParse } from "valibot";
 import type { Mode } from "./db/installation.ts";
-import { type CarrierSettings, PUSH_SERVICES, type SecretPlace, type Settings, settingsSchema } from "./settings.ts";
+import { type CarrierSettings, PUSH_SERVICES } from "./settings/carrier-settings.ts";
+import { type Settings, settingsSchema } from "./settings/settings.ts";
+import type { SecretPlace } from "./settings/values.ts";
 
 /** Settings with the secrets themselves where it was said where they stand. */
 type WithSecrets<T> = T extends unknown

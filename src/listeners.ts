@@ -10,7 +10,7 @@ import { type Listener, listenGrpc, type Served } from "./rpc/grpc-server.ts";
 import type { HealthState } from "./rpc/health.ts";
 import type { Metrics } from "./rpc/metrics.ts";
 import { readTls, type TlsMaterial, watchTls } from "./rpc/tls-files.ts";
-import type { ListenerSettings } from "./settings.ts";
+import type { ListenerSettings } from "./settings/listener-settings.ts";
 
 /** What all listeners of a process share. */
 export interface Shared {

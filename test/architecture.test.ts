@@ -86,10 +86,10 @@ const house: readonly Room[] = [
       ...["schema.ts", "tasks.ts"],
     ],
   },
-  { name: "settings.ts", uses: ["core"] },
-  { name: "config.ts", uses: ["core", "db", "crypto", "settings.ts"], types: ["rpc"] },
+  { name: "settings", uses: ["core"] },
+  { name: "config.ts", uses: ["core", "db", "crypto", "settings"], types: ["rpc"] },
   { name: "dev", uses: ["core", "crypto", "config.ts"], types: ["rpc", "db"] },
-  { name: "listeners.ts", uses: ["core", "rpc"], types: ["settings.ts"] },
+  { name: "listeners.ts", uses: ["core", "rpc"], types: ["settings"] },
   {
     name: "server.ts",
     uses: [
