@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import type { DescMethod } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import { type Config, pushWaysOf } from "./config.ts";
 import { consolePages } from "./console/console-files.ts";
@@ -16,14 +15,14 @@ import type { RootKeys } from "./crypto/root-key.ts";
 import { databaseTime } from "./db/database-time.ts";
 import { claimMode } from "./db/installation.ts";
 import { openStore } from "./db/open.ts";
-import { type Store, StoreUnavailable } from "./db/store.ts";
-import type { Denied } from "./delivery/attempt.ts";
+import type { Store } from "./db/store.ts";
 import { openProviders } from "./delivery/providers.ts";
-import { type Delivered, startWorker, type Worker } from "./delivery/worker.ts";
+import { startWorker, type Worker } from "./delivery/worker.ts";
 import { openDevIssuer } from "./dev/dev-issuer.ts";
 import { hasFactor, openMetadata } from "./factors/index.ts";
-import { type Listening, openListeners, requireTls } from "./listeners.ts";
+import { type Listening, openListeners, requireTls, type Shared } from "./listeners.ts";
 import { wakingStore } from "./outbox/wake.ts";
+import { deliveryLog, scheduleLog, unexpectedLog, webhookLog } from "./process-log.ts";
 import { createTickets } from "./protection/tickets.ts";
 import { writingAbout } from "./protection/tombstones.ts";
 import { openLocations } from "./risk/locations.ts";
@@ -34,14 +33,14 @@ import { createDeviceAuthentication, type Devices } from "./rpc/device-authentic
 import { createGate } from "./rpc/gate.ts";
 import { HealthState } from "./rpc/health.ts";
 import { keysOfFile, remoteKeys } from "./rpc/issuer-keys.ts";
-import { createMetrics, type Metrics } from "./rpc/metrics.ts";
+import { createMetrics } from "./rpc/metrics.ts";
 import { requirePolicies } from "./rpc/policy.ts";
 import { limitRates } from "./rpc/rates.ts";
 import { createRefusedCalls } from "./rpc/refused-calls.ts";
-import { type StoreWatch, watchStore } from "./rpc/store-watch.ts";
+import { watchStore } from "./rpc/store-watch.ts";
 import { createTicketAuthentication } from "./rpc/ticket-authentication.ts";
 import { warmUpValidation } from "./rpc/validation.ts";
-import { type EndedRun, startScheduler } from "./schedule/scheduler.ts";
+import { openScheduler } from "./schedule/scheduler.ts";
 import { createServices, methods } from "./services.ts";
 import { createDestinations } from "./webhooks/destination.ts";
 import { createPost } from "./webhooks/post.ts";
@@ -82,65 +81,11 @@ const openIssuers = ({ issuers }: Config): Promise<Issuer[]> =>
     }),
   );
 
-/** Tells the log of what no handler foresaw. An outage of the store is told once a second, not once a call. */
-function reporter(log: Logger, watch: StoreWatch) {
-  let silentUntil = 0;
-  return (thrown: unknown, { name }: DescMethod) => {
-    const outage = thrown instanceof StoreUnavailable;
-    if (outage) watch.outage();
-    if (outage && performance.now() < silentUntil) return;
-    if (outage) silentUntil = performance.now() + 1000;
-    // A driver's error only: a query's own message would hold its parameters.
-    log.error({ rpc: name, err: thrown }, outage ? "the store is unavailable" : "unexpected error");
-  };
-}
-
-const MINUTE_MS = 60_000;
-
-/**
- * Tells the log what became of messages: of those that were given up as a warning, be it at once or when their time ran
- * out. A provider that takes nothing from us is told of once a minute, not once a message.
- */
-function deliveryLog(log: Logger) {
-  const silentUntil = new Map<string, number>();
-  return {
-    onDelivered: ({ state, ...delivered }: Delivered) => {
-      const isLost = state === "failed" || (state === "expired" && delivered.error !== "");
-      if (isLost) log.warn({ state, ...delivered }, "a message was given up");
-      else log.debug({ state, ...delivered }, "message");
-    },
-    onDenied: (denied: Denied) => {
-      const { provider, channel, error } = denied;
-      const key = `${channel} ${provider} ${error}`;
-      if (performance.now() < (silentUntil.get(key) ?? 0)) return;
-      silentUntil.set(key, performance.now() + MINUTE_MS);
-      log.warn(denied, "a provider takes nothing from this service: look at its account and password");
-    },
-    onTrouble: (err: unknown) => log.error({ err }, "the delivery of messages was held up"),
-  };
-}
-
-/** Tells the log of webhook endpoints that do not take events. */
-const webhookLog = (log: Logger) => ({
-  onFailed: (failed: object) => log.warn(failed, "a webhook endpoint does not take events"),
-  onTrouble: (err: unknown) => log.error({ err }, "the delivery of events was held up"),
-});
-
 /** Where copies of the database go, if anywhere. */
 const backupOf = ({ backup: { folder, ...rest } }: Config) => (folder === undefined ? undefined : { folder, ...rest });
 
 /** The name of this instance among those that share a database. */
 const instanceName = () => `${hostname()}-${process.pid}-${bearerId().slice(0, 6)}`;
-
-/** Tells the log and the metrics of each run of a scheduled task. */
-const scheduleLog = (log: Logger, metrics: Metrics) => ({
-  onRun: (run: EndedRun, err?: unknown) => {
-    metrics.taskRan(run);
-    const isWell = run.outcome === "SUCCEEDED";
-    log[isWell ? "info" : "warn"]({ ...run, ...(err !== undefined && { err }) }, "a scheduled task ran");
-  },
-  onTrouble: (err: unknown) => log.error({ err }, "the schedule was held up"),
-});
 
 /** The keys as they are before the first start of dev mode has made any. */
 const noKeys: Pick<RootKeys, "all"> = { all: new Map() };
@@ -164,7 +109,8 @@ async function readFiles(config: Config) {
 
 type Files = Pick<Awaited<ReturnType<typeof readFiles>>, "issuers" | "ca" | "locations">;
 
-async function listen(config: Config, opened: Store, { issuers, ca, locations }: Files, options: StartOptions) {
+/** Everything that is served, and what goes on beside it: all there before the first listener opens. */
+async function assemble(config: Config, opened: Store, { issuers, ca, locations }: Files, options: StartOptions) {
   const { log, clock = () => new Date(), kdf = createKdfPool() } = options;
   await claimMode(opened, config.mode); // before any key leaves a trace in the database
   if (config.mode === "dev") await createKeyFile(config.keyFile);
@@ -222,7 +168,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   );
   metrics.gauge("mfa_rates_remembered", "Callers and sources whose rates are remembered.", limits.sizes, "kind");
   const writeLine = createCallLog(log);
-  const shared = {
+  const shared: Shared = {
     services,
     gate,
     health,
@@ -231,7 +177,7 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
       ...(config.passkeyPages ? consolePages() : []),
       ["/.well-known/webauthn", wellKnown(relatedOrigins)] as const,
     ]),
-    onUnexpected: reporter(log, watch),
+    onUnexpected: unexpectedLog(log, watch),
     logCall: (call: EndedCall) => {
       writeLine(call);
       metrics.ended(call);
@@ -245,22 +191,30 @@ async function listen(config: Config, opened: Store, { issuers, ca, locations }:
   const providers = await openProviders({ store, keyring, clock, carriers: config.delivery, devMode, ...mailRoom });
   const { erased } = await makeUp();
   if (erased > 0) log.warn({ users: erased }, "erased again: users whom the database had forgotten to be erased");
-  const listeners = await openListeners(config.listeners, shared);
-  worker = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
-  const repeating = pumps.map(({ name, periodMs, run, stop }) => {
-    const task = repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well"));
-    const end = async () => {
-      await stop?.();
-      await task.stop();
-    };
-    return { stop: end };
-  });
-  const scheduler = await startScheduler({
+  const schedule = await openScheduler({
     ...{ store, timeOf, tasks, instance: instanceName(), enabled: config.schedule.enabled },
     ...scheduleLog(log, metrics),
   });
-  repeating.push(scheduler);
-  return { health, watch, listeners, worker, repeating, closePost };
+  /** Begins what goes on beside the calls; what it answers ends that. */
+  const begin = () => {
+    const delivery = startWorker({ store, keyring, clock, providers, ...deliveryLog(log) });
+    worker = delivery;
+    const repeating = pumps.map(({ name, periodMs, run, stop }) => {
+      const task = repeat(run, periodMs, (err) => log.error({ task: name, err }, "a task did not end well"));
+      const end = async () => {
+        await stop?.();
+        await task.stop();
+      };
+      return { stop: end };
+    });
+    repeating.push(schedule.start());
+    return async () => {
+      await Promise.all(repeating.map((task) => task.stop()));
+      closePost();
+      await delivery.stop(DELIVERY_GRACE_MS);
+    };
+  };
+  return { shared, health, watch, begin };
 }
 
 /**
@@ -274,14 +228,14 @@ export async function startServer(config: Config, options: StartOptions): Promis
   const { mode, database: url } = config;
   const store = options.store ?? (await openStore({ url, mode, inspect, onSlowUnit }));
   try {
-    const { health, watch, listeners, worker, repeating, closePost } = await listen(config, store, files, options);
+    const { shared, health, watch, begin } = await assemble(config, store, files, options);
+    const listeners = await openListeners(config.listeners, shared);
+    const end = begin();
     const stop = async () => {
       watch.end();
       health.end();
       await Promise.all(listeners.map((listener) => listener.drain(GRACE_MS)));
-      await Promise.all(repeating.map((task) => task.stop()));
-      closePost();
-      await worker.stop(DELIVERY_GRACE_MS);
+      await end();
       await store.close();
     };
     return { listeners, warmUp: () => warmUpValidation(methods), stop };

@@ -90,6 +90,7 @@ const house: readonly Room[] = [
   { name: "config.ts", uses: ["core", "db", "crypto", "settings"], types: ["rpc"] },
   { name: "dev", uses: ["core", "crypto", "config.ts"], types: ["rpc", "db"] },
   { name: "listeners.ts", uses: ["core", "rpc"], types: ["settings"] },
+  { name: "process-log.ts", uses: ["db"], types: ["rpc", "delivery", "schedule"] },
   {
     name: "server.ts",
     uses: [
@@ -105,7 +106,7 @@ const house: readonly Room[] = [
         "config.ts",
         "dev",
       ],
-      "listeners.ts",
+      ...["listeners.ts", "process-log.ts"],
     ],
   },
   { name: "main.ts", uses: ["config.ts", "dev", "server.ts"] },

@@ -159,23 +159,28 @@ export function createScheduler(options: SchedulerOptions) {
   };
 }
 
-/** Starts a scheduler that looks every second, and whenever an administrator asks. */
-export async function startScheduler(options: SchedulerOptions & { readonly enabled: boolean }) {
+/**
+ * Has the database know the tasks, so that whoever asks finds them. What is answered starts a scheduler, which looks every
+ * second, and whenever an administrator asks.
+ */
+export async function openScheduler(options: SchedulerOptions & { readonly enabled: boolean }) {
   const scheduler = createScheduler(options);
   await scheduler.introduce();
-  if (!options.enabled) return { stop: async () => {} };
-  const looking: Repeating = repeat(scheduler.look, LOOK_MS, options.onTrouble);
-  const deafen = options.store.listen({
-    heard: (topic) => {
-      if (topic === SCHEDULE_TOPIC) looking.wake();
-    },
-    missed: looking.wake,
-  });
-  return {
-    stop: async () => {
+  const start = (): Pick<Repeating, "stop"> => {
+    if (!options.enabled) return { stop: async () => {} };
+    const looking = repeat(scheduler.look, LOOK_MS, options.onTrouble);
+    const deafen = options.store.listen({
+      heard: (topic) => {
+        if (topic === SCHEDULE_TOPIC) looking.wake();
+      },
+      missed: looking.wake,
+    });
+    const stop = async () => {
       deafen();
       await looking.stop();
       await scheduler.stop();
-    },
+    };
+    return { stop };
   };
+  return { start };
 }

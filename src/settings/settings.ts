@@ -5,7 +5,7 @@ import { emailCarrier, pushCarrier, smsCarrier } from "./carrier-settings.ts";
 import { listeners } from "./listener-settings.ts";
 import { claim, count, filePath, httpsUrl, name, network } from "./values.ts";
 
-/** How often in the long run; well above zero, as nothing could be called at all otherwise. */
+/** How often something may be in the long run: never is no setting. */
 const rate = (standard: number) => v.optional(v.pipe(v.number(), v.minValue(0.1)), standard);
 
 const issuer = v.strictObject({

@@ -1,8 +1,18 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { describe, expect, test } from "vitest";
+import { pino } from "pino";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { TaskOutcome, TaskState } from "../../gen/mfa/v1/schedule_pb.js";
+import { loadConfig } from "../../src/config.ts";
+import { scheduledTasks } from "../../src/schedule/schedule.table.ts";
+import { startServer } from "../../src/server.ts";
 import { failure, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
+import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
+import { rowsIn } from "../support/rows.ts";
 import { gate, instanceOn, taskFor } from "../support/schedule.ts";
 import { serviceForTest } from "../support/service.ts";
 
@@ -71,6 +81,25 @@ describe.each(engines)("scheduled tasks on $name", (engine) => {
     expect(runs).toMatchObject([
       { taskName: NAME, outcome: TaskOutcome.SUCCEEDED, instance: "one", manual: false, count: 42n, error: "" },
     ]);
+  });
+
+  test("are known before a listener opens, so that nobody asks too early", async () => {
+    const opened = await openForTest(engine);
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    onTestFinished(() => void taken.close());
+    const dataDir = await mkdtemp(join(tmpdir(), "mfa-schedule-"));
+    onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+    const config = loadConfig(["--dev"], { MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: opened.url });
+    const { port } = taken.address() as AddressInfo;
+    const started = startServer(
+      { ...config, listeners: [{ kind: "grpc", host: "127.0.0.1", port }] },
+      { log: pino({ level: "silent" }), store: opened.store },
+    );
+    await expect(started).rejects.toThrow("EADDRINUSE");
+    const store = await engine.reopen(opened);
+    onTestFinished(() => store.close());
+    expect((await rowsIn(store, scheduledTasks)).map(({ name }) => name)).toContain("assertion_keys");
   });
 
   test("run at once when an administrator asks, once however many ask, and then at their own time", async () => {
