@@ -92,6 +92,9 @@ export const otpAddressRepository = (tx: Tx) => ({
   insert: (row: OtpAddressRow) => tx.run(statements.insert, row),
   /** Those in use, and a pending one that has not expired: at most one of each. */
   list: (of: Of, now: Date) => tx.run(statements.list, { ...of, now }),
+  /** The same without a pending one: the one in use, active or disabled. */
+  listInUse: async (of: Of, now: Date) =>
+    (await tx.run(statements.list, { ...of, now })).filter(({ state }) => state !== "pending"),
   /** The one in force. */
   listActive: (of: Of) => tx.run(statements.listActive, of),
   find: async (key: Key) => (await tx.run(statements.find, key))[0],
