@@ -14,6 +14,7 @@ import {
 import { pushDeviceRepository } from "./push-devices.repository.ts";
 import { hasPaired, sessionOf } from "./push-session.ts";
 import { standingOf } from "./push-standing.ts";
+import { pushStatisticsRepository } from "./push-statistics.repository.ts";
 
 /** A request and where it stands. */
 export interface Standing {
@@ -109,7 +110,7 @@ export function createHistory(challenges: ChallengeOutcomes) {
         return new Refusal("INVALID_FIELD", { metadata: { field: "start_time" } });
       }
       const window = { tenantId, start, end };
-      const requests = pushChallengeRepository(tx);
+      const requests = pushStatisticsRepository(tx);
       const groups = await requests.countByState(window);
       const expired = await requests.countExpired(window, call.now);
       const sum = (...states: PushChallengeRow["state"][]) =>

@@ -20,6 +20,7 @@ import { toPrompt } from "./push-messages.ts";
 import { newNumber } from "./push-number.ts";
 import { askingSession, hasPaired } from "./push-session.ts";
 import { standingOf } from "./push-standing.ts";
+import { pushStatisticsRepository } from "./push-statistics.repository.ts";
 
 /** What asking a phone needs of the process. */
 export interface RequestOptions {
@@ -58,7 +59,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways, locate }
     }
     const end = notBefore(rows, waiting, call.now);
     if (end === undefined) return undefined;
-    const blocked = await pushChallengeRepository(tx).block(owner, call.now);
+    const blocked = await pushStatisticsRepository(tx).block(owner, call.now);
     // Once an hour: who bombs must not write without end.
     if (blocked === 1) await recordEvent(tx, call, { owner, type: "SEND_REFUSED", factorType: "PUSH" });
     return new Refusal("RATE_LIMITED", { retryAfterMs: end - call.now.getTime() });
