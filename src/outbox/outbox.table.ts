@@ -32,7 +32,7 @@ export const outboxMessages = (d: Dialect) =>
       attempts: d.integer("attempts").notNull(),
       /** Names the attempt under way: whoever settles it under an older name has lost it. */
       leaseId: d.text("lease_id"),
-      /** When it is due. While an attempt is under way, when that one counts as lost. */
+      /** When it is due, longest first; urgent ones since long before. While an attempt is under way, when that one counts as lost. */
       nextAttemptTime: d.instant("next_attempt_time").notNull(),
       /** From then on it is not sent any more. */
       expireTime: d.instant("expire_time").notNull(),

@@ -18,6 +18,8 @@ export interface Message {
   readonly data?: Readonly<Record<string, unknown>>;
   /** From then on it is not sent any more. */
   readonly expireTime: Date;
+  /** Whether somebody waits for it, as for a code: it goes before what nobody waits for. */
+  readonly urgent?: boolean;
   /** One message a key and tenant; a second one is dropped. Defaults to an id of its own. */
   readonly idempotencyKey?: string;
   /** From `sealContent`. */
@@ -58,6 +60,9 @@ export async function openContent(
   return content;
 }
 
+/** What is due longest goes first, so what is urgent is due since long before. */
+const AHEAD_MS = 24 * 3600 * 1000;
+
 const enqueuing = new WeakSet<Tx>();
 
 /** Whether a unit has enqueued anything: then the worker has reason to look once it is committed. */
@@ -68,7 +73,7 @@ export const hasEnqueued = (tx: Tx): boolean => enqueuing.has(tx);
  * that of no message when the key was there before.
  */
 export async function enqueue(tx: Tx, now: Date, message: Message): Promise<string> {
-  const { owner, channel, kind, data = {}, expireTime, sealed } = message;
+  const { owner, channel, kind, data = {}, expireTime, sealed, urgent } = message;
   const messageId = sealed?.messageId ?? newId();
   enqueuing.add(tx);
   await outboxRepository(tx).insert({
@@ -83,7 +88,7 @@ export async function enqueue(tx: Tx, now: Date, message: Message): Promise<stri
     state: "queued",
     attempts: 0,
     leaseId: null,
-    nextAttemptTime: now,
+    nextAttemptTime: urgent ? new Date(now.getTime() - AHEAD_MS) : now,
     provider: "",
     lastError: "",
     createTime: now,

@@ -206,6 +206,17 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     expect(sms.sent.length).toBeLessThan(20);
   });
 
+  test("what somebody waits for goes before any number of messages that nobody does", async () => {
+    const outbox = await outboxForTest(engine);
+    for (let n = 0; n < 30; n++) await outbox.send({ kind: "factors_imported" });
+    outbox.pass(60_000);
+    const code = await outbox.send({ urgent: true });
+    const sms = scripted("one", "sms", Array(31).fill("hang"));
+    outbox.work([sms.provider]);
+    await vi.waitUntil(() => sms.sent.length === 8);
+    expect(sms.sent.map(({ messageId }) => messageId)).toContain(code);
+  });
+
   test("a provider that does not answer in its time is taken for one that cannot", async () => {
     const outbox = await outboxForTest(engine);
     const worker = outbox.work([scripted("one", "sms", ["hang"]).provider], { limitMs: 50 });

@@ -91,6 +91,7 @@ export function createDispatch({ keyring }: OtpOptions) {
       owner,
       channel: channel.name,
       kind: "code",
+      urgent: true,
       // The address itself is looked up when it is sent to: the newest state of it decides.
       data: { factorId, locale: prepared.locale },
       sealed: prepared.sealed,
