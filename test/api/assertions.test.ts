@@ -17,12 +17,12 @@ import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
 import { enrolPasskey } from "../support/passkey.ts";
+import { rounds } from "../support/races.ts";
 import { instanceOn } from "../support/schedule.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
 const action = { type: "transfer.create", parameters: { amount: "10", to: "Bob" } };
 
 /** Ann's challenge of the shop, proven. */

@@ -8,13 +8,9 @@ import type { RootKeys } from "../../src/crypto/root-key.ts";
 import { enrolCodes, unknownSelector, wrongSecret } from "../support/backup-codes.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines, openForTest } from "../support/engines.ts";
+import { rounds, times } from "../support/races.ts";
 import { bytesOf, encodingsOf } from "../support/residue.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
-
-/** `npm run faults` runs every race twenty times, `npm test` once. */
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
-
-const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
 
 async function ofSize(service: ServiceUnderTest, codeCount: number) {
   const scope = "mfa.settings.write";

@@ -4,12 +4,8 @@ import { enrolApp } from "../support/authenticator.ts";
 import { answer, backendOf, createFor } from "../support/challenges.ts";
 import { tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { rounds, times } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
-
-/** `npm run faults` runs every race twenty times, `npm test` once. */
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
-
-const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
 
 describe.each(engines)("races about challenges on $name", { repeats: rounds - 1 }, (engine) => {
   test("one code proves one of ten challenges, once, whatever RPC else takes it", async () => {

@@ -4,9 +4,9 @@ import { describe, expect, test } from "vitest";
 import { enrolApp } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { rounds } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
 
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
 const sealed = (size = 100) => {
   const blob = randomBytes(size);
   return { blob, checksum: createHash("sha256").update(blob).digest() };

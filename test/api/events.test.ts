@@ -12,11 +12,12 @@ import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
 import { failure, streamer } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
+import { isFull } from "../support/races.ts";
 import { rowsIn } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 
 const DAY = 24 * 3600 * 1000;
-const WRITERS = process.env.MFA_ROUNDS === "full" ? 400 : 60;
+const WRITERS = isFull ? 400 : 60;
 
 async function watched(engine: EngineUnderTest) {
   const service = await serviceForTest(engine);

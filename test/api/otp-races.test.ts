@@ -2,9 +2,8 @@ import { describe, expect, test } from "vitest";
 import { tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { newestCode, phone, switchOn } from "../support/otp.ts";
+import { times } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
-
-const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
 
 describe.each(engines)("codes by text message for many users at once on $name", (engine) => {
   // They share the budget of a country and the tenant's audit trail: units that lock the two in different orders wait

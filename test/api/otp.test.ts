@@ -7,11 +7,10 @@ import { enrolApp } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { enrolEmail, enrolPhone, inboxOf, newestCode, otherThan, phone, switchOn } from "../support/otp.ts";
+import { times } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
 
 const MINUTE = 60_000;
-const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
-
 describe.each(engines)("codes by text message and e-mail on $name", (engine) => {
   test("a phone number is enrolled by the code that arrives there, and codes go there afterwards", async () => {
     const service = await serviceForTest(engine);

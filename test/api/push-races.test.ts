@@ -6,16 +6,16 @@ import { backendOf, redeem } from "../support/challenges.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { askPhone, type Phone, pairPhone, reasonOf, stateOf, switchPushOn } from "../support/push.ts";
+import { isFull, times } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
 
 /** `npm run faults` fights a thousand rounds, `npm test` fifty. */
-const ROUNDS = process.env.MFA_ROUNDS === "full" ? 1_000 : 50;
+const ROUNDS = isFull ? 1_000 : 50;
 const EACH = 100;
 const MINUTE = 60_000;
 /** So long after a round nothing of it counts towards the limits any more. */
 const APART = 33 * MINUTE;
 
-const times = <T>(n: number, call: () => T): T[] => Array.from({ length: n }, call);
 const waitingFor = async (phone: Phone) => {
   const [waiting] = await phone.pending();
   if (!waiting) throw new Error("nothing waits");

@@ -2,12 +2,8 @@ import { describe, expect, test } from "vitest";
 import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { rounds, times } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
-
-/** `npm run faults` runs every race twenty times, `npm test` once. */
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
-
-const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
 
 describe.each(engines)("races on $name", { repeats: rounds - 1 }, (engine) => {
   test("one of 1,000 concurrent uses of a code wins, spread over user and service RPCs", async () => {

@@ -3,14 +3,13 @@ import { describe, expect, test } from "vitest";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { failure, tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { times } from "../support/races.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 /** The tests call from loopback, as if a proxy did. */
 const proxies = { addresses: ["127.0.0.1"], header: "x-forwarded-for" } as const;
 const from = (ip: string) => ({ "x-forwarded-for": ip });
-const times = <T>(n: number, make: (n: number) => T) => Array.from({ length: n }, (_, at) => make(at));
-
 const metricsOf = async ({ adminPort }: ServiceUnderTest) =>
   (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
 

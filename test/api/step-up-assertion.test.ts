@@ -8,10 +8,10 @@ import { backendOf, inSession, totp } from "../support/challenges.ts";
 import { failure, tally } from "../support/client.ts";
 import { allowTrust } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
+import { rounds } from "../support/races.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 
 const MINUTE = 60_000;
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
 const rpc = (name: string) => ({ type: "mfa.rpc", parameters: { name } });
 
 /** Ann with an app and an aal1 token of one session. */

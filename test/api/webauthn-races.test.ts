@@ -2,12 +2,8 @@ import { describe, expect, test } from "vitest";
 import { tally } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
 import { enrolPasskey, makePasskey } from "../support/passkey.ts";
+import { rounds, times } from "../support/races.ts";
 import { serviceForTest } from "../support/service.ts";
-
-/** `npm run faults` runs every race twenty times, `npm test` once. */
-const rounds = process.env.MFA_ROUNDS === "full" ? 20 : 1;
-
-const times = <T>(n: number, call: (index: number) => T): T[] => Array.from({ length: n }, (_, index) => call(index));
 
 describe.each(engines)("WebAuthn races on $name", { repeats: rounds - 1 }, (engine) => {
   test("of 50 concurrent finishes of one ceremony one wins, and one credential exists", async () => {

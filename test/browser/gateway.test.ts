@@ -1,50 +1,18 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { build } from "esbuild";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { startBrowser } from "../support/browser.ts";
+import { browserWith } from "../support/browser.ts";
 import { engines } from "../support/engines.ts";
 import { serviceForTest } from "../support/service.ts";
 import type { Login, PageScript } from "./page.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
-let bundle = "";
-let browser: Browser;
-let closeBrowser: (() => Promise<void>) | undefined;
-
-beforeAll(async () => {
-  const entry = join(import.meta.dirname, "page.ts");
-  const bundled = build({ entryPoints: [entry], bundle: true, write: false, format: "iife", platform: "browser" });
-  const [{ outputFiles }, started] = await Promise.all([bundled, startBrowser()]);
-  bundle = outputFiles[0]?.text ?? "";
-  ({ browser, close: closeBrowser } = started);
-});
-afterAll(() => closeBrowser?.());
-
-/** Serves the page at an origin of its own. */
-async function servePage(): Promise<string> {
-  const server = createServer((request, response) => {
-    const script = request.url === "/page.js";
-    response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });
-    response.end(script ? bundle : '<!doctype html><meta charset="utf-8"><script src="/page.js"></script>');
-  });
-  server.listen(0, "localhost");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://localhost:${(server.address() as AddressInfo).port}`;
-}
+const pages = browserWith(join(import.meta.dirname, "page.ts"));
 
 /** Opens the page of an origin; answers what logs in from there. */
 async function open(origin: string) {
-  const page = await browser.newPage();
+  const page = await pages.browser.newPage();
   onTestFinished(() => page.close());
   await page.goto(origin);
   return {
@@ -64,7 +32,7 @@ async function open(origin: string) {
 
 describe.each(["Connect", "gRPC-Web"] as const)("a page in Chromium over %s", (protocol) => {
   test("a listed origin is served and reads refusals; another one reads nothing and does nothing", async () => {
-    const [listed, unlisted] = [await servePage(), await servePage()];
+    const [listed, unlisted] = [await pages.serve(), await pages.serve()];
     const service = await serviceForTest(sqlite, { origins: [listed] });
     const url = `http://127.0.0.1:${service.gatewayPort}`;
     const app = await enrolApp(service, "ann");

@@ -1,39 +1,22 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
-import type { Browser, CDPSession, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { CDPSession, Page } from "playwright-core";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { WebAuthnRequirement } from "../../gen/mfa/v1/webauthn_pb.js";
-import { startBrowser } from "../support/browser.ts";
+import { artefacts, browserWith } from "../support/browser.ts";
 import { engines } from "../support/engines.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
 import type { PageScript, Wish } from "./passkeys-page.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
-/** Kept for whoever wants to see, ignored by git. */
-const artefacts = join(import.meta.dirname, "../../artefacts");
-
-let bundle = "";
-let browser: Browser;
-let closeBrowser: (() => Promise<void>) | undefined;
-
-beforeAll(async () => {
-  mkdirSync(artefacts, { recursive: true });
-  const entry = join(import.meta.dirname, "passkeys-page.ts");
-  const bundled = build({ entryPoints: [entry], bundle: true, write: false, format: "iife", platform: "browser" });
-  const [{ outputFiles }, started] = await Promise.all([bundled, startBrowser()]);
-  bundle = outputFiles[0]?.text ?? "";
-  ({ browser, close: closeBrowser } = started);
-});
-afterAll(() => closeBrowser?.());
+const pages = browserWith(join(import.meta.dirname, "passkeys-page.ts"));
 
 /** A service whose gateway is the origin of its tenant's pages. */
 async function start(webauthn = {}) {
   const service = await serviceForTest(sqlite);
   const origin = `http://localhost:${service.gatewayPort}`;
   await setTenant(service, { webauthn: { origins: [origin], ...webauthn } });
-  const context = await browser.newContext({ viewport: { width: 900, height: 860 } });
+  const context = await pages.browser.newContext({ viewport: { width: 900, height: 860 } });
   onTestFinished(() => context.close());
   const page = await context.newPage();
   const cdp = await context.newCDPSession(page);
@@ -58,7 +41,7 @@ async function plugIn(cdp: CDPSession, kind: typeof PLATFORM | typeof SECURITY_K
 async function openApplication({ page, origin }: { page: Page; origin: string }) {
   const html = `<!doctype html><title>shop</title><input autocomplete="username webauthn"><script src="/app.js"></script>`;
   await page.route("**/app", (route) => route.fulfill({ contentType: "text/html", body: html }));
-  await page.route("**/app.js", (route) => route.fulfill({ contentType: "text/javascript", body: bundle }));
+  await page.route("**/app.js", (route) => route.fulfill({ contentType: "text/javascript", body: pages.script }));
   await page.goto(`${origin}/app`);
   return (wish: Wish) => page.evaluate((sent) => (globalThis as PageScript).fulfil(sent), wish);
 }

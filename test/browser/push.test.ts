@@ -1,17 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { build } from "esbuild";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { PushChallengeState, PushDenyReason } from "../../gen/mfa/v1/push_pb.js";
 import { createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
-import { startBrowser } from "../support/browser.ts";
+import { artefacts, browserWith } from "../support/browser.ts";
 import { backendOf, inSession, redeem } from "../support/challenges.ts";
 import { failure } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
@@ -21,41 +16,13 @@ import type { PageScript, Session, Wanted } from "./push-page.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 const root = join(import.meta.dirname, "../..");
-const artefacts = join(root, "artefacts");
 const transfer = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
 
-let bundle = "";
-let browser: Browser;
-let closeBrowser: (() => Promise<void>) | undefined;
+const pages = browserWith(join(import.meta.dirname, "push-page.ts"));
 
-beforeAll(async () => {
-  mkdirSync(artefacts, { recursive: true });
-  const entry = join(import.meta.dirname, "push-page.ts");
-  const bundled = build({ entryPoints: [entry], bundle: true, write: false, format: "iife", platform: "browser" });
-  const [{ outputFiles }, started] = await Promise.all([bundled, startBrowser()]);
-  bundle = outputFiles[0]?.text ?? "";
-  ({ browser, close: closeBrowser } = started);
-});
-afterAll(() => closeBrowser?.());
-
-/** Serves the log-in page at an origin of its own. */
-async function servePage(): Promise<string> {
-  const html =
-    '<!doctype html><meta charset="utf-8"><title>Log in</title><p>Type this number on your phone:</p>' +
-    '<h1 id="number"></h1><p role="status" id="state"></p><script src="/page.js"></script>';
-  const server = createServer((request, response) => {
-    const script = request.url === "/page.js";
-    response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });
-    response.end(script ? bundle : html);
-  });
-  server.listen(0, "localhost");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://localhost:${(server.address() as AddressInfo).port}`;
-}
+const HTML =
+  "<title>Log in</title><p>Type this number on your phone:</p>" +
+  '<h1 id="number"></h1><p role="status" id="state"></p>';
 
 /** The phone on the command line, as a person runs it: one command, what is typed, and what it says. */
 const simulator =
@@ -81,10 +48,10 @@ describe.each(["Connect", "gRPC-Web"] as const)(
   "a log-in page in Chromium over %s, with a phone beside it",
   (protocol) => {
     const start = async () => {
-      const origin = await servePage();
+      const origin = await pages.serve(HTML);
       const service = await serviceForTest(sqlite, { origins: [origin], now: new Date() });
       await switchPushOn(service);
-      const page = await browser.newPage();
+      const page = await pages.browser.newPage();
       onTestFinished(() => page.close());
       await page.goto(origin);
       const phone = simulator(service);

@@ -15,8 +15,9 @@ import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
 import { grpcClient } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
+import { isFull } from "../support/races.ts";
 
-const ROUNDS = process.env.MFA_ROUNDS === "full" ? 40 : 2;
+const ROUNDS = isFull ? 40 : 2;
 const CALLERS = 24;
 
 const selectIds = statement((s: Building<Record<never, never>>) => {

@@ -9,14 +9,14 @@ import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
 import { grpcClient } from "../support/client.ts";
+import { isFull } from "../support/races.ts";
 
-const full = process.env.MFA_ROUNDS === "full";
 /** Half of them on each listener. */
-const SLOW = full ? 1_000 : 50;
-const RESETS = full ? 100_000 : 5_000;
+const SLOW = isFull ? 1_000 : 50;
+const RESETS = isFull ? 100_000 : 5_000;
 const PER_CONNECTION = 1_000;
 /** Calls of the well-behaved client in one measurement. */
-const CALLS = full ? 2_000 : 100;
+const CALLS = isFull ? 2_000 : 100;
 const MIB = 1024 * 1024;
 const LIST = "/mfa.v1.MfaService/ListTotpDevices";
 

@@ -14,8 +14,9 @@ import { start } from "../interop/process.ts";
 import { grpcClient } from "../support/client.ts";
 import { phone } from "../support/otp.ts";
 import { databaseUrl, execute } from "../support/postgres.ts";
+import { isFull } from "../support/races.ts";
 
-const rounds = process.env.MFA_ROUNDS === "full" ? 50 : 5;
+const rounds = isFull ? 50 : 5;
 const READY = /ready on [^\s]+:(\d+) \(grpc\)/;
 const USERS = 5;
 

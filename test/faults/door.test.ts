@@ -15,18 +15,18 @@ import { start } from "../interop/process.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { grpcClient } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { isFull } from "../support/races.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
-const full = process.env.MFA_ROUNDS === "full";
-const BODIES = full ? 100_000 : 1_000;
+const BODIES = isFull ? 100_000 : 1_000;
 const BODIES_PER_USER = 50;
 const IN_FLIGHT = 32;
 const MIB = 1024 * 1024;
 const VERIFY = "/mfa.v1.MfaService/VerifyTotpCode";
 
 /** Every run of the long rounds looks elsewhere; MFA_SEED repeats one. */
-const seed = Number(process.env.MFA_SEED ?? (full ? Date.now() % 2 ** 31 : 20_260_301));
+const seed = Number(process.env.MFA_SEED ?? (isFull ? Date.now() % 2 ** 31 : 20_260_301));
 
 /** Mulberry32: an integer from 0 up to `below`. */
 function seeded(start: number) {
@@ -222,7 +222,7 @@ test.each(protocols)(
     const { deviceId } = await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
     expect(deviceId).toBe(app.deviceId);
   },
-  full ? 900_000 : 60_000,
+  isFull ? 900_000 : 60_000,
 );
 
 /** The service as a process of its own, so that its memory is only its own. */

@@ -18,9 +18,10 @@ import { start } from "../interop/process.ts";
 import { showCode } from "../support/authenticator.ts";
 import { grpcClient } from "../support/client.ts";
 import { databaseUrl, execute } from "../support/postgres.ts";
+import { isFull } from "../support/races.ts";
 import { encodingsOf } from "../support/residue.ts";
 
-const ROUNDS = process.env.MFA_ROUNDS === "full" ? 200 : 10;
+const ROUNDS = isFull ? 200 : 10;
 /** Every so many rounds the database is put back to before the erasure. */
 const RESTORES = 4;
 

@@ -6,10 +6,10 @@ import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { type Running, start } from "../interop/process.ts";
 import { engines } from "../support/engines.ts";
+import { isFull } from "../support/races.ts";
 
-const FULL = process.env.MFA_ROUNDS === "full";
-const ROUNDS = FULL ? 40 : 2;
-const KILLS = FULL ? 5 : 1;
+const ROUNDS = isFull ? 40 : 2;
+const KILLS = isFull ? 5 : 1;
 /** A lease takes half a minute to lapse. */
 const timeout = 60_000 + ROUNDS * 5_000 + KILLS * 90_000;
 const [, postgres] = engines as [unknown, (typeof engines)[number]];

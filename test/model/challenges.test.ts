@@ -9,6 +9,7 @@ import { answer, backendOf, logIn, redeem } from "../support/challenges.ts";
 import { CallFailed } from "../support/client.ts";
 import { allowTrust } from "../support/clients.ts";
 import { engines } from "../support/engines.ts";
+import { isFull } from "../support/races.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 import type { Outcome } from "../support/totp-model.ts";
 
@@ -16,7 +17,7 @@ import type { Outcome } from "../support/totp-model.ts";
 const runs = { sqlite: 400, postgres: 100 };
 /** Half as many again with several calls at once. */
 const parallelRuns = { sqlite: 150, postgres: 100 };
-const factor = process.env.MFA_ROUNDS === "full" ? 20 : 1;
+const factor = isFull ? 20 : 1;
 
 const STEP = 30_000;
 const client = { ip: "203.0.113.7" };

@@ -4,13 +4,14 @@ import { TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
 import { showCode } from "../support/authenticator.ts";
 import { CallFailed } from "../support/client.ts";
 import { engines } from "../support/engines.ts";
+import { isFull } from "../support/races.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 import { type ModelDevice, type Outcome, UserModel } from "../support/totp-model.ts";
 
 const MINUTE = 60_000;
 /** 500 runs in `npm test`, 10,000 in `npm run faults`; most on the engine that is quicker to run. */
 const runs = { sqlite: 400, postgres: 100 };
-const factor = process.env.MFA_ROUNDS === "full" ? 20 : 1;
+const factor = isFull ? 20 : 1;
 
 const who = fc.nat({ max: 2 });
 const which = fc.nat({ max: 5 });

@@ -5,6 +5,7 @@ import { type Position, START } from "../../src/db/page.ts";
 import { deleteRows } from "../../src/db/rows.ts";
 import { StoreUnavailable } from "../../src/db/store.ts";
 import { type EngineUnderTest, openForTest } from "../support/engines.ts";
+import { times } from "../support/races.ts";
 import {
   createThings,
   deleteOf,
@@ -30,8 +31,6 @@ const full = thing("full", {
   digest: Buffer.from([0, 255, 128, 39, 92]),
   document: { text: "12", nested: [1, null, true, { "": "'\\\u0000" }], last: 0.1 },
 });
-
-const times = <T>(n: number, make: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => make(i));
 
 /** What a storage engine has to do for the service to be right: whoever adds an engine runs this against it. */
 export function storageContract(engine: EngineUnderTest): void {

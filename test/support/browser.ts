@@ -1,9 +1,14 @@
-import { existsSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import unpacker from "@sparticuz/chromium";
+import { build } from "esbuild";
 import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
 
 const flags = [
   "--headless",
@@ -54,7 +59,7 @@ async function launchShipped(folder: string): Promise<Browser> {
 }
 
 /** A headless Chromium with a profile of its own: the one from npm or, where that does not start, the system's. */
-export async function startBrowser() {
+async function startBrowser() {
   const folder = await mkdtemp(join(tmpdir(), "mfa-chromium-"));
   const clear = () => rm(folder, { recursive: true, force: true, maxRetries: 3 });
   const browser = await launchShipped(folder)
@@ -71,6 +76,49 @@ export async function startBrowser() {
     close: async () => {
       await browser.close();
       await clear();
+    },
+  };
+}
+
+/** Where screenshots go, for whoever wants to see; ignored by git. */
+export const artefacts = join(import.meta.dirname, "../../artefacts");
+
+/** A browser for the tests of a file, and the script of their page, bundled from its source. */
+export function browserWith(entry: string) {
+  let script = "";
+  let started: Awaited<ReturnType<typeof startBrowser>> | undefined;
+  beforeAll(async () => {
+    mkdirSync(artefacts, { recursive: true });
+    const bundled = build({ entryPoints: [entry], bundle: true, write: false, format: "iife", platform: "browser" });
+    const [{ outputFiles }, opened] = await Promise.all([bundled, startBrowser()]);
+    script = outputFiles[0]?.text ?? "";
+    started = opened;
+  });
+  afterAll(() => started?.close());
+  return {
+    get script() {
+      return script;
+    },
+    get browser(): Browser {
+      if (!started) throw new Error("no browser yet");
+      return started.browser;
+    },
+    /** Serves a page with the script at an origin of its own, which is answered. */
+    async serve(html = ""): Promise<string> {
+      const server = createServer((request, response) => {
+        const isScript = request.url === "/page.js";
+        response.writeHead(200, { "content-type": isScript ? "text/javascript" : "text/html" });
+        response.end(
+          isScript ? script : `<!doctype html><meta charset="utf-8">${html}<script src="/page.js"></script>`,
+        );
+      });
+      server.listen(0, "localhost");
+      await once(server, "listening");
+      onTestFinished(() => {
+        server.closeAllConnections();
+        server.close();
+      });
+      return `http://localhost:${(server.address() as AddressInfo).port}`;
     },
   };
 }

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { drawRecoveryCode, readRecoveryCode, showRecoveryCode } from "../../src/crypto/recovery-code.ts";
+import { isFull } from "../support/races.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const rounds = { numRuns: process.env.MFA_ROUNDS === "full" ? 10_000 : 500 };
+const rounds = { numRuns: isFull ? 10_000 : 500 };
 
 const canonical = fc
   .array(fc.constantFrom(...ALPHABET), { minLength: 19, maxLength: 19 })

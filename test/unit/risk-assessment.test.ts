@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { assess, type Facts } from "../../src/risk/assessment.ts";
+import { isFull } from "../support/races.ts";
 
-const rounds = { numRuns: process.env.MFA_ROUNDS === "full" ? 100_000 : 10_000 };
+const rounds = { numRuns: isFull ? 100_000 : 10_000 };
 const LEVELS = ["LOW", "MEDIUM", "HIGH"];
 
 /** A log-in with nothing against it. */
