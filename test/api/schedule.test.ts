@@ -1,6 +1,5 @@
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
@@ -12,6 +11,7 @@ import { scheduledTasks } from "../../src/schedule/schedule.table.ts";
 import { startServer } from "../../src/server.ts";
 import { failure, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
+import { portOf } from "../support/port.ts";
 import { rowsIn } from "../support/rows.ts";
 import { gate, instanceOn, taskFor } from "../support/schedule.ts";
 import { serviceForTest } from "../support/service.ts";
@@ -85,13 +85,10 @@ describe.each(engines)("scheduled tasks on $name", (engine) => {
 
   test("are known before a listener opens, so that nobody asks too early", async () => {
     const opened = await openForTest(engine);
-    const taken = createServer().listen(0, "127.0.0.1");
-    await once(taken, "listening");
-    onTestFinished(() => void taken.close());
+    const port = await portOf(createServer());
     const dataDir = await mkdtemp(join(tmpdir(), "mfa-schedule-"));
     onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
     const config = loadConfig(["--dev"], { MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: opened.url });
-    const { port } = taken.address() as AddressInfo;
     const started = startServer(
       { ...config, listeners: [{ kind: "grpc", host: "127.0.0.1", port }] },
       { log: pino({ level: "silent" }), store: opened.store },

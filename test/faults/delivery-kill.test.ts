@@ -2,18 +2,18 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
 import { grpcClient } from "../support/client.ts";
+import { emptyDatabase } from "../support/engines.ts";
 import { phone } from "../support/otp.ts";
-import { databaseUrl, execute } from "../support/postgres.ts";
+import { portOf } from "../support/port.ts";
 import { isFull } from "../support/races.ts";
 
 const rounds = isFull ? 50 : 5;
@@ -30,22 +30,10 @@ async function carrier() {
     accepted.set(String(request.headers["webhook-id"]), data);
     if (!state.silent) response.writeHead(204).end();
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
-  return { accepted, state, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  return { accepted, state, url: `http://127.0.0.1:${await portOf(server)}` };
 }
 
-async function database(engine: string): Promise<string> {
-  if (engine === "sqlite") return "";
-  const { url } = inject("postgres");
-  const name = `mfa_${randomBytes(6).toString("hex")}`;
-  await execute(url, `CREATE DATABASE ${name}`);
-  onTestFinished(() => execute(url, `DROP DATABASE ${name} WITH (FORCE)`));
-  return databaseUrl(url, name);
-}
+const database = async (engine: string) => (engine === "sqlite" ? "" : emptyDatabase());
 
 /** One life of the service, as a process of its own. */
 async function live(env: Record<string, string>) {

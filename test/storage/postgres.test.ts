@@ -1,20 +1,11 @@
-import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { expect, inject, it, onTestFinished, vi } from "vitest";
 import { openPostgres, type PostgresOptions } from "../../src/db/postgres.ts";
 import { type Store, StoreConflict, StoreUnavailable } from "../../src/db/store.ts";
-import { databaseUrl, execute, startPostgres } from "../support/postgres.ts";
+import { emptyDatabase } from "../support/engines.ts";
+import { execute, startPostgres } from "../support/postgres.ts";
 import { migrationsOf } from "./migrations.ts";
 import { DDL, find, ids, insert, replace, thing } from "./things.ts";
-
-/** A database of the running test's own, with nothing in it. */
-async function emptyDatabase(): Promise<string> {
-  const { url } = inject("postgres");
-  const name = `mfa_${randomBytes(6).toString("hex")}`;
-  await execute(url, `CREATE DATABASE ${name}`);
-  onTestFinished(() => execute(url, `DROP DATABASE ${name} WITH (FORCE)`));
-  return databaseUrl(url, name);
-}
 
 /** A store on the table of these tests. */
 async function open(options: Partial<PostgresOptions> = {}) {

@@ -1,14 +1,13 @@
-import { once } from "node:events";
 import { existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import unpacker from "@sparticuz/chromium";
 import { build } from "esbuild";
 import { type Browser, chromium } from "playwright-core";
-import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { afterAll, beforeAll } from "vitest";
+import { portOf } from "./port.ts";
 
 const flags = [
   "--headless",
@@ -112,13 +111,7 @@ export function browserWith(entry: string) {
           isScript ? script : `<!doctype html><meta charset="utf-8">${html}<script src="/page.js"></script>`,
         );
       });
-      server.listen(0, "localhost");
-      await once(server, "listening");
-      onTestFinished(() => {
-        server.closeAllConnections();
-        server.close();
-      });
-      return `http://localhost:${(server.address() as AddressInfo).port}`;
+      return `http://localhost:${await portOf(server, "localhost")}`;
     },
   };
 }

@@ -83,3 +83,12 @@ export async function openForTest(engine: EngineUnderTest): Promise<Opened> {
   onTestFinished(() => opened.remove());
   return opened;
 }
+
+/** A PostgreSQL database of the running test's own, with nothing in it; answers its url. */
+export async function emptyDatabase(): Promise<string> {
+  const { url } = inject("postgres");
+  const name = `mfa_${randomBytes(6).toString("hex")}`;
+  await execute(url, `CREATE DATABASE ${name}`);
+  onTestFinished(() => execute(url, `DROP DATABASE ${name} WITH (FORCE)`));
+  return databaseUrl(url, name);
+}

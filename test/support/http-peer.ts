@@ -1,7 +1,6 @@
 import { createServer, type IncomingHttpHeaders } from "node:http";
-import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { onTestFinished } from "vitest";
+import { portOf } from "./port.ts";
 
 /** A request as it arrived. */
 export interface Received {
@@ -31,14 +30,10 @@ export async function httpPeer(answer: (request: Received) => Answer | undefined
     response.writeHead(status, more).end(reply);
     seen();
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  const port = await portOf(server);
   return {
     received,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     /** Waits until so many requests are there, and answers the last of them. */
     request: (count = 1) =>
       new Promise<Received>((resolve) => {

@@ -1,13 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { onTestFinished } from "vitest";
 import { authority } from "./certificates.ts";
 import type { Received } from "./http-peer.ts";
+import { portOf } from "./port.ts";
 
 /** An HTTPS server at localhost that keeps what it is sent, and answers with a status, and a header where asked. */
 export async function webhookReceiver(answer: (request: Received) => number | Promise<number> = () => 204) {
@@ -26,15 +26,11 @@ export async function webhookReceiver(answer: (request: Received) => number | Pr
     response.writeHead(status, status === 302 ? { location: "/elsewhere" } : {}).end();
     seen();
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-    await rm(folder, { recursive: true, force: true });
-  });
+  const port = await portOf(server);
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return {
     received,
-    url: `https://localhost:${(server.address() as AddressInfo).port}/events`,
+    url: `https://localhost:${port}/events`,
     /** How a service is told of it. */
     settings: { networks: ["127.0.0.0/8", "::1/128"], caFile },
     /** Waits until so many requests have come. */

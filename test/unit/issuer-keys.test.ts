@@ -1,13 +1,13 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { Refusal } from "../../src/core/refusal.ts";
 import { createAuthentication } from "../../src/rpc/authentication.ts";
 import { IssuerUnavailable, keysOfFile, remoteKeys } from "../../src/rpc/issuer-keys.ts";
+import { portOf } from "../support/port.ts";
 
 let pair: { privateKey: CryptoKey; publicKey: CryptoKey };
 let jwks: string;
@@ -32,13 +32,8 @@ async function issuer(answer: RequestListener, options = { cooldownMs: 30_000, m
   const server = createServer((request, response) => {
     asked++;
     answer(request, response);
-  }).listen(0, "127.0.0.1");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
   });
-  await new Promise((resolve) => server.once("listening", resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`;
+  const url = `http://127.0.0.1:${await portOf(server)}/jwks`;
   const authenticate = createAuthentication([{ issuer: "https://login", keys: remoteKeys(url, options) }]);
   return {
     asked: () => asked,

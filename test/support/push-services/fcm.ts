@@ -1,9 +1,8 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import jwt from "jsonwebtoken";
-import { onTestFinished } from "vitest";
+import { portOf } from "../port.ts";
 import { arrivals, type No } from "./arrivals.ts";
 
 /** A message as FCM's `messages:send` takes it. */
@@ -114,12 +113,7 @@ export async function fakeFcm(clock: () => Date, { send, token }: Otherwise = {}
     if (retryAfter !== undefined) response.setHeader("retry-after", retryAfter);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  base = `http://127.0.0.1:${await portOf(server)}`;
   return {
     sent,
     granted,

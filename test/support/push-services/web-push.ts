@@ -2,7 +2,6 @@ import { createECDH, createPublicKey, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { IncomingHttpHeaders } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -10,6 +9,7 @@ import { decrypt } from "http_ece";
 import jwt from "jsonwebtoken";
 import { onTestFinished } from "vitest";
 import { authority } from "../certificates.ts";
+import { portOf } from "../port.ts";
 import { arrivals, type No } from "./arrivals.ts";
 
 interface Posted {
@@ -75,13 +75,8 @@ export async function fakeWebPush(
     response.writeHead(status, { location: `${origin}/m/1`, ...later }).end();
     asked.add(posted);
   });
-  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
-  origin = `https://localhost:${(server.address() as AddressInfo).port}`;
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-    await rm(folder, { recursive: true, force: true });
-  });
+  origin = `https://localhost:${await portOf(server, "localhost")}`;
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return {
     asked,
     taken,
