@@ -66,6 +66,14 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
     return Promise.all(sealed.map((bytes) => keyring.open(bytes, secretCell(row))));
   }
 
+  /** Whether an event is there still: its user may have been erased since the round began. */
+  const isThere = async ({ tenantId, userId, eventId, position }: EventRow): Promise<boolean> => {
+    const place = position ?? 0;
+    const span = { tenantId, after: place - 1, through: place, userId, since: new Date(0), limit: 1 };
+    const [found] = await store.read((tx) => eventRepository(tx).list(span));
+    return found?.eventId === eventId;
+  };
+
   /** Delivers the events, those of one user one after the other up to the first that fails. */
   async function deliverAll(row: WebhookEndpointRow, events: readonly EventRow[], done: Set<string>): Promise<Went> {
     const secrets = await secretsOf(row);
@@ -73,12 +81,16 @@ export function createRound({ store, keyring, clock, post, onFailed }: RoundOpti
     const wanted = new Set(row.types);
     const lanes = [...Map.groupBy(events, ({ userId }) => userId).values()];
     const ends = performance.now() + ROUND_MS;
+    let hasAnswered = false;
     const deliver = async (lane: readonly EventRow[]) => {
       for (const event of lane) {
         if (done.has(event.eventId)) continue;
+        // What goes out at the beginning was read a moment ago.
+        const isDue = (wanted.size === 0 || wanted.has(event.type)) && (!hasAnswered || (await isThere(event)));
         if (stopping.aborted || performance.now() > ends) return;
-        if (wanted.size === 0 || wanted.has(event.type)) {
+        if (isDue) {
           const failure = await post(row.url, deliveryRequest(event, secrets, clock()), stopping);
+          hasAnswered = true;
           if (failure === "STOPPED") return;
           went.failures = failure === undefined ? 0 : went.failures + 1;
           if (failure !== undefined) return void went.errors.push(failure);

@@ -1,8 +1,11 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { eq } from "drizzle-orm";
 import { describe, expect, test } from "vitest";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
+import { type Building, statement } from "../../src/db/store.ts";
 import { eventRepository } from "../../src/events/events.repository.ts";
+import { events } from "../../src/events/events.table.ts";
 import { placeEvents } from "../../src/events/placing.ts";
 import type { DeliveryRequest } from "../../src/webhooks/delivery-request.ts";
 import { createRounds } from "../../src/webhooks/rounds.ts";
@@ -88,7 +91,32 @@ function held() {
   return { post, asked: asked.promise, answer: answer.resolve };
 }
 
+const forget = statement((s: Building<{ userId: string }>) => {
+  const t = s.table(events);
+  return s.db
+    .delete(t)
+    .where(eq(t.userId, s.param("userId", t.userId)))
+    .returning({ eventId: t.eventId });
+});
+
 describe.each(engines)("rounds of webhooks on $name", (engine) => {
+  test("leave out what is gone by the time that it is due, as after an erasure", async () => {
+    const { store, posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 8);
+    const { post, asked, answer } = held();
+    const isFirst = ({ headers }: DeliveryRequest) => headers["webhook-id"]?.endsWith("00") === true;
+    const rounds = instance(async (url, delivery, signal) =>
+      isFirst(delivery) ? post(url, delivery, signal) : undefined,
+    );
+    await rounds.look();
+    await asked;
+    // The round has read both events of this user, and the first is on its way.
+    await store.write((tx) => tx.run(forget, { userId: "user-0" }));
+    answer(undefined);
+    await reaches(8);
+    await rounds.stop();
+    expect(posted.map((id) => Number(id.slice(-2))).sort()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
   test("deliver each event once, however many instances there are", async () => {
     const { posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 300);
     const instances = Array.from({ length: 6 }, () => instance());
