@@ -72,6 +72,8 @@ function unruled(field: DescField): boolean {
   if (field.fieldKind === "scalar" && field.scalar === ScalarType.BOOL) return false;
   const { type } = getOption(field, fieldRules);
   if (field.fieldKind === "map") return type.case !== "map" || !type.value.keys || !type.value.values;
+  // Beyond it a number of JavaScript, and of JSON, is another one.
+  if (type.case === "int64") return !(Number(type.value.lessThan.value ?? Infinity) <= Number.MAX_SAFE_INTEGER);
   if (field.fieldKind !== "list") return type.case === undefined;
   return type.case !== "repeated" || !type.value.maxItems || (field.listKind !== "message" && !type.value.items);
 }
