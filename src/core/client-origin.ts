@@ -9,3 +9,6 @@ export interface ClientOrigin {
   /** The application that a backend's user logs in to; empty when nobody said. */
   readonly application: string;
 }
+
+/** A text from somewhere else, without what would disturb those who read it later. */
+export const printable = (text: string): string => text.replaceAll(/\p{C}/gu, "").slice(0, 512);

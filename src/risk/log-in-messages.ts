@@ -1,6 +1,6 @@
 import type { ClientContext } from "../../gen/mfa/v1/client_context_pb.js";
 import type { RiskSignal } from "../../gen/mfa/v1/risk_pb.js";
-import type { ClientOrigin } from "../core/client-origin.ts";
+import { type ClientOrigin, printable } from "../core/client-origin.ts";
 import { parseIp } from "../core/ip-address.ts";
 
 /** Reads where a log-in is said to come from; what says nothing, or nothing that can be read, is not trusted. */
@@ -9,8 +9,8 @@ export function originOf(client: ClientContext | undefined): ClientOrigin {
   return {
     ip: ip?.text ?? "",
     trusted: ip !== undefined,
-    userAgent: client?.userAgent ?? "",
-    application: client?.application ?? "",
+    userAgent: printable(client?.userAgent ?? ""),
+    application: printable(client?.application ?? ""),
   };
 }
 

@@ -2,6 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { ContextValues } from "@connectrpc/connect";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../core/caller.ts";
+import { printable } from "../core/client-origin.ts";
 import { Refusal } from "../core/refusal.ts";
 import { asksForStepUp, authorise, type IsEnrolled } from "./authorisation.ts";
 import { callerKey, clientKey, identifiedKey, inOwnName } from "./call.ts";
@@ -10,7 +11,6 @@ import type { Credential, Showing, VerifyHeader } from "./credentials.ts";
 import { policyOf } from "./policy.ts";
 import type { LimitRates } from "./rates.ts";
 import type { TellRefused } from "./refused-calls.ts";
-import { printable } from "./stated-client.ts";
 
 /** What is known of a call before its body is read. */
 export interface Arrival {

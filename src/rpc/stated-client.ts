@@ -1,6 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import { type ClientContext, ClientContextSchema } from "../../gen/mfa/v1/client_context_pb.js";
-import type { ClientOrigin } from "../core/client-origin.ts";
+import { type ClientOrigin, printable } from "../core/client-origin.ts";
 import { parseIp } from "../core/ip-address.ts";
 import { Refusal } from "../core/refusal.ts";
 
@@ -9,9 +9,6 @@ const isContext = (value: unknown): value is ClientContext =>
   value !== null &&
   "$typeName" in value &&
   value.$typeName === ClientContextSchema.typeName;
-
-/** A text from somewhere else, without what would disturb those who read it later. */
-export const printable = (text: string): string => text.replaceAll(/\p{C}/gu, "").slice(0, 512);
 
 /** Where a backend says its user is: its request's field `client`. Nowhere, when it says nothing. */
 export function statedClient(request: Message): ClientOrigin {

@@ -45,6 +45,16 @@ describe.each(engines)("EvaluateRisk on $name", (engine) => {
     expect((await eventsOf(service.store)).filter((event) => event.startsWith("RISK"))).toEqual([]);
   });
 
+  test("reads of its client what a log-in's is read for: no control characters", async () => {
+    const service = await riskService(engine);
+    const backend = await service.backend("mfa.verify");
+    const client = { ip: "203.0.113.7", userAgent: "curl/8\u0000.5", application: "shop\u0000" };
+    await service.internal.evaluateMfa({ userId: "ann", client }, backend);
+    const { decision } = await service.judge({ client });
+    expect(decision).toMatchObject({ application: "shop", newDevice: false });
+    expect((await service.decisions()).map(({ application }) => application)).toEqual(["shop", "shop"]);
+  });
+
   test("keeps nothing of a dry run or a candidate, which is judged by in place of the policy", async () => {
     const service = await riskService(engine);
     await enrolApp(service, "ann");
