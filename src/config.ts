@@ -105,6 +105,10 @@ function readSecrets(settings: Settings, env: Env): Config["delivery"] {
   return delivery as Config["delivery"]; // entry by entry what the schema gave, with secrets in their places
 }
 
+/** Which issuers speak for the installation, where they do not say. */
+const withOperators = (issuers: Settings["issuers"]): Settings["issuers"] =>
+  issuers.map((one) => ({ ...one, operator: one.operator ?? (one.tenant === undefined || issuers.length === 1) }));
+
 /** MFA_HOST moves every listener, the port variables the listeners of their kind. */
 function relocate(settings: Settings, env: Env): Settings {
   const listeners = settings.listeners.map((listener) => {
@@ -223,6 +227,7 @@ export function loadConfig(argv: readonly string[], env: Env = process.env): Con
   const settings = relocate(parse(env), env);
   const wrong = contradictions(settings);
   if (wrong.length > 0) throw new ConfigError(wrong);
-  const complete = { ...settings, delivery: readSecrets(settings, env) };
+  const issuers = withOperators(settings.issuers);
+  const complete = { ...settings, issuers, delivery: readSecrets(settings, env) };
   return Object.freeze(argv.includes("--dev") ? devConfig(complete, env) : productionConfig(complete));
 }

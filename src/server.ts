@@ -75,9 +75,9 @@ const DELIVERY_GRACE_MS = 3_000;
 /** The configured issuers; throws when one's file cannot be used. */
 const openIssuers = ({ issuers }: Config): Promise<Issuer[]> =>
   Promise.all(
-    issuers.map(async ({ issuer, jwksFile, jwksUrl, audiences, tenant }) => {
+    issuers.map(async ({ issuer, jwksFile, jwksUrl, audiences, tenant, operator }) => {
       const keys = jwksUrl ? remoteKeys(jwksUrl) : await keysOfFile(jwksFile ?? "");
-      return { issuer, keys, audiences, tenantId: tenant };
+      return { issuer, keys, audiences, tenantId: tenant, operator };
     }),
   );
 

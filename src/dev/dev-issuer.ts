@@ -48,7 +48,7 @@ export async function openDevIssuer(dataDir: string): Promise<Issuer> {
   await writeOnce(fileIn(dataDir), generate);
   const { issuer, privateKey } = await load(dataDir);
   const { d: _private, ...publicKey } = privateKey;
-  return { issuer, keys: createLocalJWKSet({ keys: [publicKey] }) };
+  return { issuer, keys: createLocalJWKSet({ keys: [publicKey] }), operator: true };
 }
 
 const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);

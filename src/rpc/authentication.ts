@@ -13,7 +13,12 @@ export interface Issuer {
   readonly audiences?: readonly string[] | undefined;
   /** The tenant of all its tokens, for issuers whose tokens carry no `tid`. */
   readonly tenantId?: string | undefined;
+  /** Whether it speaks for the installation: scopes that reach beyond a tenant count in its tokens alone. */
+  readonly operator?: boolean | undefined;
 }
+
+/** What reaches beyond the tenant of a token: scheduled tasks are every tenant's. */
+const isOfInstallation = (scope: string): boolean => scope.startsWith("mfa.schedule.");
 
 /** The audience decides the kind of principal, so a token of one kind is never accepted as another. */
 export const audiences: ReadonlyMap<string, Principal> = new Map([
@@ -43,6 +48,7 @@ function toCaller(claims: JWTPayload, issuer: Issuer): Caller | undefined {
   const subject = text(claims.sub);
   if (principal === undefined || tenantId === undefined || subject === undefined) return undefined;
   if (!isName(subject) || !isName(tenantId)) return undefined;
+  const scopes = text(claims.scope)?.split(" ") ?? [];
   return {
     principal,
     tenantId,
@@ -50,7 +56,7 @@ function toCaller(claims: JWTPayload, issuer: Issuer): Caller | undefined {
     acr: claims.acr === "aal2" ? "aal2" : "aal1",
     authTime: typeof claims.auth_time === "number" ? new Date(claims.auth_time * 1000) : undefined,
     issueTime: new Date((claims.iat ?? (claims.exp ?? 0) - MAX_LIFETIME_S) * 1000),
-    scopes: new Set(text(claims.scope)?.split(" ")),
+    scopes: new Set(scopes.filter((scope) => issuer.operator || !isOfInstallation(scope))),
     sessionId: text(claims.sid) ?? "",
   };
 }

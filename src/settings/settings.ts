@@ -18,6 +18,11 @@ const issuer = v.strictObject({
   audiences: v.optional(v.array(v.picklist(["mfa", "mfa-admin", "mfa-internal"]))),
   /** The tenant of its tokens, for an issuer whose tokens carry no `tid`. */
   tenant: v.optional(name),
+  /**
+   * Whether its tokens may steer what is every tenant's: scheduled tasks. Default: one without a tenant of its own may,
+   * as it speaks for all of them, and one that is alone.
+   */
+  operator: v.optional(v.boolean()),
 });
 
 /** The settings file (JSON). Unknown settings are refused, so that a misspelt one is never silently a default. */

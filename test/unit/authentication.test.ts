@@ -29,6 +29,8 @@ beforeAll(async () => {
   authenticate = createAuthentication([
     { issuer: "https://login", keys: published },
     { issuer: "https://single", keys: published, tenantId: "only", audiences: ["mfa"] },
+    { issuer: "https://tenant", keys: published, tenantId: "only" },
+    { issuer: "https://operator", keys: published, tenantId: "only", operator: true },
   ]);
 });
 
@@ -43,6 +45,16 @@ const outcome = async (token: string) => {
 };
 
 describe("access tokens", () => {
+  test("of a tenant's own issuer hold no scope over what is every tenant's; those of the operator's do", async () => {
+    const scope = "mfa.read mfa.schedule.read mfa.schedule.write";
+    const scopesBy = async (iss: string) => {
+      const token = await sign({ ...valid, iss, aud: "mfa-admin", scope });
+      return [...(await authenticate(`Bearer ${token}`, now)).scopes];
+    };
+    expect(await scopesBy("https://tenant")).toEqual(["mfa.read"]);
+    expect(await scopesBy("https://operator")).toEqual(scope.split(" "));
+  });
+
   test("a good one names the caller, its tenant, level, scopes and session", async () => {
     const told = { acr: "aal2", auth_time: seconds - 5, iat: seconds - 7, scope: "a b", sid: "s1" };
     const token = await sign({ ...valid, ...told });

@@ -50,6 +50,17 @@ describe("configuration", () => {
     expect(config).toMatchObject({ mode: "production", reflection: false });
   });
 
+  test("of several issuers those of one tenant speak for the installation only where they say so", () => {
+    const [one] = production.issuers;
+    const operators = (issuers: readonly object[]) =>
+      loadConfig([], { MFA_CONFIG: settings({ ...production, issuers }) }).issuers.map(({ operator }) => operator);
+    const other = { ...one, issuer: "https://other.example", tenant: "other" };
+    expect(operators([{ ...one, tenant: "only" }])).toEqual([true]);
+    expect(operators([{ ...one }, other])).toEqual([true, false]);
+    const stated = [false, true].map((operator, n) => ({ ...one, issuer: `https://${n}.example`, operator }));
+    expect(operators(stated)).toEqual([false, true]);
+  });
+
   test("dev mode refuses other addresses and NODE_ENV=production", () => {
     const lines = linesOf(() => loadConfig(["--dev"], { MFA_HOST: "0.0.0.0", NODE_ENV: "production" }));
     expect(lines).toContain("loopback only");

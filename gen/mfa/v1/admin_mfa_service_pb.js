@@ -40,7 +40,8 @@ export const file_mfa_v1_admin_mfa_service = /*@__PURE__*/
  * mfa.lockout.write, mfa.settings.write, mfa.schedule.write, mfa.export. The roles are
  * bundles of them: viewer has mfa.read; auditor also mfa.audit.read; helpdesk has mfa.read,
  * mfa.reset and mfa.lockout.write; policy administrator has mfa.read and the scopes for
- * policy, networks, settings and schedules. mfa.export is in none and granted by itself.
+ * policy, networks and settings. mfa.export is in none and granted by itself; so is
+ * mfa.schedule.write, which reaches beyond the tenant: scheduled tasks are the installation's.
  *
  * --- Users' factors ---
  *
