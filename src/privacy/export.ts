@@ -17,6 +17,8 @@ export interface ExportOptions {
 
 /** Rows of one table that a reply holds: whoever has more of them is told so. */
 const LIMIT = 2_000;
+/** Of all tables together, as JSON: gRPC clients take 4 MiB in one message, and its form there is up to half as long again. */
+const MOST_BYTES = 2.5 * 1024 * 1024;
 
 /**
  * Part of a code; what leads from the trail to its user after they were erased; ids that are known to their parties only.
@@ -36,6 +38,31 @@ const rowToJson = ({ columns }: SubjectTable, row: Record<string, unknown>): Jso
       .map(({ key, name }) => [name, toJson(row[key])]),
   );
 
+/** How many of the rows stay within so many bytes, and how many those take. */
+function within(rows: readonly JsonObject[], most: number) {
+  let [count, bytes] = [0, 0];
+  for (const row of rows) {
+    const length = Buffer.byteLength(JSON.stringify(row));
+    if (bytes + length > most) break;
+    count += 1;
+    bytes += length;
+  }
+  return { count, bytes };
+}
+
+/** Cuts what is long, so that all together can be sent: small tables stay whole, the others share what those leave. */
+function shorten(tables: ReadonlyMap<string, readonly JsonObject[]>): Map<string, readonly JsonObject[]> {
+  const sizes = [...tables].map(([name, rows]) => ({ name, rows, ...within(rows, Number.POSITIVE_INFINITY) }));
+  const shortened = new Map(tables);
+  let left = MOST_BYTES;
+  for (const [n, { name, rows }] of sizes.toSorted((a, b) => a.bytes - b.bytes).entries()) {
+    const kept = within(rows.slice(0, LIMIT), left / (sizes.length - n));
+    shortened.set(name, rows.slice(0, kept.count));
+    left -= kept.bytes;
+  }
+  return shortened;
+}
+
 const snake = (key: string) => key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 const entryToJson = ({ sealedIp: _, hash: __, ...entry }: AuditEntryRow): JsonObject =>
@@ -54,15 +81,14 @@ export function createExport({ tables, addressOf }: ExportOptions) {
       return { found, entries };
     });
     await call.unit((tx) => recordAudit(tx, call, { owner, action: "user.exported", targetId: owner.userId, reason }));
+    const own = found.map(({ table, rows }) => [table.name, rows.map((row) => rowToJson(table, row))] as const);
+    const all = new Map<string, readonly JsonObject[]>([...own, ["audit_entries", entries.map(entryToJson)]]);
+    const shown = shorten(all);
     const data: JsonObject = {};
-    for (const { table, rows } of found) {
-      if (rows.length > 0) data[table.name] = rows.slice(0, LIMIT).map((row) => rowToJson(table, row));
-    }
+    for (const [name, rows] of shown) if (rows.length > 0) data[name] = [...rows];
     const addresses = found.find(({ table }) => table.name === "otp_addresses")?.rows ?? [];
     if (addresses.length > 0) data.addresses = await Promise.all(addresses.map(addressOf));
-    if (entries.length > 0) data.audit_entries = entries.slice(0, LIMIT).map(entryToJson);
-    const cut = found.filter(({ rows }) => rows.length > LIMIT).map(({ table }) => table.name);
-    if (entries.length > LIMIT) cut.push("audit_entries");
+    const cut = [...all].filter(([name, rows]) => rows.length > (shown.get(name)?.length ?? 0)).map(([name]) => name);
     if (cut.length > 0) data.truncated = cut;
     return data;
   };

@@ -95,4 +95,32 @@ describe.each(engines)("exporting a user on $name", (engine) => {
     expect(send_decisions?.length).toBe(2_000);
     expect(truncated).toEqual(["send_decisions"]);
   });
+
+  test("of more than a client takes in one message part of each table is shown, and which were cut is said", async () => {
+    const service = await serviceForTest(engine);
+    await enrolApp(service, "ann");
+    const long = "Mozilla ".repeat(64);
+    const time = engine.name === "sqlite" ? "0" : "now()";
+    const events = Array.from({ length: 2_000 }, (_, n) => {
+      return `('dev', '${n}', 'ann', 'PROOF_FAILED', 'TOTP', 'WRONG', '', '${long}', '', ${time})`;
+    });
+    await service.execute(
+      `INSERT INTO events (tenant_id, event_id, user_id, type, factor_type, failure_reason, factor_id, user_agent, rpc,
+        create_time) VALUES ${events.join()}`,
+    );
+    const decisions = Array.from({ length: 2_000 }, (_, n) => {
+      const standing = `'{"held":[]}', ${engine.name === "sqlite" ? 0 : "false"}`;
+      return `('dev', '${n}', 'ann', 'LOW', 'ALLOW', '["${long}", "${long}"]', '{}', ${standing}, 0, '', '', ${time})`;
+    });
+    await service.execute(
+      `INSERT INTO risk_decisions (tenant_id, decision_id, user_id, level, decision, reasons, requirement, standing,
+        new_device, policy_version, ip, application, create_time) VALUES ${decisions.join()}`,
+    );
+    const { data } = await exportOf(service);
+    const { events: shown, risk_decisions, totp_devices, audit_entries, truncated } = data as Record<string, Rows>;
+    expect(shown?.length).toBeGreaterThan(500);
+    expect(risk_decisions?.length).toBeGreaterThan(500);
+    expect([totp_devices?.length, audit_entries?.length]).toEqual([1, 2]);
+    expect(truncated).toEqual(["events", "risk_decisions"]);
+  });
 });

@@ -249,7 +249,8 @@ export declare const ExportUserRequestSchema: GenMessage<ExportUserRequest>;
 export declare type ExportUserResponse = Message<"mfa.v1.ExportUserResponse"> & {
   /**
    * Factors, codes' metadata, trust, decisions, events and audit entries, by table. No secrets:
-   * they are the service's, not the user's.
+   * they are the service's, not the user's. 2,000 rows of a table and some 3 MiB in all at most:
+   * "truncated" names the tables of which part is missing.
    *
    * @generated from field: google.protobuf.Struct data = 1;
    */
