@@ -37,6 +37,9 @@ const entryOf = ({ tenantId, userDigest, erasureId, eraseTime }: TombstoneRow): 
   return { tenantId, userDigest, erasureId, eraseTime: eraseTime.toISOString() };
 };
 
+/** Users that one unit looks for: of a large tenant all of them at once would take longer than a unit may. */
+const STEP = 1_000;
+
 /** Of an erasure that found nothing. */
 const NOTHING = { removed: {}, pseudonymisedCount: 0, erasedBefore: false };
 
@@ -158,10 +161,14 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
   async function usersBehind(tenantId: string, digests: ReadonlySet<string>): Promise<Owner[]> {
     const found = new Map<string, Owner>();
     for (const table of tables) {
-      for (const userId of await store.read((tx) => table.listUsers(tx, tenantId))) {
-        if (userId === "" || found.has(userId)) continue;
-        const owner = { tenantId, userId };
-        if (digestsOf(keyring, owner).some((digest) => digests.has(digest))) found.set(userId, owner);
+      for (let after = "", full = true; full; ) {
+        const users = await store.read((tx) => table.listUsers(tx, tenantId, after, STEP));
+        for (const userId of users.filter((user) => !found.has(user))) {
+          const owner = { tenantId, userId };
+          if (digestsOf(keyring, owner).some((digest) => digests.has(digest))) found.set(userId, owner);
+        }
+        full = users.length === STEP;
+        after = users.at(-1) ?? "";
       }
     }
     return [...found.values()];

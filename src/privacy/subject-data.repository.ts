@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, getTableName, type Table } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, getTableName, gt, type Table } from "drizzle-orm";
 import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
 import type { Owner } from "../core/caller.ts";
 import { type Dialect, dialects } from "../db/dialect.ts";
@@ -23,8 +23,8 @@ export interface SubjectTable {
   delete(tx: Tx, owner: Owner): Promise<number>;
   /** At most so many rows about a user. */
   list(tx: Tx, owner: Owner, limit: number): Promise<Record<string, unknown>[]>;
-  /** Whom it has rows about, of a tenant. */
-  listUsers(tx: Tx, tenantId: string): Promise<string[]>;
+  /** Whom of a tenant it has rows about, in the engine's own order: those behind one, `limit` at most. */
+  listUsers(tx: Tx, tenantId: string, after: string, limit: number): Promise<string[]>;
 }
 
 /**
@@ -58,17 +58,23 @@ function subjectTable(define: (d: Dialect) => Table): SubjectTable | undefined {
       .where(isOwners(s))
       .limit(s.limit("limit")),
   );
-  const listingUsers = statement((s: Building<{ tenantId: string }>) => {
+  const listingUsers = statement((s: Building<{ tenantId: string; after: string; limit: number }>) => {
     const t = s.table(define) as UserTable;
-    const isTenant = eq(t.tenantId, (s.param as Param)("tenantId", t.tenantId));
-    return s.db.selectDistinct({ userId: t.userId }).from(t).where(isTenant);
+    const param = s.param as Param;
+    return s.db
+      .selectDistinct({ userId: t.userId })
+      .from(t)
+      .where(and(eq(t.tenantId, param("tenantId", t.tenantId)), gt(t.userId, param("after", t.userId))))
+      .orderBy(asc(t.userId))
+      .limit(s.limit("limit"));
   });
   return {
     name,
     columns,
     delete: async (tx, owner) => (await tx.run(deleting, owner)).length,
     list: (tx, owner, limit) => tx.run(listing, { ...owner, limit }) as Promise<Record<string, unknown>[]>,
-    listUsers: async (tx, tenantId) => (await tx.run(listingUsers, { tenantId })).map(({ userId }) => String(userId)),
+    listUsers: async (tx, tenantId, after, limit) =>
+      (await tx.run(listingUsers, { tenantId, after, limit })).map(({ userId }) => String(userId)),
   };
 }
 

@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
+import { subjectTables } from "../../src/privacy/subject-data.repository.ts";
 import { tombstoneRepository } from "../../src/protection/tombstones.repository.ts";
 import { digestsOf } from "../../src/protection/tombstones.ts";
+import { users } from "../../src/users/users.table.ts";
 import { adminOf } from "../support/admins.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { engines } from "../support/engines.ts";
@@ -57,5 +59,21 @@ describe("erasures beside another instance on one PostgreSQL", () => {
     await secondInstance(service, postgres);
     expect(await erasers(service)).toEqual([""]);
     expect(await rowsOf(service)).toBe(0);
+  });
+
+  test("whoever makes up for it finds its user among any number of others, a thousand at a time", async () => {
+    const service = await serviceForTest(postgres);
+    await enrolApp(service, "zoe");
+    const others = Array.from({ length: 2_001 }, (_, n) => `('dev', 'user-${n}', 1, now())`);
+    await service.execute(`INSERT INTO users (tenant_id, user_id, mfa_epoch, update_time) VALUES ${others.join()}`);
+    const [table] = subjectTables([users]);
+    const page = (after: string) => service.store.read(async (tx) => table?.listUsers(tx, "dev", after, 1_000));
+    const [first = [], last = []] = [await page(""), await page("user-999")];
+    expect([first.length, last]).toEqual([1_000, ["zoe"]]);
+    await begin(service, "zoe");
+    service.pass(AFTERMATH);
+    await secondInstance(service, postgres);
+    expect(await rowsOf(service)).toBe(0);
+    expect((await everyRow(service.store)).users?.length).toBe(2_001);
   });
 });
