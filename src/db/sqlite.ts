@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { createAnnouncements } from "./announcements.ts";
@@ -144,6 +144,28 @@ function createScrub(path: string, writer: Database.Database, between: ReturnTyp
   };
 }
 
+/** How long reads may go on one behind the other before everybody else has a turn. */
+const TURN_MS = 10;
+
+/**
+ * Lets others have their turn between reads: each is done at once, so a caller of many, who walks through a long list,
+ * would never give the event loop back.
+ */
+function takingTurns() {
+  let since: number | undefined;
+  return async <T>(read: () => Promise<T>): Promise<T> => {
+    if (since === undefined) {
+      since = performance.now();
+      setImmediate(() => {
+        since = undefined;
+      });
+    }
+    const result = await read();
+    if (since !== undefined && performance.now() - since > TURN_MS) await nextTurn();
+    return result;
+  };
+}
+
 /** Opens a SQLite file: one connection that writes, in group commits, and one that can only read. */
 export function openSqlite(options: SqliteOptions): Store {
   const { path, cacheMegabytes = 64, migrations, busyTimeoutMs = 3_000, batchSize = 256 } = options;
@@ -165,12 +187,13 @@ export function openSqlite(options: SqliteOptions): Store {
     const { enqueue, between } = groupCommit(writer, { batchSize, busyTimeoutMs });
     const scrub = createScrub(path, writer, between);
     const reads = executing(reader, true);
+    const inTurns = takingTurns();
     const writes = executing(writer, false);
     // A file belongs to one process: whatever is announced is announced here.
     const announcements = createAnnouncements();
     return {
       engine: "sqlite",
-      read: (work) => units.admit(() => units.run(reads, work)),
+      read: (work) => units.admit(() => inTurns(() => units.run(reads, work))),
       write: (work) =>
         units.admit(async () => {
           const announced = new Set<string>();

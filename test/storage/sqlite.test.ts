@@ -274,3 +274,20 @@ it("leaves nothing of what was deleted in the files once they are scrubbed, not 
   await put("after");
   expect(writer.pragma("integrity_check", { simple: true })).toBe("ok");
 });
+
+it("lets others have their turn between reads, however many one caller asks for", async () => {
+  const { store } = openWithThings();
+  await store.write((tx) => tx.run(insert, thing("a")));
+  let turns = 0;
+  let counting = true;
+  const count = () => {
+    turns += 1;
+    if (counting) setImmediate(count);
+  };
+  setImmediate(count);
+  // As somebody does who walks through a long list.
+  const end = performance.now() + 300;
+  while (performance.now() < end) await store.read((tx) => tx.run(ids, {}));
+  counting = false;
+  expect(turns).toBeGreaterThan(2);
+});
