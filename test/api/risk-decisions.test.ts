@@ -2,6 +2,8 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision, RiskLevel, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
+import { START } from "../../src/db/page.ts";
+import { riskDecisionRepository } from "../../src/risk/risk-decisions.repository.ts";
 import { forgetRiskDecisions } from "../../src/risk/risk-decisions.ts";
 import { enrolApp, wrongCode } from "../support/authenticator.ts";
 import { failure } from "../support/client.ts";
@@ -19,6 +21,47 @@ const DAY_MS = 24 * 3600 * 1000;
 
 const signals = (reasons: readonly { signal: RiskSignalType; weight: number }[] | undefined) =>
   (reasons ?? []).filter(({ weight }) => weight !== 0).map(({ signal, weight }) => [RiskSignalType[signal], weight]);
+
+describe.each(engines)("ListRiskDecisions on $name", (engine) => {
+  test("finds a rare one in a long list without any unit looking through it all", async () => {
+    const service = await riskService(engine);
+    const [time, no] =
+      engine.name === "sqlite" ? [(n: number) => `${n}`, "0"] : [(n: number) => `to_timestamp(${n})`, "false"];
+    const asked = JSON.stringify({ anyOf: [], strength: "ANY_FACTOR", block: false, allowTrusted: true });
+    const values = Array.from({ length: 12_001 }, (_, n) => {
+      const level = n === 1 ? "HIGH" : "LOW";
+      return `('dev', 'd-${String(n).padStart(5, "0")}', 'u-${n % 3}', '${level}', 'ALLOW', '[]', '${asked}', '{}', ${no}, 0, '', '', ${time(n >> 3)})`;
+    });
+    await service.execute(
+      `INSERT INTO risk_decisions (tenant_id, decision_id, user_id, level, decision, reasons, requirement, standing,
+        new_device, policy_version, ip, application, create_time) VALUES ${values.join()}`,
+    );
+    const everything = { userId: "", level: "", decision: "", since: new Date(0), until: new Date(1e12) };
+    const look = (more: object, position = START, size = 10) =>
+      service.store.read((tx) =>
+        riskDecisionRepository(tx).list("dev", { ...everything, ...more }, { position, size }, 5_000),
+      );
+    const first = await look({ level: "HIGH" });
+    expect([first.rows, first.next?.id]).toEqual([[], "d-07001"]);
+    const second = await look({ level: "HIGH" }, first.next);
+    expect([second.rows, second.next?.id]).toEqual([[], "d-02001"]);
+    const third = await look({ level: "HIGH" }, second.next);
+    expect([third.rows.map(({ decisionId }) => decisionId), third.next]).toEqual([["d-00001"], undefined]);
+    expect((await look({ level: "HIGH", since: new Date(1e11) })).next).toBeUndefined();
+
+    const rare = await service.admin.listRiskDecisions({ level: HIGH }, await service.token());
+    expect([rare.decisions.map(({ decisionId }) => decisionId), rare.nextPageToken]).toEqual([["d-00001"], ""]);
+    expect((await service.decisions({ level: HIGH, userId: "u-1" })).length).toBe(1);
+    expect(await service.decisions({ level: HIGH, userId: "u-2" })).toEqual([]);
+    let [seen, pageToken] = [0, ""];
+    do {
+      const page = await service.admin.listRiskDecisions({ pageSize: 250, pageToken }, await service.token());
+      seen += page.decisions.length;
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(seen).toBe(12_001);
+  });
+});
 
 describe.each(engines)("EvaluateRisk on $name", (engine) => {
   test("says how risky a log-in is, what it needs and why, and keeps it", async () => {
