@@ -144,6 +144,33 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     for (const one of [tablet, third]) expect(await one.pending()).toEqual([]);
   });
 
+  test("who asks again before an answer is denied all the same, and it counts", async () => {
+    const { service, phone } = await paired();
+    const token = await inSession(service, "ann", "web");
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
+    const asking = { terms, prepareFactorType: FactorType.PUSH };
+    for (let n = 0; n < 2; n++) {
+      const { challenge } = await service.mfa.createChallenge(asking, token);
+      const challengeId = challenge?.challengeId ?? "";
+      const [seen] = await phone.pending();
+      await service.mfa.resendChallenge({ challengeId }, token);
+      if (seen) await phone.deny(seen, "NOT_ME");
+      expect((await service.mfa.getChallenge({ challengeId }, token)).challenge?.state).toBe(ChallengeState.DENIED);
+      expect(await phone.pending()).toEqual([]);
+      if (seen) expect(await reasonOf(phone.deny(seen, "NOT_ME"))).toBe("WRONG_STATE");
+      service.pass(1_000);
+    }
+    service.pass(11 * MINUTE);
+    expect((await failure(askPhone(service, "ann"))).reason).toBe("RATE_LIMITED");
+  });
+
+  test("what its page took back is denied no more", async () => {
+    const { service, phone, page, waiting } = await asked();
+    await service.mfa.cancelChallenge({ challengeId: page.challengeId }, page.token);
+    expect(await reasonOf(phone.deny(waiting, "NOT_ME"))).toBe("CHALLENGE_EXPIRED");
+    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.CANCELLED);
+  });
+
   test("the user is told of the second denial, once, at their address", async () => {
     const { service } = await deniedTwice();
     const told = async () =>

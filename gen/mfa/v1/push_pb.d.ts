@@ -290,7 +290,7 @@ export declare type PushPrompt = Message<"mfa.v1.PushPrompt"> & {
   challengeId: string;
 
   /**
-   * The number to type on the phone: two digits, six in the strict profile. Shown here once and
+   * The number to type on the phone: two digits or six, as the tenant has it. Shown here once and
    * never again.
    *
    * @generated from field: string number = 2;
@@ -1181,7 +1181,8 @@ export declare type ApprovePushChallengeResponse = Message<"mfa.v1.ApprovePushCh
 export declare const ApprovePushChallengeResponseSchema: GenMessage<ApprovePushChallengeResponse>;
 
 /**
- * Denies a challenge, signed by the calling device. Needs no number: who did not ask has none.
+ * Denies a challenge, signed by the calling device. Needs no number: who did not ask has none. A
+ * request that was replaced by another for the same challenge can be denied, too, within its time.
  *
  * @generated from message mfa.v1.DenyPushChallengeRequest
  */

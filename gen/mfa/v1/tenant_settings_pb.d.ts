@@ -237,7 +237,7 @@ export declare type PushSettings = Message<"mfa.v1.PushSettings"> & {
   enabled: boolean;
 
   /**
-   * How many digits to type: 2, or 6 in the strict profile; 0 takes the file's, 2.
+   * How many digits to type: 2, or the 6 that NIST SP 800-63B-4 §3.1.3.2 asks for; 0 takes 2.
    *
    * @generated from field: int32 number_digits = 2;
    */

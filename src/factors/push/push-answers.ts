@@ -46,11 +46,16 @@ export function createAnswers({
     return state === "pending" ? undefined : undecidable(state);
   };
 
-  /** As `stopped`, for denials: what another factor has proved meanwhile can still be stopped. */
+  /**
+   * As `stopped`, for denials: what another factor has proved meanwhile can still be stopped, and what the phone was asked
+   * for again since. Whoever asks again before an answer would else never be denied.
+   */
   const undeniable = async (tx: Tx, row: PushChallengeRow, now: Date): Promise<Refusal | undefined> => {
     const owner = { tenantId: row.tenantId, userId: row.userId };
     const behind = await challenges.stateOf(tx, owner, row.challengeId, now);
-    return behind === "PROVEN" && row.state === "pending" ? undefined : stopped(tx, row, now);
+    const isOpen = behind === "PENDING" || behind === "PROVEN";
+    const isUnanswered = row.state === "pending" || row.state === "cancelled";
+    return isOpen && isUnanswered && row.expireTime > now ? undefined : stopped(tx, row, now);
   };
 
   const signedBy = (device: PushDeviceRow, parts: Buffer, signature: Uint8Array) => {

@@ -31,6 +31,12 @@ const isOfChallenge = having(pushChallenges, "tenantId", "userId", "challengeId"
 /** Can still be answered. */
 const isPending = all(being(pushChallenges, "state", "pending"), isInTime(pushChallenges));
 
+/** Can still be denied: also when it was replaced by another request for the same challenge. */
+const isDeniable = (s: Building<{ now: Date }>) => {
+  const t = s.table(pushChallenges);
+  return and(inArray(t.state, ["pending", "cancelled"]), gt(t.expireTime, s.param("now", t.expireTime)));
+};
+
 /**
  * Stands so at `now`, as far as its row says; an empty state stands for all. Among the cancelled ones are those that may
  * have been ended without their row being written.
@@ -143,7 +149,7 @@ const statements = {
         decideTime: now,
         updateTime: now,
       })
-      .where(and(isThis(s), isPending(s)))
+      .where(and(isThis(s), isDeniable(s)))
       .returning();
   }),
   cancel: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
