@@ -93,6 +93,9 @@ describe("mail by SMTP", () => {
     const no = (responseCode: number) => Object.assign(new Error("no"), { responseCode });
     const picky = await mailServer({ options: { onMailFrom: (_address, _session, done) => done(no(553)) } });
     expect(await carry(picky.settings)).toEqual({ outcome: "denied", error: "SMTP_553" });
+    const noRelay = Object.assign(new Error("5.7.1 relay access denied"), { responseCode: 550 });
+    const relay = await mailServer({ options: { onRcptTo: (_address, _session, done) => done(noRelay) } });
+    expect(await carry(relay.settings)).toEqual({ outcome: "denied", error: "SMTP_550" });
     const closed = await mailServer({ options: { onConnect: (_session, done) => done(no(554)) } });
     expect(await carry(closed.settings)).toEqual({ outcome: "denied", error: "SMTP_554" });
   });
