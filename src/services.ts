@@ -20,37 +20,15 @@ import { overdueIn } from "./enforcement/enforcement.ts";
 import { createEnforcementRules } from "./enforcement/enforcement-rules.ts";
 import { createEventHandlers } from "./events/events.handlers.ts";
 import { placeAllEvents } from "./events/placing.ts";
-import { createBackupCodeHandlers } from "./factors/backup-codes/backup-codes.handlers.ts";
-import { backupCodeProver } from "./factors/backup-codes/backup-codes.prover.ts";
-import { createBackupCodes } from "./factors/backup-codes/backup-codes.ts";
-import { createFactorHandlers } from "./factors/factors.handlers.ts";
-import { createImportHandlers } from "./factors/import.handlers.ts";
-import { createImport } from "./factors/import.ts";
-import { factorSet, factors as registry } from "./factors/index.ts";
+import { createFactorServices } from "./factors/factor-services.ts";
+import { factors as registry } from "./factors/index.ts";
 import { type ChannelName, otpChannels } from "./factors/otp/channels.ts";
-import { createOtpHandlers } from "./factors/otp/otp.handlers.ts";
-import { otpImport } from "./factors/otp/otp.import.ts";
-import { emailProver, smsProver } from "./factors/otp/otp.prover.ts";
-import { createOtp } from "./factors/otp/otp.ts";
 import type { OtpAddressRow } from "./factors/otp/otp-addresses.repository.ts";
-import { createPushHandlers } from "./factors/push/push.handlers.ts";
-import { createPush } from "./factors/push/push.ts";
 import type { PushWays } from "./factors/push/push-address.ts";
 import { canEnrol } from "./factors/strength.ts";
-import { createTemporaryPassHandlers } from "./factors/temporary-pass/temporary-pass.handlers.ts";
-import { temporaryPassProver } from "./factors/temporary-pass/temporary-pass.prover.ts";
-import { createTemporaryPasses } from "./factors/temporary-pass/temporary-pass.ts";
-import { createTotpHandlers } from "./factors/totp/totp.handlers.ts";
-import { totpImport } from "./factors/totp/totp.import.ts";
-import { totpProver } from "./factors/totp/totp.prover.ts";
-import { createTotp } from "./factors/totp/totp.ts";
 import { countUnenrolled } from "./factors/unenrolled.ts";
 import type { Metadata } from "./factors/webauthn/metadata.ts";
 import { createRelatedOrigins } from "./factors/webauthn/related-origins.ts";
-import { createWebAuthnHandlers } from "./factors/webauthn/webauthn.handlers.ts";
-import { webauthnImport } from "./factors/webauthn/webauthn.import.ts";
-import { webauthnProver } from "./factors/webauthn/webauthn.prover.ts";
-import { createWebAuthn } from "./factors/webauthn/webauthn.ts";
 import { createIpWhitelistHandlers } from "./ip-whitelist/ip-whitelist.handlers.ts";
 import { createListedNetworks } from "./ip-whitelist/listed-networks.ts";
 import { createApprovals } from "./privacy/approvals.ts";
@@ -164,16 +142,12 @@ export interface Features {
 export function createServices(app: App): Features {
   const tenants = createTenantSettings({ store: app.store, clock: app.clock, file: app });
   const settings = createTenantHandlers(tenants);
-  const { keyring, kdf, hasFactor, store, clock, carried, devMode, metadata } = app;
+  const { keyring, kdf, store, clock, carried, devMode, metadata } = app;
   const { settingsOf } = tenants;
   const lockProfileOf = async (tenantId: string) =>
     (await settingsOf(tenantId)).lockProfile === LockProfile.PCI ? "pci" : "standard";
   const serving: Serving = { ...app, lockProfileOf };
   const pageTokens = createPageTokens(keyring);
-  const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
-  const codes = createBackupCodeHandlers(backupCodes, pageTokens);
-  const temporaryPasses = createTemporaryPasses({ keyring, kdf, settingsOf });
-  const passes = createTemporaryPassHandlers(temporaryPasses);
   const audit = createAuditHandlers({ store: app.store, keyring, pageTokens });
   const listedNetworks = createListedNetworks(store, clock);
   const networks = createIpWhitelistHandlers(pageTokens, listedNetworks);
@@ -196,21 +170,11 @@ export function createServices(app: App): Features {
     listedNetworks,
   });
   const risk = createRiskHandlers({ policies, decisions, pageTokens });
-  const apps = { keyring, settingsOf, factorSet, codes: backupCodes.forEnrolment };
-  const totp = createTotpHandlers({ ...apps, pageTokens });
-  const factors = createFactorHandlers({ settingsOf, pageTokens });
-  const named = { keyring, settingsOf, metadata, factors: factorSet, codes: backupCodes.forEnrolment };
-  const webauthn = createWebAuthn(named);
-  const otp = createOtp({
-    ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
-    allowed: (of) => registry.filter((factor) => factor.isEnrollable(of)).map(({ type }) => type),
+  const factors = createFactorServices({
+    ...{ store, keyring, kdf, clock, settingsOf, pageTokens, carried, metadata, challenges: challengeOutcomes },
+    push: { ways: app.pushWays, address: app.pushAddress, locate: (ip) => app.locations?.describe(ip) ?? "" },
   });
-  const sent = createOtpHandlers(otp, factorSet);
-  const push = createPush({
-    ...{ store, keyring, clock, settingsOf, hasFactor, factorSet, challenges: challengeOutcomes },
-    ...{ ways: app.pushWays, address: app.pushAddress },
-    locate: (ip) => app.locations?.describe(ip) ?? "",
-  });
+  const { otp, push, provers } = factors;
   const compose = createCompose({ settingsOf, addressOf: (owner, id) => otp.book.find(store, owner, id) });
   const delivery = createDeliveryHandlers(devMode ? createInbox({ keyring, compose }) : undefined, pageTokens);
   const mailRoom: MailRoom = {
@@ -221,11 +185,6 @@ export function createServices(app: App): Features {
     limitNotices: otp.limitNotices,
     phones: push,
   };
-  const provers = [
-    ...[webauthnProver(webauthn), push.prover, totpProver(createTotp(apps))],
-    ...[smsProver(otp), emailProver(otp)],
-    ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
-  ];
   const hub = createHub(store, app.clock);
   const proofs = createProofs({
     ...app,
@@ -238,10 +197,8 @@ export function createServices(app: App): Features {
     factors: registry,
     provers,
   });
-  const { describeAction } = proofs;
-  const passkeys = createWebAuthnHandlers({ webauthn, pageTokens, challenges: proofs.user, describeAction });
-  const ask = proofs.askPhones;
-  const approvals = createPushHandlers({ push, factorSet, settingsOf, pageTokens, ask });
+  const { describeAction, askPhones: ask } = proofs;
+  const proved = factors.handlersWith({ challenges: proofs.user, describeAction, ask });
   const happened = createEventHandlers({ store, hub, pageTokens });
   const sync = createDeviceSyncHandlers(pageTokens);
   const hooks = createWebhookHandlers({ store, keyring, destinations: app.webhooks.destinations, pageTokens });
@@ -251,17 +208,6 @@ export function createServices(app: App): Features {
   const addressOf = (row: object) => otp.book.open(row as OtpAddressRow); // a row of that very table
   const privacy = createPrivacyHandlers(erasure, createExport({ tables: subjects, addressOf }));
   const coverage = createCoverageHandlers(createCoverage({ settingsOf, overdueIn }), pageTokens);
-  const imports = createImportHandlers(
-    createImport({
-      keyring,
-      kinds: [
-        totpImport({ keyring, settingsOf }),
-        webauthnImport({ keyring, settingsOf }),
-        otpImport("phoneNumber", otpChannels.sms, { settingsOf, book: otp.book }),
-        otpImport("email", otpChannels.email, { settingsOf, book: otp.book }),
-      ],
-    }),
-  );
   const resets = createResetHandlers(createApprovals(settingsOf), pageTokens);
   const rounds = createRounds({ store, keyring, clock: app.clock, ...app.webhooks });
   const ended = new AbortController();
@@ -278,8 +224,9 @@ export function createServices(app: App): Features {
       implementation: serve(
         MfaService,
         {
-          ...{ ...factors.user, ...passkeys.user, ...totp.user, ...codes.user, ...sent.user },
-          ...{ ...approvals.user, ...proofs.user, ...sync.user },
+          ...proved.user,
+          ...proofs.user,
+          ...sync.user,
         },
         serving,
       ),
@@ -290,15 +237,11 @@ export function createServices(app: App): Features {
         AdminMfaService,
         {
           ...settings.admin,
-          ...factors.admin,
-          ...totp.admin,
+          ...proved.admin,
           ...lockouts.admin,
-          ...passes.admin,
-          ...codes.admin,
           ...audit.admin,
           ...networks.admin,
           ...hooks.admin,
-          ...approvals.admin,
           ...risk.admin,
           ...rules.admin,
           ...schedule.admin,
@@ -314,11 +257,12 @@ export function createServices(app: App): Features {
       implementation: serve(
         InternalMfaService,
         {
-          ...{ ...factors.internal, ...totp.internal, ...delivery.internal },
-          ...{ ...approvals.internal, ...proofs.internal, ...happened.internal },
+          ...proved.internal,
+          ...proofs.internal,
+          ...delivery.internal,
+          ...happened.internal,
           ...schedule.internal,
           ...privacy.internal,
-          ...imports.internal,
         },
         serving,
       ),
