@@ -1,7 +1,7 @@
 import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { all, being, hasExpired, having, isInTime } from "../db/conditions.ts";
-import { deleteRows, insert, select } from "../db/rows.ts";
+import { deleteRows, given, insert, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { challenges, type Facts, type PartialProof, type TypeName } from "./challenges.table.ts";
 
@@ -56,8 +56,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        preparedType: s.param("preparedType", t.preparedType),
-        preparedFactorId: s.param("preparedFactorId", t.preparedFactorId),
+        ...given(s, t, "preparedType", "preparedFactorId"),
         updateTime: s.param("now", t.updateTime),
       })
       .where(and(isThis(s), eq(t.state, "pending"), isUnexpired(s)))
@@ -70,14 +69,9 @@ const statements = {
       .update(t)
       .set({
         state: "proven",
-        provenType: s.param("provenType", t.provenType),
-        provenFactorId: s.param("provenFactorId", t.provenFactorId),
-        facts: s.param("facts", t.facts),
-        proofs: s.param("proofs", t.proofs),
-        mfaEpoch: s.param("mfaEpoch", t.mfaEpoch),
+        ...given(s, t, "provenType", "provenFactorId", "facts", "proofs", "mfaEpoch", "expireTime"),
         proveTime: now,
         updateTime: now,
-        expireTime: s.param("expireTime", t.expireTime),
       })
       .where(and(isThis(s), eq(t.state, "pending"), isUnexpired(s), isOfEpoch(s)))
       .returning();
@@ -87,8 +81,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        proofs: s.param("proofs", t.proofs),
-        mfaEpoch: s.param("mfaEpoch", t.mfaEpoch),
+        ...given(s, t, "proofs", "mfaEpoch"),
         updateTime: s.param("now", t.updateTime),
       })
       .where(and(isThis(s), eq(t.state, "pending"), isUnexpired(s), isOfEpoch(s)))

@@ -1,4 +1,4 @@
-import { and, asc, desc, sql } from "drizzle-orm";
+import { and, asc, desc, type SQL, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { type Condition, columnOf } from "./conditions.ts";
 import type { Define } from "./dialect.ts";
@@ -89,3 +89,10 @@ export const deleteRows = <T extends PgTable, Params>(
     if (!isMeant) throw new Error("A deletion without a condition");
     return s.db.delete(t).where(isMeant).returning() as PromiseLike<Row<T>[]>;
   });
+
+/** Columns that are set to the parameters of the same names: `.set({ ...given(s, t, "version", "updateTime") })`. */
+export const given = <T extends PgTable, Params, K extends keyof Row<T> & keyof Params & string>(
+  s: Building<Params>,
+  t: T,
+  ...names: [K, ...K[]]
+) => Object.fromEntries(names.map((name) => [name, s.param(name, columnOf(t, name))])) as Record<K, SQL>;

@@ -1,6 +1,6 @@
 import { and, eq } from "drizzle-orm";
 import { anyRow, having } from "../db/conditions.ts";
-import { insertIfNew, select } from "../db/rows.ts";
+import { given, insertIfNew, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { tombstones } from "./tombstones.table.ts";
 
@@ -23,10 +23,7 @@ const statements = {
       .update(t)
       .set({
         state: "done",
-        removed: s.param("removed", t.removed),
-        pseudonymisedCount: s.param("pseudonymisedCount", t.pseudonymisedCount),
-        erasedBefore: s.param("erasedBefore", t.erasedBefore),
-        eraseTime: s.param("eraseTime", t.eraseTime),
+        ...given(s, t, "removed", "pseudonymisedCount", "erasedBefore", "eraseTime"),
       })
       .where(and(isDigest(s), eq(t.erasureId, s.param("erasureId", t.erasureId)), eq(t.state, "begun")))
       .returning();

@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { having } from "../db/conditions.ts";
-import { deleteRows, select } from "../db/rows.ts";
+import { deleteRows, given, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import type { Level } from "./requirement.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk-policies.table.ts";
@@ -30,11 +30,7 @@ const statements = {
       .onConflictDoUpdate({
         target: [t.tenantId, t.level],
         set: {
-          requirement: s.param("requirement", t.requirement),
-          description: s.param("description", t.description),
-          enabled: s.param("enabled", t.enabled),
-          version: s.param("version", t.version),
-          updateTime: s.param("updateTime", t.updateTime),
+          ...given(s, t, "requirement", "description", "enabled", "version", "updateTime"),
         },
       })
       .returning({ level: t.level });

@@ -1,6 +1,6 @@
 import { and, asc, eq, isNotNull, or, sql } from "drizzle-orm";
 import { all, having } from "../db/conditions.ts";
-import { insert, insertIfNew, type PageAsked, select, selectPage } from "../db/rows.ts";
+import { given, insert, insertIfNew, type PageAsked, select, selectPage } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { scheduledTasks, type TaskEnd, taskRuns } from "./schedule.table.ts";
 
@@ -71,8 +71,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        paused: s.param("paused", t.paused),
-        nextRunTime: s.param("nextRunTime", t.nextRunTime),
+        ...given(s, t, "paused", "nextRunTime"),
         requestTime: null,
       })
       .where(isNamed(s))
@@ -83,12 +82,8 @@ const statements = {
     return s.db
       .update(t)
       .set({
+        ...given(s, t, "runId", "leaseOwner", "leaseExpireTime", "nextRunTime", "lastRunTime"),
         fence: sql`${t.fence} + 1`,
-        runId: s.param("runId", t.runId),
-        leaseOwner: s.param("leaseOwner", t.leaseOwner),
-        leaseExpireTime: s.param("leaseExpireTime", t.leaseExpireTime),
-        nextRunTime: s.param("nextRunTime", t.nextRunTime),
-        lastRunTime: s.param("lastRunTime", t.lastRunTime),
         requestTime: null,
       })
       .where(isNamed(s))
@@ -120,9 +115,7 @@ const statements = {
       .update(t)
       .set({
         ...NOBODY,
-        lastCount: s.param("lastCount", t.lastCount),
-        lastError: s.param("lastError", t.lastError),
-        lastDurationMs: s.param("lastDurationMs", t.lastDurationMs),
+        ...given(s, t, "lastCount", "lastError", "lastDurationMs"),
       })
       .where(isHeld(s))
       .returning({ name: t.name });
@@ -134,10 +127,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        outcome: s.param("outcome", t.outcome),
-        count: s.param("count", t.count),
-        error: s.param("error", t.error),
-        endTime: s.param("endTime", t.endTime),
+        ...given(s, t, "outcome", "count", "error", "endTime"),
       })
       .where(and(eq(t.runId, s.param("runId", t.runId)), eq(t.outcome, "")))
       .returning({ runId: t.runId });

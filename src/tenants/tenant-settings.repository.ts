@@ -1,6 +1,6 @@
 import { and, eq } from "drizzle-orm";
 import { anyRow, having } from "../db/conditions.ts";
-import { insertIfNew, select } from "../db/rows.ts";
+import { given, insertIfNew, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { tenantSettings } from "./tenant-settings.table.ts";
 
@@ -18,9 +18,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        version: s.param("version", t.version),
-        settings: s.param("settings", t.settings),
-        updateTime: s.param("updateTime", t.updateTime),
+        ...given(s, t, "version", "settings", "updateTime"),
       })
       .where(and(isTenant(s), eq(t.version, s.param("basedOn", t.version))))
       .returning({ version: t.version });

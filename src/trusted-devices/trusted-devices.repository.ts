@@ -1,7 +1,7 @@
 import { and, eq } from "drizzle-orm";
 import type { Owner } from "../core/caller.ts";
 import { all, hasExpired, having, isInTime } from "../db/conditions.ts";
-import { deleteRows, insert, type PageAsked, select, selectPage } from "../db/rows.ts";
+import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { trustedDevices } from "./trusted-devices.table.ts";
 
@@ -36,9 +36,8 @@ const statements = {
     return s.db
       .update(t)
       .set({
+        ...given(s, t, "secretDigest", "previousDigest"),
         counter: s.param("next", t.counter),
-        secretDigest: s.param("secretDigest", t.secretDigest),
-        previousDigest: s.param("previousDigest", t.previousDigest),
         rotateTime: now,
         lastUseTime: now,
       })

@@ -1,7 +1,7 @@
 import { and, eq, isNull } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { all, having, isInTime } from "../../db/conditions.ts";
-import { deleteRows, insert, select } from "../../db/rows.ts";
+import { deleteRows, given, insert, select } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
 import { otpChallenges, sendDecisions } from "./otp.table.ts";
@@ -32,11 +32,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        codeDigest: s.param("codeDigest", t.codeDigest),
-        messageId: s.param("messageId", t.messageId),
-        codeTime: s.param("codeTime", t.codeTime),
-        resendAfterTime: s.param("resendAfterTime", t.resendAfterTime),
-        expireTime: s.param("expireTime", t.expireTime),
+        ...given(s, t, "codeDigest", "messageId", "codeTime", "resendAfterTime", "expireTime"),
       })
       .where(and(isChallenge(s), isOpen(s)))
       .returning();

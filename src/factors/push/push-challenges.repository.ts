@@ -1,7 +1,7 @@
 import { and, desc, eq, gt, gte, inArray, lt, lte, or, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { all, being, having, isInTime } from "../../db/conditions.ts";
-import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushChallenges } from "./push.table.ts";
 
@@ -125,12 +125,10 @@ const statements = {
       .update(t)
       .set({
         state: "approved",
+        ...given(s, t, "decidedDeviceId", "answerMs", "expireTime"),
         numberDigest: null,
-        decidedDeviceId: s.param("decidedDeviceId", t.decidedDeviceId),
-        answerMs: s.param("answerMs", t.answerMs),
         decideTime: now,
         updateTime: now,
-        expireTime: s.param("expireTime", t.expireTime),
       })
       .where(and(isThis(s), isPending(s)))
       .returning();
@@ -142,10 +140,8 @@ const statements = {
       .update(t)
       .set({
         state: "denied",
+        ...given(s, t, "denyReason", "decidedDeviceId", "answerMs"),
         numberDigest: null,
-        denyReason: s.param("denyReason", t.denyReason),
-        decidedDeviceId: s.param("decidedDeviceId", t.decidedDeviceId),
-        answerMs: s.param("answerMs", t.answerMs),
         decideTime: now,
         updateTime: now,
       })

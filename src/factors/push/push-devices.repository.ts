@@ -2,7 +2,7 @@ import { and, eq, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { all, being, having } from "../../db/conditions.ts";
 import { deleteEnded } from "../../db/ended.ts";
-import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { holders, isLive, rename } from "../devices.repository.ts";
@@ -49,16 +49,10 @@ const statements = {
       .update(t)
       .set({
         state: "active",
+        ...given(s, t, "publicKey", "keyMac", "keyAlgorithm", "channel", "sealedAddress", "displayName", "platform"),
         pairingDigest: null,
         expireTime: null,
-        publicKey: s.param("publicKey", t.publicKey),
-        keyMac: s.param("keyMac", t.keyMac),
-        keyAlgorithm: s.param("keyAlgorithm", t.keyAlgorithm),
-        channel: s.param("channel", t.channel),
-        sealedAddress: s.param("sealedAddress", t.sealedAddress),
         addressVersion: sql`${t.addressVersion} + 1`,
-        displayName: s.param("displayName", t.displayName),
-        platform: s.param("platform", t.platform),
         updateTime: now,
         lastUseTime: now,
       })
@@ -88,8 +82,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        channel: s.param("channel", t.channel),
-        sealedAddress: s.param("sealedAddress", t.sealedAddress),
+        ...given(s, t, "channel", "sealedAddress"),
         addressVersion: sql`${t.addressVersion} + 1`,
         channelGone: false,
         updateTime: now,

@@ -1,7 +1,7 @@
 import { and, eq, lt, sql } from "drizzle-orm";
 import type { Owner } from "../../core/caller.ts";
 import { all, being, having } from "../../db/conditions.ts";
-import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
 import type { Span } from "../../db/span.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { holders, isLive, rename } from "../devices.repository.ts";
@@ -50,9 +50,8 @@ const statements = {
     return s.db
       .update(t)
       .set({
+        ...given(s, t, "driftSteps", "driftHint"),
         lastStep: s.param("step", t.lastStep),
-        driftSteps: s.param("driftSteps", t.driftSteps),
-        driftHint: s.param("driftHint", t.driftHint),
         lastUseTime: s.param("now", t.lastUseTime),
       })
       .where(and(isDevice(s), eq(t.state, "active"), lt(t.lastStep, s.param("oldest", t.lastStep))))
@@ -65,12 +64,8 @@ const statements = {
       .update(t)
       .set({
         state: "active",
-        algorithm: s.param("algorithm", t.algorithm),
-        digits: s.param("digits", t.digits),
-        periodSeconds: s.param("periodSeconds", t.periodSeconds),
+        ...given(s, t, "algorithm", "digits", "periodSeconds", "driftSteps", "driftHint"),
         lastStep: s.param("step", t.lastStep),
-        driftSteps: s.param("driftSteps", t.driftSteps),
-        driftHint: s.param("driftHint", t.driftHint),
         lastUseTime: now,
         updateTime: now,
         expireTime: null,
