@@ -94,6 +94,8 @@ export function createAudit({ store, keyring }: AuditOptions) {
       const checkpoint = token === "" ? undefined : readCheckpoint(keyring, tenantId, token);
       if (token !== "" && !checkpoint) return new Refusal("INVALID_FIELD", { metadata: { field: "checkpoint" } });
       const finding = await verification({ tenantId, ...asked, checkpoint }, call.signal);
+      // It was given up, and has found nothing.
+      if (call.signal.aborted) return new Refusal("DEADLINE");
       const { entryCount, firstBroken } = finding;
       const recorded = record(call, "audit.verified", { entryCount, firstBroken });
       // A chain that is broken may not take another entry; who asked must hear of it all the same.

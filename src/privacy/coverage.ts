@@ -97,7 +97,7 @@ export function createCoverage({ settingsOf, overdueIn }: CoverageOptions) {
         });
       });
       yield* found;
-      if (found.length < STEP) return;
+      if (found.length < STEP || call.signal.aborted) return;
       after = found.at(-1)?.userId ?? "";
     }
   }

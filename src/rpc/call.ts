@@ -91,6 +91,8 @@ class BegunCall implements Call {
   readonly #once: Once | undefined;
   readonly #context: HandlerContext;
   readonly #serving: Serving;
+  readonly #isUnary: boolean;
+  #signal: AbortSignal | undefined;
 
   constructor(begun: Pick<Call, "caller" | "client" | "now" | "rpc" | "logId">, parts: Parts) {
     this.caller = begun.caller;
@@ -106,10 +108,15 @@ class BegunCall implements Call {
     this.#once = parts.once;
     this.#context = parts.context;
     this.#serving = parts.serving;
+    this.#isUnary = parts.method.methodKind === "unary";
   }
 
+  /** Made for those that ask for it, as few do: work that is long enough to be given up. */
   get signal(): AbortSignal {
-    return this.#context.signal;
+    const { signal } = this.#context;
+    if (!this.#isUnary) return signal;
+    this.#signal ??= AbortSignal.any([signal, AbortSignal.timeout(this.#serving.maxWorkMs)]);
+    return this.#signal;
   }
 
   guess() {

@@ -3,11 +3,14 @@ import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuditOrder } from "../../gen/mfa/v1/audit_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
+import { auditEntryRepository } from "../../src/audit/audit-entries.repository.ts";
 import { auditSubjectRepository } from "../../src/audit/audit-subjects.repository.ts";
+import { append } from "../../src/audit/trail.ts";
 import { createAuditUpkeep } from "../../src/audit/upkeep.ts";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { openStore } from "../../src/db/open.ts";
+import type { Tx } from "../../src/db/store.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { drain, failure, streamer, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
@@ -46,6 +49,10 @@ async function audited(engine: EngineUnderTest) {
   };
 }
 
+/** The entries behind a place. */
+const span = (tx: Tx, after: number) =>
+  auditEntryRepository(tx).listSpan({ tenantId: "dev", after, through: Number.MAX_SAFE_INTEGER, limit: 10 });
+
 const reader = (service: ServiceUnderTest, tenant: string) =>
   service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.read", tenant });
 
@@ -69,6 +76,36 @@ const takeGuardsDown = {
 };
 
 describe.each(engines)("the audit trail on $name", (engine) => {
+  test("a check that is given up does not go on, and does not say that anything was found", async () => {
+    const service = await serviceForTest(engine, { limits: { maxWorkMs: 1 } });
+    const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
+    const entry = {
+      ...{
+        tenantId: "dev",
+        userId: "",
+        action: "x.done",
+        targetType: "x",
+        targetId: "x",
+        reason: "",
+        outcome: "SUCCESS",
+      },
+      ...{ actorType: "ADMIN", actorId: "root", isByUser: false, isFromUser: false, ip: "", rpc: "", requestId: "" },
+      ...{ before: null, after: null, createTime: service.clock.now },
+    };
+    const count = engine.name === "sqlite" ? 6_000 : 1_500;
+    for (let place = 0; place < count; place += 500) {
+      await service.store.write(async (tx) => {
+        for (let n = 0; n < 500; n += 1) await append(tx, keyring.mac, entry);
+      });
+    }
+    const token = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope: SCOPE });
+    expect(await failure(service.admin.verifyAuditChain({}, token))).toMatchObject({ reason: "DEADLINE" });
+    const told = async () => (await service.store.read((tx) => span(tx, count))).map(({ action }) => action);
+    let actions = await told();
+    while (actions.length === 0) actions = await told();
+    expect(actions).toEqual(["rpc.failed"]);
+  });
+
   test("shows who changed what, from where, why, and how it was before", async () => {
     const service = await audited(engine);
     await service.change(1);

@@ -486,7 +486,9 @@ export declare const AdminMfaService: GenService<{
   /**
    * Checks that no entry of the audit trail is missing or altered, its tail included.
    *
-   * A broken chain is a finding in the reply, not an error. Checking is itself audited.
+   * A broken chain is a finding in the reply, not an error. Checking is itself audited. Some
+   * hundred thousand entries take half a minute, which is all that a call has: longer chains are
+   * checked in parts, each from where the one before ended.
    *
    * @generated from rpc mfa.v1.AdminMfaService.VerifyAuditChain
    */
