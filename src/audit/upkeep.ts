@@ -2,7 +2,7 @@ import type { Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
 import { auditEntryRepository } from "./audit-entries.repository.ts";
 import { type AuditHeadRow, auditHeadRepository } from "./audit-heads.repository.ts";
-import { floorMac, isEntryOurs } from "./chain.ts";
+import { floorMac, isEntryOurs, isFloorOurs } from "./chain.ts";
 import { takeCheckpoint } from "./checkpoints.ts";
 import { append } from "./trail.ts";
 
@@ -54,12 +54,17 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
     return last && { floorSequence: last.sequence ?? 0, floorHash: Buffer.from(hash), isAll: rows.length < STEP };
   }
 
+  const deleteThrough = (tenantId: string, sequence: number) =>
+    store.write((tx) => auditEntryRepository(tx).deleteThrough(tenantId, sequence));
+
   async function forgetOf(head: AuditHeadRow): Promise<{ count: number; more: boolean }> {
     const { tenantId } = head;
     const now = clock();
     const since = new Date(now.getTime() - (await retentionMsOf(tenantId)));
     const floor = await outdated(head, since);
-    if (!floor) return { count: 0, more: false };
+    // What lies below the floor already was left by a run that ended in between; below one that is not ours is evidence.
+    const leaves = !floor && head.floorSequence > 0 && isFloorOurs(keyring.verifies, head);
+    if (!floor) return { count: leaves ? await deleteThrough(tenantId, head.floorSequence) : 0, more: false };
     const { floorSequence, floorHash } = floor;
     const mac = floorMac(keyring.mac, tenantId, floorSequence, floorHash);
     await store.write(async (tx) => {
@@ -72,8 +77,7 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
         after: { throughSequence: floorSequence, olderThan: since.toISOString() },
       });
     });
-    const count = await store.write((tx) => auditEntryRepository(tx).deleteThrough(tenantId, floorSequence));
-    return { count, more: !floor.isAll };
+    return { count: await deleteThrough(tenantId, floorSequence), more: !floor.isAll };
   }
 
   return {

@@ -10,7 +10,7 @@ import { createAuditUpkeep } from "../../src/audit/upkeep.ts";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { openStore } from "../../src/db/open.ts";
-import type { Tx } from "../../src/db/store.ts";
+import { type Store, StoreUnavailable, type Tx } from "../../src/db/store.ts";
 import { enrolApp } from "../support/authenticator.ts";
 import { drain, failure, streamer, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
@@ -24,16 +24,13 @@ async function audited(engine: EngineUnderTest) {
   const token = (tenant = "dev", subject = "root") =>
     service.mint({ audience: "mfa-admin", subject, acr: "aal2", scope: SCOPE, tenant });
   const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
-  const upkeep = createAuditUpkeep({
-    store: service.store,
-    keyring,
-    clock: () => service.clock.now,
-    retentionMsOf: async () => 365 * DAY,
-  });
+  const upkeepOn = (store: Store) =>
+    createAuditUpkeep({ store, keyring, clock: () => service.clock.now, retentionMsOf: async () => 365 * DAY });
   return {
     ...service,
     token,
-    upkeep,
+    upkeep: upkeepOn(service.store),
+    upkeepOn,
     list: async (filter = {}, more = {}) =>
       (await service.admin.listConfigAuditLogs({ filter, ...more }, await token())).entries,
     verify: async (request = {}) => service.admin.verifyAuditChain(request, await token()),
@@ -367,6 +364,27 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     expect(await service.verify({ checkpoint: checkpoints[0]?.token ?? "" })).toMatchObject({ intact: true });
     await service.execute(...takeGuardsDown[engine.name], "UPDATE audit_heads SET floor_sequence = 6");
     expect(await service.verify()).toMatchObject({ intact: false, firstBrokenSequence: 1n });
+  });
+
+  test("forgets what a run left that ended behind its raising of the floor, and nothing below a floor that is not ours", async () => {
+    const service = await audited(engine);
+    await service.change(3);
+    service.pass(366 * DAY);
+    let writes = 0;
+    const write: Store["write"] = async (work, about) => {
+      writes += 1;
+      if (writes === 2) throw new StoreUnavailable("killed");
+      return service.store.write(work, about);
+    };
+    const killed = service.upkeepOn({ ...service.store, write });
+    await expect(killed.forget()).rejects.toThrow("killed");
+    const rows = () => service.store.read((tx) => span(tx, 0));
+    expect((await rows()).length).toBe(4);
+    expect(await service.upkeep.forget()).toBe(3);
+    expect((await rows()).map(({ action }) => action)).toEqual(["audit.forgotten"]);
+    await service.execute("UPDATE audit_heads SET floor_sequence = 4");
+    await service.upkeep.forget();
+    expect((await rows()).length).toBe(1);
   });
 
   test("forgets nothing of a chain that was altered", async () => {
