@@ -34,11 +34,11 @@ export declare const file_mfa_v1_admin_mfa_service: GenFile;
  * themselves (SELF_ACTION).
  *
  * The scopes: mfa.read, mfa.audit.read, mfa.policy.write, mfa.ip.write, mfa.reset,
- * mfa.lockout.write, mfa.settings.write, mfa.schedule.write, mfa.export. The roles are
- * bundles of them: viewer has mfa.read; auditor also mfa.audit.read; helpdesk has mfa.read,
- * mfa.reset and mfa.lockout.write; policy administrator has mfa.read and the scopes for
- * policy, networks and settings. mfa.export is in none and granted by itself; so is
- * mfa.schedule.write, which reaches beyond the tenant: scheduled tasks are the installation's.
+ * mfa.lockout.write, mfa.settings.write, mfa.schedule.read, mfa.schedule.write, mfa.export. The
+ * roles are bundles of them: viewer has mfa.read; auditor also mfa.audit.read; helpdesk has
+ * mfa.read, mfa.reset and mfa.lockout.write; policy administrator has mfa.read and the scopes for
+ * policy, networks and settings. mfa.export is in none and granted by itself; so are those for
+ * schedules, which reach beyond the tenant: scheduled tasks are the installation's.
  *
  * --- Users' factors ---
  *
