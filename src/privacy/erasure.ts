@@ -49,6 +49,8 @@ const NOTHING = { removed: {}, pseudonymisedCount: 0, erasedBefore: false };
  * what was deleted. From the tombstone on no write that began before brings anything back.
  */
 export function createErasure({ store, keyring, clock, timeOf, ledger, tables }: ErasureOptions) {
+  /** Whether what former processes left in the files is gone. */
+  let isScrubbed = false;
   /** What this instance is erasing. */
   const underWay = new Set<string>();
   // Events last: deleting from the other tables waits for background work that turns a row of theirs into an event.
@@ -130,7 +132,8 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
     return row;
   }
 
-  const erase = async (
+  /** Erases in the database; what the files still hold of it goes with the next scrub. */
+  const eraseRows = async (
     owner: Owner,
     erasureId: string,
     { eraser, isInLedger = false }: { eraser: Eraser; isInLedger?: boolean },
@@ -141,10 +144,7 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
     for (const key of keys) underWay.add(key);
     try {
       const begun = await begin(owner, erasureId, isInLedger);
-      const done = begun.state === "done" ? begun : await alone(owner, (tx) => eraseIn(tx, owner, begun, eraser));
-      // Also where it was done before: the process may have ended right behind the commit.
-      await store.scrub();
-      return done;
+      return begun.state === "done" ? begun : await alone(owner, (tx) => eraseIn(tx, owner, begun, eraser));
     } finally {
       for (const key of keys) underWay.delete(key);
     }
@@ -208,30 +208,39 @@ export function createErasure({ store, keyring, clock, timeOf, ledger, tables }:
       for (const owner of users) {
         const digests = digestsOf(keyring, owner);
         for (const { erasureId } of due.filter(({ userDigest }) => digests.includes(userDigest))) {
-          await erase(owner, erasureId, { eraser: ITSELF, isInLedger: true });
+          await eraseRows(owner, erasureId, { eraser: ITSELF, isInLedger: true });
         }
         erased += 1;
       }
       await settle(due);
     }
+    // Once for all of them: it may write the file anew.
+    if (erased > 0) await store.scrub();
     return { erased, left: open.length - abandoned.length };
   }
 
   return {
     /** Erases a user; a repeat goes on where an interrupted one stopped, and answers the same. */
-    erase,
+    async erase(owner: Owner, erasureId: string, by: { readonly eraser: Eraser }): Promise<TombstoneRow> {
+      const done = await eraseRows(owner, erasureId, by);
+      // Also where it was done before: the process may have ended right behind the commit.
+      await store.scrub();
+      return done;
+    },
 
     makeUp,
 
     /**
-     * Makes up for erasures until none is left that somebody may be at, and rids the files of what was deleted by those
-     * whose process ended right behind the commit. The signal ends the waiting.
+     * Makes up for erasures until none is left that somebody may be at, and at first rids the files of what was deleted by
+     * those whose process ended right behind the commit. The signal ends the waiting.
      */
     async upkeep(signal: AbortSignal): Promise<void> {
       while (!signal.aborted && (await makeUp()).left > 0) {
         await sleep(AFTERMATH_MS, undefined, { signal, ref: false }).catch(() => {});
       }
-      if ((await store.read((tx) => tombstoneRepository(tx).listAll())).length > 0) await store.scrub();
+      const hasErased = !isScrubbed && (await store.read((tx) => tombstoneRepository(tx).listAll())).length > 0;
+      if (hasErased) await store.scrub();
+      isScrubbed = true;
     },
   };
 }

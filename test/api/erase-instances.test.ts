@@ -3,9 +3,12 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
+import { createErasure } from "../../src/privacy/erasure.ts";
+import { openLedger } from "../../src/privacy/erasure-ledger.ts";
 import { subjectTables } from "../../src/privacy/subject-data.repository.ts";
 import { tombstoneRepository } from "../../src/protection/tombstones.repository.ts";
 import { digestsOf } from "../../src/protection/tombstones.ts";
+import { tables } from "../../src/schema.ts";
 import { users } from "../../src/users/users.table.ts";
 import { adminOf } from "../support/admins.ts";
 import { enrolApp } from "../support/authenticator.ts";
@@ -14,7 +17,7 @@ import { secondInstance } from "../support/instances.ts";
 import { everyRow } from "../support/rows.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
 
-const [, postgres] = engines as [(typeof engines)[number], (typeof engines)[number]];
+const [sqlite, postgres] = engines as [(typeof engines)[number], (typeof engines)[number]];
 const AFTERMATH = 60_000;
 
 /** Leaves an erasure as it stands between its two units: begun, and nothing deleted. Answers its id. */
@@ -76,4 +79,29 @@ describe("erasures beside another instance on one PostgreSQL", () => {
     expect(await rowsOf(service)).toBe(0);
     expect((await everyRow(service.store)).users?.length).toBe(2_001);
   });
+});
+
+test("an instance rids its files of what was deleted once for all that it makes up for, and once at its start", async () => {
+  const service = await serviceForTest(sqlite);
+  const { store, dataDir, clock } = service;
+  for (const name of ["ann", "bob", "cleo"]) {
+    await enrolApp(service, name);
+    await begin(service, name);
+  }
+  let scrubs = 0;
+  const scrub = async () => {
+    scrubs += 1;
+    await store.scrub();
+  };
+  const erasure = createErasure({
+    store: { ...store, scrub },
+    keyring: await openKeyring(await readKeyFile(join(dataDir, "keys.json")), store),
+    ...{ clock: () => clock.now, timeOf: async () => clock.now, tables: subjectTables(tables) },
+    ledger: openLedger(join(dataDir, "other-erasures.jsonl")),
+  });
+  expect([await erasure.makeUp(), scrubs]).toEqual([{ erased: 3, left: 0 }, 1]);
+  const { signal } = new AbortController();
+  await erasure.upkeep(signal);
+  await erasure.upkeep(signal);
+  expect(scrubs).toBe(2);
 });
