@@ -17,6 +17,7 @@ import {
   switchPushOn,
   wrongNumber,
 } from "../support/push.ts";
+import { eventsOf } from "../support/records.ts";
 import { everyRow } from "../support/rows.ts";
 
 const MINUTE = 60_000;
@@ -169,6 +170,29 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     await service.mfa.cancelChallenge({ challengeId: page.challengeId }, page.token);
     expect(await reasonOf(phone.deny(waiting, "NOT_ME"))).toBe("CHALLENGE_EXPIRED");
     expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.CANCELLED);
+  });
+
+  test("that it was not them counts within an hour of a request, whatever became of it, once", async () => {
+    const { service, phone, page, waiting } = await asked();
+    await switchPushOn(service, { lockWhenReported: true });
+    const reports = async () => (await eventsOf(service.store)).filter((event) => event.startsWith("PUSH_REPORTED"));
+    const codesLocked = async () => (await service.mfa.getMfaStatus({}, page.token)).status?.lock?.codesLocked;
+    service.pass(20 * MINUTE);
+    expect(await reasonOf(phone.deny({ ...waiting, nonce: Buffer.alloc(32) }, "NOT_ME"))).toBe("SIGNATURE_REJECTED");
+    expect(await reasonOf(phone.deny(waiting, "MISTAKE"))).toBe("CHALLENGE_EXPIRED");
+    expect([await reports(), await codesLocked()]).toEqual([[], false]);
+    const denials = Array.from({ length: 10 }, () => reasonOf(phone.deny(waiting, "NOT_ME")));
+    expect(new Set(await Promise.all(denials))).toEqual(new Set(["CHALLENGE_EXPIRED"]));
+    expect([(await reports()).length, await codesLocked()]).toEqual([1, true]);
+    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.EXPIRED);
+
+    service.pass(61 * MINUTE);
+    await askPhone(service, "ann");
+    const [second] = await phone.pending();
+    if (!second) throw new Error("nothing waits");
+    service.pass(61 * MINUTE);
+    expect(await reasonOf(phone.deny(second, "NOT_ME"))).toBe("CHALLENGE_EXPIRED");
+    expect((await reports()).length).toBe(1);
   });
 
   test("the user is told of the second denial, once, at their address", async () => {

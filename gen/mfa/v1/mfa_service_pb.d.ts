@@ -712,7 +712,8 @@ export declare const MfaService: GenService<{
    * Denies a challenge with the device's signature. Needs no number.
    *
    * Final: no redeem follows. The reason NOT_ME raises a security event and, where policy says so,
-   * locks the user's codes. A decided challenge is WRONG_STATE.
+   * locks the user's codes: also where the request has run out or was decided, within an hour of it and once,
+   * though the answer is CHALLENGE_EXPIRED or WRONG_STATE then. A decided challenge is WRONG_STATE.
    *
    * @generated from rpc mfa.v1.MfaService.DenyPushChallenge
    */

@@ -21,6 +21,8 @@ export type DenyReason = "NOT_ME" | "MISTAKE" | "OTHER";
 
 /** How long an approval waits to be redeemed. */
 const APPROVED_MS = 5 * 60_000;
+/** How long after a request its user can still say that it was not theirs: phones are out of reach for a while. */
+const REPORTABLE_MS = 60 * 60_000;
 /** How long codes are locked when their user says that somebody else is at it. */
 const REPORTED_LOCK_MS = 60 * 60_000;
 
@@ -97,6 +99,23 @@ export function createAnswers({
     await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
   };
 
+  /** A report that comes too late to deny anything: somebody has the first factor all the same. Answers as before. */
+  const reportLate = (
+    call: Call,
+    key: PushKey,
+    { row, device, over, locks }: { row: PushChallengeRow; device: PushDeviceRow; over: Refusal; locks: boolean },
+  ) =>
+    call.unit(async (tx) => {
+      const owner = { tenantId: key.tenantId, userId: key.userId };
+      await userRepository(tx).serialise(owner, call.now);
+      const since = new Date(call.now.getTime() - REPORTABLE_MS);
+      if (!(await pushChallengeRepository(tx).report(key, { now: call.now, since }))) return over;
+      const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
+      await recordEvent(tx, call, { owner, type: "PUSH_REPORTED", ...by });
+      await react(tx, call, owner, { reason: "NOT_ME", locks });
+      return over;
+    });
+
   return {
     /** Approves by the number that was typed and the device's signature over it; proves the challenge behind it. */
     async approve(call: Call, key: PushKey, { number, signature }: { number: string; signature: Uint8Array }) {
@@ -157,7 +176,11 @@ export function createAnswers({
       });
       if (!signedBy(seen.device, denialParts(seen.row, reason), signature)) return new Refusal("SIGNATURE_REJECTED");
       // Asked again under the lock; of many at once, most need not wait for that.
-      if (seen.over) return seen.over;
+      const { over } = seen;
+      if (over && reason === "NOT_ME" && seen.row.denyReason === "") {
+        return reportLate(call, key, { ...seen, over, locks: push.lockWhenReported });
+      }
+      if (over) return over;
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const device = await pushDeviceRepository(tx).use({ ...owner, deviceId: seen.device.deviceId }, call.now);

@@ -148,6 +148,14 @@ const statements = {
       .where(and(isThis(s), isDeniable(s)))
       .returning();
   }),
+  report: statement((s: Building<Moment & { since: Date }>) => {
+    const t = s.table(pushChallenges);
+    return s.db
+      .update(t)
+      .set({ denyReason: "NOT_ME", updateTime: s.param("now", t.updateTime) })
+      .where(and(isThis(s), eq(t.denyReason, ""), gt(t.createTime, s.param("since", t.createTime))))
+      .returning({ pushId: t.pushId });
+  }),
   cancel: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -195,6 +203,9 @@ export const pushChallengeRepository = (tx: Tx) => ({
   /** Pending to denied: a row for exactly one of any number of callers. */
   deny: async (decision: Decision & { denyReason: "NOT_ME" | "MISTAKE" | "OTHER" }) =>
     (await tx.run(statements.deny, decision))[0],
+  /** Notes that the user never asked for it, however it ended: a row for the first time within `since`. */
+  report: async (key: PushKey, { now, since }: { now: Date; since: Date }) =>
+    (await tx.run(statements.report, { ...key, now, since }))[0],
   /** Ends what waits for the same generic challenge. */
   cancel: (owner: Owner, challengeId: string, now: Date) => tx.run(statements.cancel, { ...owner, challengeId, now }),
   /** Approved to redeemed, by the generic challenge: a row for exactly one of any number of callers. */
