@@ -1,3 +1,4 @@
+import type { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { Owner } from "../core/caller.ts";
 import type { SettingsOf } from "../tenants/settings.ts";
 import type { Compose, Letter } from "./carrier.ts";
@@ -12,7 +13,7 @@ export interface LetterOptions {
 }
 
 /** The word for a kind of factor in the service's own English texts. */
-const factorNames: Readonly<Record<string, string>> = {
+const factorNames: Readonly<Record<Exclude<keyof typeof FactorType, "UNSPECIFIED">, string>> = {
   TOTP: "authenticator app",
   WEBAUTHN: "passkey or security key",
   PUSH: "phone for approvals",
@@ -21,6 +22,8 @@ const factorNames: Readonly<Record<string, string>> = {
   BACKUP_CODE: "backup codes",
   TEMPORARY_PASS: "temporary pass",
 };
+
+const isNamed = (type: string): type is keyof typeof factorNames => Object.hasOwn(factorNames, type);
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
 
@@ -36,9 +39,10 @@ export function createCompose({ settingsOf, addressOf }: LetterOptions): Compose
     if (!to) return undefined;
     const settings = await settingsOf(owner.tenantId);
     const template = chooseTemplate(settings.templates, { channel, name: kind, locale: text(data.locale) });
+    const type = text(data.factorType);
     const shown = {
       service: settings.totp.issuer,
-      factor: factorNames[text(data.factorType)] ?? "second factor",
+      factor: isNamed(type) ? factorNames[type] : "second factor",
       time: shownTime(typeof data.time === "string" ? new Date(data.time) : createTime),
       minutes: String(Math.ceil((expireTime.getTime() - createTime.getTime()) / 60_000)),
     };

@@ -13,6 +13,7 @@ import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
 import { failure, streamer } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import { isFull } from "../support/races.ts";
+import { proofEvent } from "../support/records.ts";
 import { rowsIn } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 
@@ -24,23 +25,8 @@ async function watched(engine: EngineUnderTest) {
   const token = (tenant = "dev") =>
     service.mint({ audience: "mfa-internal", subject: "shop", scope: "mfa.events.read", tenant });
   let made = 0;
-  const row = (userId: string, type: "PROOF_FAILED" | "PROOF_SUCCEEDED" = "PROOF_FAILED") => ({
-    ...({
-      tenantId: "dev",
-      userId,
-      type,
-      position: null,
-      factorType: "TOTP",
-      failureReason: "WRONG",
-      attemptsRemaining: 0,
-    } as const),
-    ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "", mfaEpoch: 0 },
-    challengeDigest: "",
-    eventId: `01900000-0000-7000-8000-${String(++made).padStart(12, "0")}`,
-    createTime: service.clock.now,
-  });
-  const write = async (tx: Tx, userId: string, type?: "PROOF_FAILED" | "PROOF_SUCCEEDED") => {
-    await eventRepository(tx).insert(row(userId, type));
+  const write = async (tx: Tx, userId: string, type: "PROOF_FAILED" | "PROOF_SUCCEEDED" = "PROOF_FAILED") => {
+    await eventRepository(tx).insert(proofEvent(++made, { userId, type, createTime: service.clock.now }));
   };
   return {
     ...service,

@@ -7,6 +7,7 @@ import { webhookEndpoints } from "../../src/webhooks/webhook-endpoints.table.ts"
 import { failure, tally } from "../support/client.ts";
 import { type EngineUnderTest, engines } from "../support/engines.ts";
 import type { Received } from "../support/http-peer.ts";
+import { proofEvent } from "../support/records.ts";
 import { rowsIn } from "../support/rows.ts";
 import { serviceForTest } from "../support/service.ts";
 import { webhookReceiver } from "../support/webhook-receiver.ts";
@@ -33,24 +34,8 @@ async function delivering(engine: EngineUnderTest, answer?: (request: Received) 
     /** An event of each of these users, in one order. */
     happen: async (users: readonly string[], type: "PROOF_FAILED" | "PROOF_SUCCEEDED" = "PROOF_FAILED") => {
       for (const userId of users) {
-        await service.store.write((tx) =>
-          eventRepository(tx).insert({
-            ...{
-              tenantId: "dev",
-              userId,
-              type,
-              position: null,
-              factorType: "TOTP",
-              failureReason: "WRONG",
-              attemptsRemaining: 0,
-            },
-            ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
-            challengeDigest: "",
-            eventId: `01900000-0000-7000-8000-${String(++made).padStart(12, "0")}`,
-            createTime: service.clock.now,
-            mfaEpoch: 0,
-          }),
-        );
+        const event = proofEvent(++made, { userId, type, createTime: service.clock.now });
+        await service.store.write((tx) => eventRepository(tx).insert(event));
       }
     },
   };

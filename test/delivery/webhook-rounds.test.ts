@@ -12,6 +12,7 @@ import { createRounds } from "../../src/webhooks/rounds.ts";
 import { webhookEndpointRepository } from "../../src/webhooks/webhook-endpoints.repository.ts";
 import { secretCell } from "../../src/webhooks/webhooks.ts";
 import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
+import { proofEvent } from "../support/records.ts";
 
 const keyOf = (endpointId: string) => ({ tenantId: "dev", endpointId });
 const key = keyOf("endpoint");
@@ -39,16 +40,8 @@ async function endpointsOf(engine: EngineUnderTest, names: readonly string[], co
   const happen = async (more: number) => {
     await store.write(async (tx) => {
       for (const end = made + more; made < end; made += 1) {
-        await eventRepository(tx).insert({
-          ...{ tenantId: "dev", userId: `user-${made % 7}`, type: "PROOF_FAILED", position: null, factorType: "TOTP" },
-          ...{ factorId: "", rpc: "", ip: "", userAgent: "", application: "", actorType: "USER", actorId: "" },
-          challengeDigest: "",
-          eventId: `01900000-0000-7000-8000-${String(made).padStart(12, "0")}`,
-          failureReason: "WRONG",
-          attemptsRemaining: 0,
-          createTime: clock.now,
-          mfaEpoch: 0,
-        });
+        const event = proofEvent(made, { userId: `user-${made % 7}`, createTime: clock.now });
+        await eventRepository(tx).insert(event);
       }
     });
     await placeEvents(store, "dev");
