@@ -84,12 +84,17 @@ export function createAnswers({
     });
 
   /** What follows from denials: a word to the user after the second, and a lock where they report somebody. */
-  const react = async (tx: Tx, call: Call, owner: Owner, { reason, locks }: { reason: DenyReason; locks: boolean }) => {
+  const react = async (
+    tx: Tx,
+    call: Call,
+    owner: Owner,
+    { denyReason, locks }: { denyReason: DenyReason; locks: boolean },
+  ) => {
     const rows = await pushChallengeRepository(tx).listSince(owner, new Date(call.now.getTime() - LOOK_BACK_MS));
     if (coolDownEnd(rows, call.now) !== undefined) {
       await enqueueNotice(tx, call, { owner, type: "PUSH_DENIED_TWICE", factorType: "PUSH" });
     }
-    if (reason !== "NOT_ME" || !locks) return;
+    if (denyReason !== "NOT_ME" || !locks) return;
     await lockAtOnce(
       tx,
       { ...owner, counter: "typed-code" },
@@ -112,7 +117,7 @@ export function createAnswers({
       if (!(await pushChallengeRepository(tx).report(key, { now: call.now, since }))) return over;
       const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
       await recordEvent(tx, call, { owner, type: "PUSH_REPORTED", ...by });
-      await react(tx, call, owner, { reason: "NOT_ME", locks });
+      await react(tx, call, owner, { denyReason: "NOT_ME", locks });
       return over;
     });
 
@@ -197,7 +202,7 @@ export function createAnswers({
         const type = reason === "NOT_ME" ? "PUSH_REPORTED" : "PUSH_DENIED";
         const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
         await recordEvent(tx, call, { owner, type, ...by });
-        await react(tx, call, owner, { reason, locks: push.lockWhenReported });
+        await react(tx, call, owner, { denyReason: reason, locks: push.lockWhenReported });
         return { decideTime: call.now };
       });
     },
