@@ -70,7 +70,9 @@ async function killUnderLoad({ dataDir, url }: { dataDir: string; url: string },
 }
 
 describe.each(engines)("the audit trail on $name", (engine) => {
-  test(`holds each acknowledged change exactly once, and verifies, after ${ROUNDS} kills under load`, async () => {
+  test(`holds each acknowledged change exactly once, and verifies, after ${ROUNDS} kills under load`, {
+    timeout: 20_000 + ROUNDS * 10_000,
+  }, async () => {
     const installed = await installation(engine);
     const acknowledged: string[] = [];
     for (let round = 0; round < ROUNDS; round += 1) acknowledged.push(...(await killUnderLoad(installed, `r${round}`)));
