@@ -51,6 +51,8 @@ export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalRe
     let arrived = false;
     let messages = 0;
     const end = (status: PartialStatusObject) => {
+      // Nothing is waited for any more: what comes behind our status changes nothing about its end.
+      arrived = true;
       speakOurselves();
       call.sendStatus(status);
       clearTimeout(timer);
@@ -69,18 +71,18 @@ export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalRe
       if (!arrived) return late("arrival");
       timer = setTimeout(() => late("unary"), limits.maxUnaryMs);
     }, limits.arrivalMs);
-    let over = () => clearTimeout(timer);
+    let ended = () => {};
     const begun = () => {
+      if (arrived) return;
       arrived = true;
       clearTimeout(timer);
       timer = undefined;
-      const ended = streams.begin(() => late("stream"));
-      over = () => {
-        clearTimeout(timer);
-        ended();
-      };
+      ended = streams.begin(() => late("stream"));
     };
-    stream.once("close", () => over());
+    stream.once("close", () => {
+      clearTimeout(timer);
+      ended();
+    });
 
     return new ServerInterceptingCall(call, {
       start: (next) =>
@@ -94,14 +96,14 @@ export function limitArrivals(limits: CallLimits, { onCall, onLimit }: ArrivalRe
           onReceiveMessage(message, pass) {
             messages += 1;
             // Whether a stream has a second message, only its handler knows.
-            if (requestStream && !arrived) begun();
-            else if (!requestStream && messages > 1) return miscounted();
+            if (requestStream) begun();
+            else if (messages > 1) return miscounted();
             pass(message);
           },
           onReceiveHalfClose(pass) {
-            if (requestStream && !arrived) begun();
+            if (requestStream) begun();
+            else if (messages === 0) return miscounted();
             arrived = true;
-            if (!requestStream && messages === 0) return miscounted();
             pass();
           },
         }),
