@@ -126,21 +126,20 @@ export function serve<S extends DescService, const H extends Handlers<S>>(
   serving: Serving,
 ): ServiceImpl<S> {
   /** Tells of a call that fails once it has ended by itself: one past its deadline may still come to something. */
-  const teller = (method: DescMethod, request: Message, { values, requestHeader }: HandlerContext, call: Call) => {
-    const named = { method, values, requestHeader, caller: call.caller, userId: namedUser(request) };
-    return (thrown: unknown) => serving.tellRefused(thrown, named);
+  const tell = (thrown: unknown, method: DescMethod, request: Message, context: HandlerContext, { caller }: Call) => {
+    const { values, requestHeader } = context;
+    return serving.tellRefused(thrown, { method, values, requestHeader, caller, userId: namedUser(request) });
   };
   const unary = (method: DescMethod, handler: (request: Message, call: Call) => Promise<object>) => {
     return async (request: Message, context: HandlerContext) => {
       const { call, once } = startCall(method, request, context, serving);
-      const tell = teller(method, request, context, call);
       const answer = async () => {
         try {
           const reply = await (once ? answerOnce(method, once, () => handler(request, call)) : handler(request, call));
           if (reply instanceof Refusal) throw reply;
           return reply;
         } catch (thrown) {
-          await tell(thrown);
+          await tell(thrown, method, request, context, call);
           throw thrown;
         }
       };
@@ -152,8 +151,11 @@ export function serve<S extends DescService, const H extends Handlers<S>>(
     return (request: Message, context: HandlerContext) => {
       const { call } = startCall(method, request, context, serving);
       const messages = handler(request, call);
-      const told = isAudited ? telling(messages, teller(method, request, context, call)) : messages;
-      return until(context.signal, told);
+      if (!isAudited) return until(context.signal, messages);
+      return until(
+        context.signal,
+        telling(messages, (thrown) => tell(thrown, method, request, context, call)),
+      );
     };
   };
   const answer = (method: DescMethod) => {
