@@ -83,25 +83,18 @@ export function createAnswers({
       await challenges.fail(tx, { tenantId, userId }, outcome);
     });
 
-  /** What follows from denials: a word to the user after the second, and a lock where they report somebody. */
-  const react = async (
-    tx: Tx,
-    call: Call,
-    owner: Owner,
-    { denyReason, locks }: { denyReason: DenyReason; locks: boolean },
-  ) => {
-    const rows = await pushChallengeRepository(tx).listSince(owner, new Date(call.now.getTime() - LOOK_BACK_MS));
-    if (coolDownEnd(rows, call.now) !== undefined) {
-      await enqueueNotice(tx, call, { owner, type: "PUSH_DENIED_TWICE", factorType: "PUSH" });
-    }
-    if (denyReason !== "NOT_ME" || !locks) return;
-    await lockAtOnce(
-      tx,
-      { ...owner, counter: "typed-code" },
-      new Date(call.now.getTime() + REPORTED_LOCK_MS),
-      call.now,
-    );
+  /** Locks the user's codes, where they report that somebody else is at it. */
+  const lockReported = async (tx: Tx, call: Call, owner: Owner) => {
+    const until = new Date(call.now.getTime() + REPORTED_LOCK_MS);
+    await lockAtOnce(tx, { ...owner, counter: "typed-code" }, until, call.now);
     await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
+  };
+
+  /** A word to the user after the second denial. */
+  const warn = async (tx: Tx, call: Call, owner: Owner) => {
+    const rows = await pushChallengeRepository(tx).listSince(owner, new Date(call.now.getTime() - LOOK_BACK_MS));
+    if (coolDownEnd(rows, call.now) === undefined) return;
+    await enqueueNotice(tx, call, { owner, type: "PUSH_DENIED_TWICE", factorType: "PUSH" });
   };
 
   /** A report that comes too late to deny anything: somebody has the first factor all the same. Answers as before. */
@@ -113,11 +106,14 @@ export function createAnswers({
     call.unit(async (tx) => {
       const owner = { tenantId: key.tenantId, userId: key.userId };
       await userRepository(tx).serialise(owner, call.now);
+      if (!(await pushDeviceRepository(tx).use({ ...owner, deviceId: device.deviceId }, call.now))) {
+        return new Refusal("NOT_FOUND");
+      }
       const since = new Date(call.now.getTime() - REPORTABLE_MS);
       if (!(await pushChallengeRepository(tx).report(key, { now: call.now, since }))) return over;
       const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
       await recordEvent(tx, call, { owner, type: "PUSH_REPORTED", ...by });
-      await react(tx, call, owner, { denyReason: "NOT_ME", locks });
+      if (locks) await lockReported(tx, call, owner);
       return over;
     });
 
@@ -202,7 +198,8 @@ export function createAnswers({
         const type = reason === "NOT_ME" ? "PUSH_REPORTED" : "PUSH_DENIED";
         const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
         await recordEvent(tx, call, { owner, type, ...by });
-        await react(tx, call, owner, { denyReason: reason, locks: push.lockWhenReported });
+        await warn(tx, call, owner);
+        if (reason === "NOT_ME" && push.lockWhenReported) await lockReported(tx, call, owner);
         return { decideTime: call.now };
       });
     },
