@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { defineConfig } from "vitest/config";
-import { SummaryReporter } from "./test/support/reporter.ts";
+import { SummaryReporter } from "./test/support/report/reporter.ts";
 
-const globalSetup = "./test/support/global-setup.ts";
+const globalSetup = "./test/support/engine/global-setup.ts";
 
 export default defineConfig({
   test: {

@@ -107,11 +107,21 @@ function watchesTable({ watches, heap, resident, residentAll, change, first, all
   );
 }
 
+const webhooksTable = ({ count: events, rate, cpuMs }) =>
+  table(
+    [`${count(events)} events of as many users to one endpoint, SQLite`, ""],
+    [
+      ["Events a second", rate.toFixed(0)],
+      ["Processor time of the service for each", `${cpuMs.toFixed(2)} ms`],
+    ],
+  );
+
 /** How each bench's report is told. */
 export const tablesOf = {
   ...{ start: startTable, totp: totpTables, webauthn: webauthnTable },
   challenge: challengeTables,
   watches: watchesTable,
+  webhooks: webhooksTable,
 };
 
 const COLORS = ["#1b6ca8", "#8a8d91", "#4fa3d9", "#c4c6c9", "#0b3c5d", "#b5651d", "#7a3e0d"];

@@ -9,6 +9,7 @@ import { benchStart } from "./start.mjs";
 import { benchTotp } from "./totp.mjs";
 import { benchWatches } from "./watches.mjs";
 import { benchWebAuthn } from "./webauthn.mjs";
+import { benchWebhooks } from "./webhooks.mjs";
 
 const benches = {
   start: { run: benchStart, tables: tablesOf.start },
@@ -16,6 +17,7 @@ const benches = {
   webauthn: { run: benchWebAuthn, tables: tablesOf.webauthn },
   challenge: { run: benchChallenge, tables: tablesOf.challenge },
   watches: { run: benchWatches, tables: tablesOf.watches },
+  webhooks: { run: benchWebhooks, tables: tablesOf.webhooks },
 };
 
 const words = process.argv.slice(2);

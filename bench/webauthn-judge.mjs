@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { verifyAuthenticationResponse } from "@simplewebauthn/server";
 import { isoCBOR } from "@simplewebauthn/server/helpers";
 import { digestOf, verifyAuthentication } from "../src/factors/webauthn/verification.ts";
-import { makeKey, makePasskey, ORIGIN } from "../test/support/passkey.ts";
+import { makeKey, makePasskey, ORIGIN } from "../test/support/actors/passkey.ts";
 import { load } from "./load.mjs";
 
 const rpId = "localhost";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { MfaService } from "../gen/mfa/v1/mfa_service_pb.js";
-import { makePasskey, ORIGIN } from "../test/support/passkey.ts";
+import { makePasskey, ORIGIN } from "../test/support/actors/passkey.ts";
 import { grpcCaller, load } from "./load.mjs";
 import { median } from "./median.mjs";
 import { start } from "./processes.mjs";

@@ -23,6 +23,13 @@ const ed = makeKey("EdDSA", "ed-1");
 const es = makeKey("ES256", "es-1");
 const stranger = makeKey("EdDSA", "ed-1");
 const retired = makeKey("EdDSA", "ed-0");
+const short = makeKey("EdDSA", "ed-short");
+/** Members of the set that are no keys: a verifier refuses what names them and takes all others. */
+const malformed = [
+  { ...short.jwk, x: "AAAA" },
+  { ...es.jwk, kid: "es-off-curve", y: es.jwk.x },
+  { kty: "EC", crv: "P-256", kid: "es-empty", use: "sig", alg: "ES256" },
+];
 
 function signatureOf({ alg, privateKey }, input, encoding = "ieee-p1363") {
   if (alg === "EdDSA") return sign(null, Buffer.from(input), privateKey);
@@ -40,6 +47,7 @@ const claims = {
   sid: sha("session-1"),
   acr: "aal2",
   amr: ["otp", "mfa"],
+  pur: "log_in",
   auth_time: now - 5,
   iat: now,
   nbf: now,
@@ -49,7 +57,8 @@ const claims = {
   pol: 0,
   cid: b64(randomBytes(16)),
 };
-const acted = { ...claims, exp: now + 60, act: { type: action.type, digest: sha(canonical) }, bnd: "authenticator" };
+const steppedUp = { ...claims, pur: "step_up" };
+const acted = { ...steppedUp, exp: now + 60, act: { type: action.type, digest: sha(canonical) }, bnd: "authenticator" };
 const expect = { tenantId: "main", userId: "ann", sessionId: "session-1", nonce: "n-1" };
 const expectAction = { ...expect, action };
 
@@ -98,6 +107,9 @@ const vectors = [
     ...expect,
     acr: "aal1",
   }),
+  valid("a log-in where one is expected", good, { ...expect, purpose: "log_in" }),
+  valid("a step-up where one is expected", token(steppedUp), { ...expect, purpose: "step_up" }),
+  valid("a step-up where either will do", token(steppedUp)),
   valid("a factor as old as allowed", token({ ...claims, auth_time: now - 60 }), { ...expect, maxAgeSeconds: 60 }),
 
   misuse("the algorithm none", `${noneHeader}.${json(claims)}.`),
@@ -118,6 +130,9 @@ const vectors = [
   misuse("a key that is no longer in the set", token(claims, { key: retired })),
   misuse("a key id that nobody knows", token(claims, { header: { kid: "ed-9" } })),
   misuse("a key id that is a path", token(claims, { header: { kid: "../../../../dev/null" } })),
+  misuse("a key that is too short", token(claims, { key: short })),
+  misuse("a key that is no point of its curve", token(claims, { key: es, header: { kid: "es-off-curve" } })),
+  misuse("a key without its members", token(claims, { key: es, header: { kid: "es-empty" } })),
   misuse("no key id", token(claims, { header: { kid: undefined } })),
   misuse("a key in the header (jwk)", token(claims, { key: stranger, header: { jwk: stranger.jwk } })),
   misuse("a key's address in the header (jku)", token(claims, { header: { jku: "https://evil.example/jwks.json" } })),
@@ -171,6 +186,8 @@ const vectors = [
   misuse("without the nonce", token(without(claims, "nonce"))),
   misuse("with a nonce where none was chosen", good, without(expect, "nonce")),
   misuse("expired", token({ ...claims, iat: now - 160, nbf: now - 160, exp: now - 40 })),
+  misuse("that ends before it begins", token({ ...claims, iat: now + 20, nbf: now + 20, exp: now + 10 })),
+  misuse("that ends as it begins", token({ ...claims, exp: now })),
   misuse("without an end", token(without(claims, "exp"))),
   misuse("with an end that is a text", token({ ...claims, exp: String(now + 60) })),
   misuse("that lives for an hour", token({ ...claims, exp: now + 3600 })),
@@ -183,6 +200,23 @@ const vectors = [
   misuse("of a lower level", token({ ...claims, acr: "aal1" })),
   misuse("of no level", token(without(claims, "acr"))),
   misuse("of a level that does not exist", token({ ...claims, acr: "aal9" })),
+  misuse("of a level in other letters", token({ ...claims, acr: "AAL2" })),
+  ...["AAL2", "aal3", "", "2", "toString"].flatMap((acr) => [
+    misuse(`aal1 where the level "${acr}" is expected, which does not exist`, token({ ...claims, acr: "aal1" }), {
+      ...expect,
+      acr,
+    }),
+    misuse(`aal2 where the level "${acr}" is expected, which does not exist`, good, { ...expect, acr }),
+  ]),
+  misuse("a log-in where a step-up is expected", good, { ...expect, purpose: "step_up" }),
+  misuse("a step-up where a log-in is expected", token(steppedUp), { ...expect, purpose: "log_in" }),
+  misuse("without a purpose", token(without(claims, "pur"))),
+  misuse("without a purpose where one is expected", token(without(claims, "pur")), { ...expect, purpose: "log_in" }),
+  misuse("for a purpose that does not exist", token({ ...claims, pur: "LOG_IN" })),
+  misuse("for two purposes", token({ ...claims, pur: ["log_in", "step_up"] })),
+  ...["LOG_IN", "", "toString"].map((purpose) =>
+    misuse(`where the purpose "${purpose}" is expected, which does not exist`, good, { ...expect, purpose }),
+  ),
   misuse("without methods", token(without(claims, "amr"))),
   misuse("with an empty list of methods", token({ ...claims, amr: [] })),
   misuse("without an id", token(without(claims, "jti"))),
@@ -211,11 +245,11 @@ const vectors = [
 
 const file = {
   description:
-    'Assertions of mfa-service: what a verifier must take and what it must refuse. See README.md of the repository, "Assertions".',
+    "Assertions of mfa-service: what a verifier must take and what it must refuse. See docs/integrate/challenges.md of the repository.",
   now,
   issuer: "mfa.example",
   audience: "shop",
-  jwks: { keys: [ed.jwk, es.jwk] },
+  jwks: { keys: [ed.jwk, es.jwk, ...malformed] },
   vectors,
 };
 writeFileSync(join(import.meta.dirname, "../test/vectors/assertions.json"), `${JSON.stringify(file, null, 2)}\n`);

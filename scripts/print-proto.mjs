@@ -66,6 +66,12 @@ export function printProto({ proto: file }) {
   const syntax = file.syntax || "proto2";
   const lines = [`syntax = "${syntax}";`, "", `package ${file.package};`, ""];
   for (const path of file.dependency) lines.push(`import "${path}";`);
+  // Without them protoc-gen-go refuses the file, and Java would get other classes than everybody else's.
+  const { goPackage, javaMultipleFiles, javaOuterClassname, javaPackage } = file.options ?? {};
+  if (goPackage) lines.push(`option go_package = ${quote(goPackage)};`);
+  if (javaMultipleFiles) lines.push("option java_multiple_files = true;");
+  if (javaOuterClassname) lines.push(`option java_outer_classname = ${quote(javaOuterClassname)};`);
+  if (javaPackage) lines.push(`option java_package = ${quote(javaPackage)};`);
   for (const extendee of new Set(file.extension.map((x) => x.extendee))) {
     const fields = file.extension.filter((x) => x.extendee === extendee);
     lines.push("", `extend ${extendee} {`, ...indent(fields.map((f) => printField(f, labelOf(f, syntax)))), "}");

@@ -119,25 +119,45 @@ function isAlive(pid) {
   }
 }
 
+/**
+ * What tells a process from a later one of the same number, which containers hand out again: when it began, in clock
+ * ticks since the machine did. Empty where there is no /proc to read it from.
+ */
+function beginOf(pid) {
+  try {
+    return fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[19];
+  } catch (_) {
+    return "";
+  }
+}
+
+/** Whether the process that wrote the lock is still at it. */
+function isHeld(written) {
+  const parts = written.split(" ");
+  const pid = Number(parts[0]);
+  if (!(pid > 0)) return true; // Its holder is about to write it.
+  return pid !== process.pid && isAlive(pid) && (parts[1] || "") === beginOf(pid);
+}
+
 /** One set-up at a time in a checkout: `npm start` in one window, `npm test` in another. */
 function takeTurn() {
   fs.mkdirSync(at("dist"), { recursive: true });
   let saidSo = false;
   for (;;) {
     try {
-      fs.writeFileSync(turn, String(process.pid), { flag: "wx" });
+      fs.writeFileSync(turn, `${process.pid} ${beginOf(process.pid)}`, { flag: "wx" });
       process.on("exit", () => fs.rmSync(turn, { force: true }));
       return;
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
     }
-    let holder = 0;
+    let written = "";
     try {
-      holder = Number(fs.readFileSync(turn, "utf8"));
+      written = fs.readFileSync(turn, "utf8");
     } catch (_) {
       continue; // Its holder has just finished.
     }
-    if (holder > 0 && !isAlive(holder)) fs.rmSync(turn, { force: true });
+    if (!isHeld(written)) fs.rmSync(turn, { force: true });
     else {
       if (!saidSo) process.stderr.write("Waiting for another set-up of this checkout ...\n");
       saidSo = true;

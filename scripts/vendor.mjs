@@ -10,8 +10,6 @@ const out = join(root, ".proto");
 const modules = join(root, "node_modules");
 
 const copies = {
-  "google/api/annotations.proto": "google-proto-files/google/api/annotations.proto",
-  "google/api/http.proto": "google-proto-files/google/api/http.proto",
   "google/rpc/code.proto": "google-proto-files/google/rpc/code.proto",
   "google/rpc/error_details.proto": "google-proto-files/google/rpc/error_details.proto",
   "google/rpc/status.proto": "google-proto-files/google/rpc/status.proto",
@@ -26,4 +24,7 @@ for (const [target, source] of Object.entries(copies)) {
   cpSync(join(modules, source), join(out, target));
 }
 mkdirSync(join(out, "buf/validate"), { recursive: true });
-writeFileSync(join(out, "buf/validate/validate.proto"), printProto(file_buf_validate_validate));
+const origin = `// Of protovalidate, Copyright Buf Technologies, Inc., under the Apache License, Version 2.0.
+// Printed from the descriptor in its npm package, so without its comments.
+`;
+writeFileSync(join(out, "buf/validate/validate.proto"), origin + printProto(file_buf_validate_validate));

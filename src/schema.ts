@@ -12,30 +12,29 @@ import type { Dialect } from "./db/dialect.ts";
 import { installation } from "./db/installation.table.ts";
 import { syncedBlobs, syncedDevices } from "./device-sync/synced-devices.table.ts";
 import { enforcementDeadlines, enforcementRules } from "./enforcement/enforcement.table.ts";
+import { tickets } from "./enrollment-tickets/tickets.table.ts";
+import { tombstones } from "./erasure/tombstones/tombstones.table.ts";
 import { eventStreams } from "./events/event-streams.table.ts";
 import { events } from "./events/events.table.ts";
 import { backupCodeSets, backupCodes } from "./factors/backup-codes/backup-codes.table.ts";
+import { budgets } from "./factors/otp/budgets.table.ts";
 import { otpAddresses, otpChallenges, sendDecisions } from "./factors/otp/otp.table.ts";
 import { pushBlocks, pushChallenges, pushDevices, vapidKeys } from "./factors/push/push.table.ts";
 import { temporaryPasses } from "./factors/temporary-pass/temporary-pass.table.ts";
 import { totpDevices } from "./factors/totp/totp.table.ts";
-
 import { webauthnCeremonies, webauthnCredentials, webauthnUsers } from "./factors/webauthn/webauthn.table.ts";
-
+import { approvals } from "./four-eyes/approvals.table.ts";
+import { idempotencyKeys } from "./idempotency/keys.table.ts";
 import { ipWhitelist } from "./ip-whitelist/ip-whitelist.table.ts";
-
 import { outboxMessages } from "./outbox/outbox.table.ts";
-import { approvals } from "./privacy/approvals.table.ts";
+import { prompts } from "./prompt/prompts.table.ts";
 import { attempts } from "./protection/attempts.table.ts";
-import { budgets } from "./protection/budgets.table.ts";
-import { requestIds } from "./protection/request-ids.table.ts";
-import { tickets } from "./protection/tickets.table.ts";
-import { tombstones } from "./protection/tombstones.table.ts";
 import { riskDecisions } from "./risk/risk-decisions.table.ts";
 import { riskHistories } from "./risk/risk-histories.table.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk/risk-policies.table.ts";
 import { scheduledTasks, taskRuns } from "./schedule/schedule.table.ts";
-import { tenantSettings } from "./tenants/tenant-settings.table.ts";
+import { serviceKeys } from "./service-keys/service-keys.table.ts";
+import { tenantSettings } from "./tenant-settings/tenant-settings.table.ts";
 import { trustedDevices } from "./trusted-devices/trusted-devices.table.ts";
 import { users } from "./users/users.table.ts";
 import { webhookEndpoints } from "./webhooks/webhook-endpoints.table.ts";
@@ -49,7 +48,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   users,
   attempts,
   budgets,
-  requestIds,
+  idempotencyKeys,
   tickets,
   auditSubjects,
   auditHeads,
@@ -66,6 +65,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   backupCodes,
   temporaryPasses,
   challenges,
+  prompts,
   webauthnUsers,
   webauthnCredentials,
   webauthnCeremonies,
@@ -82,6 +82,7 @@ export const tables: readonly ((d: Dialect) => Table)[] = [
   syncedDevices,
   syncedBlobs,
   webhookEndpoints,
+  serviceKeys,
   pushDevices,
   pushChallenges,
   pushBlocks,

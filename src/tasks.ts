@@ -2,46 +2,42 @@ import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { type Algorithm, createAssertionKeys } from "./assertions/assertion-keys.ts";
 import { createAuditUpkeep } from "./audit/upkeep.ts";
 import type { Keyring } from "./crypto/keyring.ts";
-import { ends } from "./ends.ts";
-import { forgetEvents } from "./events/placing.ts";
+import { forgetEvents } from "./events/sequencer.ts";
+import { retention } from "./retention.ts";
 import { forgetRiskDecisions } from "./risk/risk-decisions.ts";
 import { type BackupSettings, backUp } from "./schedule/database-backup.ts";
-import { forgetEnded } from "./schedule/end.ts";
+import { applyRetention } from "./schedule/retention.ts";
 import type { Running, Task } from "./schedule/task.ts";
-import type { SettingsOf } from "./tenants/settings.ts";
+import type { SettingsOf } from "./tenant-settings/settings.ts";
 
-/** What scheduled tasks need of the process. */
+/** Dependencies of scheduled tasks. */
 export interface TaskOptions {
   readonly keyring: Keyring;
   readonly settingsOf: SettingsOf;
-  /** What new keys of assertions sign with. */
+  /** The source of new assertion keys. */
   readonly algorithm: Algorithm;
-  /** Where copies of the database go, and when; absent for none. */
+  /** Folder and schedule of database backups; absent for none. */
   readonly backup?: (BackupSettings & { readonly schedule: string }) | undefined;
 }
 
-/** A thousand years: as long as for ever, and still a date. */
+/** A thousand years: practically unlimited, and still a valid date. */
 const EVER_MS = 1000 * 365 * 24 * 3600 * 1000;
 
 const orForEver = (duration: Duration | undefined) => (duration ? durationMs(duration) : EVER_MS);
 
-/** The service's own upkeep, one line a task: what is due when, and what it does. */
+/** The scheduled tasks, one entry each: name, schedule, description and work. */
 export function createTasks({ keyring, settingsOf, algorithm, backup }: TaskOptions): readonly Task[] {
   const auditKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.auditRetention);
   const eventsKept = async (tenantId: string) => orForEver((await settingsOf(tenantId)).administration.eventRetention);
   const audit = ({ store, now }: Running) =>
     createAuditUpkeep({ store, keyring, clock: () => now, retentionMsOf: auditKept });
-  /** A task that forgets what has ended. */
-  const forgets = (name: keyof typeof ends, schedule: string, description: string): Task => ({
+  /** Makes a task that applies retention rules. */
+  const forgets = (name: keyof typeof retention, schedule: string, description: string): Task => ({
     ...{ name, schedule, description },
-    run: ({ store, now }) => forgetEnded(store, ends[name], now),
+    run: ({ store, now }) => applyRetention(store, retention[name], now),
   });
   return [
-    forgets(
-      "expired_rows",
-      "PT10M",
-      "Forgets challenges, ceremonies, tickets, enrolments and the like that have expired.",
-    ),
+    forgets("expired_rows", "PT10M", "Deletes expired challenges, ceremonies, tickets, enrollments and the like."),
     forgets("trusted_devices", "PT1H", "Forgets devices whose time of trust is over."),
     forgets("outbox", "PT1H", "Forgets messages that were settled a week ago."),
     forgets(
@@ -51,38 +47,39 @@ export function createTasks({ keyring, settingsOf, algorithm, backup }: TaskOpti
     ),
     {
       name: "assertion_keys",
-      description: "Has a new key sign assertions twenty minutes later; the old one is published until ten after that.",
+      description:
+        "Rotates the assertion signing key: the new key signs after 20 minutes, the old one leaves the JWKS 20 minutes later.",
       schedule: "P90D",
       run: async ({ store, now }) =>
         Number(await createAssertionKeys({ store, keyring, clock: () => now, algorithm }).rotate()),
     },
     {
       name: "event_retention",
-      description: "Forgets events that are older than their tenant keeps them.",
+      description: "Deletes events older than their tenant's retention.",
       schedule: "PT1H",
       run: ({ store, now }) => forgetEvents(store, { now, retentionMsOf: eventsKept }),
     },
     {
       name: "risk_retention",
-      description: "Forgets decisions about risk that are older than their tenant keeps events.",
+      description: "Deletes risk decisions older than their tenant's retention of events.",
       schedule: "PT1H",
       run: ({ store, now }) => forgetRiskDecisions(store, { now, retentionMsOf: eventsKept }),
     },
     {
       name: "audit_checkpoints",
-      description: "States where each tenant's audit chain stands, signed.",
+      description: "Signs a checkpoint of each tenant's audit chain that has grown.",
       schedule: "PT1H",
       run: (running) => audit(running).checkpoint(),
     },
     {
       name: "audit_retention",
-      description: "Forgets audit entries that are older than their tenant keeps them.",
+      description: "Deletes audit entries older than their tenant's retention.",
       schedule: "PT1H",
       run: (running) => audit(running).forget(),
     },
     {
       name: "key_rewrap",
-      description: "Wraps anew, by the primary key of the key file, the data keys that a former one wrapped.",
+      description: "Rewraps, with the primary key of the key file, data keys that a former key wrapped.",
       schedule: "PT1H",
       run: ({ store }) => keyring.rewrap(store),
     },
@@ -90,7 +87,7 @@ export function createTasks({ keyring, settingsOf, algorithm, backup }: TaskOpti
       ? [
           {
             name: "database_backup",
-            description: "Copies the database into the folder for backups, and forgets all but the newest copies.",
+            description: "Copies the database into the backup folder and deletes all but the newest copies.",
             schedule: backup.schedule,
             run: (running: Running) => backUp(running, backup),
           },

@@ -1,4 +1,4 @@
-// The README's promises, kept: its commands run as they stand, its tables and its settings are those of the code.
+// What the README and the documentation promise: commands run as they stand, tables and settings are those of the code.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,21 +11,20 @@ import { base64Decode } from "@bufbuild/protobuf/wire";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
-import { loadConfig } from "../src/config.ts";
+import { methods } from "../src/compose/services.ts";
+import { loadConfig } from "../src/config/config.ts";
 import { type Reason, Refusal } from "../src/core/refusal.ts";
-import { refusalToError } from "../src/rpc/errors.ts";
-import { methods } from "../src/services.ts";
-import { readSources } from "./support/sources.ts";
+import { refusalToError } from "../src/rpc/serve/errors.ts";
+import { readSources } from "./support/report/sources.ts";
 
 const root = join(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
 
-/** The text below a heading, up to the next one of its level. */
-function section(heading: string): string {
-  const [, text] = readme.split(`\n## ${heading}\n`);
-  if (text === undefined) throw new Error(`the README has no section "${heading}"`);
-  return text.split("\n## ")[0] ?? "";
-}
+/** A page of the documentation. */
+const page = (path: string) => readFileSync(join(root, "docs", path), "utf8");
+
+/** The commands below the README's heading "Start". */
+const start = () => fenced(readme.split("\n## Start\n")[1]?.split("\n## ")[0] ?? "", "sh").join("");
 
 /** The JSON object that a command printed, whatever npm has to say besides. */
 const printed = (output: string) => JSON.parse(/^\{[\s\S]*^\}/m.exec(output)?.[0] ?? "null");
@@ -78,23 +77,22 @@ function shell(command: string, env: NodeJS.ProcessEnv) {
   };
 }
 
-test("enrol and log in, copied from the README, works against what its start command runs", {
+test("enroll and log in, copied from the quickstart, works against what its start command runs", {
   timeout: 120_000,
 }, async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-readme-"));
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
   const port = String(await freePort());
   // The settings that the README names; NODE_ENV is the test runner's own.
-  const free = { MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0" };
+  const free = { MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_INTERNAL_PORT: "0" };
   const env = { ...free, MFA_PORT: port, MFA_DATA_DIR: dataDir, NODE_ENV: "", npm_config_update_notifier: "false" };
 
-  const commands = fenced(section("Start"), "sh").join("");
-  const [start = ""] = /^npm start\b/m.exec(commands) ?? [];
-  expect(start).toBe("npm start");
-  const service = shell(start, env);
+  const [command = ""] = /^npm start\b/m.exec(start()) ?? [];
+  expect(command).toBe("npm start");
+  const service = shell(command, env);
   await service.saw(new RegExp(`ready on 127\\.0\\.0\\.1:${port} \\(grpc\\)`));
 
-  const blocks = fenced(section("Enrol and log in"), "bash");
+  const blocks = fenced(page("quickstart.md"), "bash");
   expect(blocks.length).toBeGreaterThanOrEqual(6);
   // One shell for all, as a reader has it; each block's output ends with the status of its last command.
   const user = shell(blocks.map((block) => `${block}\necho "=== $?"\n`).join(""), env);
@@ -119,15 +117,14 @@ test("enrol and log in, copied from the README, works against what its start com
   expect(code, service.output()).toBe(0);
 });
 
-describe("the README agrees with the code", () => {
-  test("on how much is built", () => {
-    expect(readme).toContain(`of its ${methods.length} RPCs`);
+describe("the documentation agrees with the code", () => {
+  test("on what is built: the changelog names every RPC", () => {
     const changes = readFileSync(join(root, "CHANGELOG.md"), "utf8");
     expect(methods.filter(({ name }) => !new RegExp(`\\b${name}\\b`).test(changes))).toEqual([]);
   });
 
   test("on the map: every path it names exists, and every folder of src/ is on it", () => {
-    const named = rows(section("Project map")).flatMap(([paths = ""]) => paths.split(", "));
+    const named = rows(page("develop/project-map.md")).flatMap(([paths = ""]) => paths.split(", "));
     for (const path of named) expect(existsSync(join(root, path)), path).toBe(true);
     const folders = readSources().flatMap(({ path }) => (path.includes("/") ? [`src/${path.split("/")[0]}/`] : []));
     // What every room shares needs no line of its own.
@@ -135,7 +132,7 @@ describe("the README agrees with the code", () => {
   });
 
   test("on every reason that is sent, its status, and no other", () => {
-    const table = rows(section("Errors"));
+    const table = rows(page("integrate/errors.md"));
     const sent = readSources().flatMap(({ path }) => {
       const text = readFileSync(join(root, "src", path), "utf8");
       return [...text.matchAll(/(?:new Refusal\(\s*|\breason: )"([A-Z_]+)"/g)].map(([, reason]) => reason);
@@ -149,8 +146,8 @@ describe("the README agrees with the code", () => {
 
   test("on every environment variable", () => {
     const named = (text: string) => [...new Set(text.match(/\bMFA_[A-Z_]+\b/g))].sort();
-    const table = rows(section("Configuration")).map(([, variable]) => variable);
-    const config = readFileSync(join(root, "src/config.ts"), "utf8");
+    const table = rows(page("operate/configuration.md")).map(([, variable]) => variable);
+    const config = readFileSync(join(root, "src/config/config.ts"), "utf8");
     expect([...table.filter(Boolean), "MFA_CONFIG"].sort()).toEqual(named(config));
   });
 
@@ -158,17 +155,15 @@ describe("the README agrees with the code", () => {
     const folder = mkdtempSync(join(tmpdir(), "mfa-readme-settings-"));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const path = join(folder, "settings.json");
-    const [example = ""] = fenced(section("Production"), "json");
+    const [example = ""] = fenced(page("operate/production.md"), "json");
     writeFileSync(path, example);
     expect(loadConfig([], { MFA_CONFIG: path })).toMatchObject({ mode: "production", reflection: false });
 
-    for (const [setting = ""] of rows(section("Configuration"))) {
+    for (const [setting = ""] of rows(page("operate/configuration.md"))) {
       const nested = setting.split(".").reduceRight<unknown>((value, name) => ({ [name]: value }), null);
       writeFileSync(path, JSON.stringify(nested));
       // A value of the wrong kind: a setting that is known is refused by its own name, an unknown one as a key.
-      expect(() => loadConfig(["--dev"], { MFA_CONFIG: path }), setting).toThrow(
-        new RegExp(`^${setting}: Invalid type`),
-      );
+      expect(() => loadConfig(["--dev"], { MFA_CONFIG: path }), setting).toThrow(new RegExp(`: ${setting}: must be `));
     }
   });
 });

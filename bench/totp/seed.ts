@@ -1,5 +1,5 @@
 // Fills a database with enrolled users: node bench/totp/seed.ts <dataDir> <url> <users>. The rows are those that an
-// enrolment leaves, sealed by the service's own keyring; only the way in is shorter.
+// enrollment leaves, sealed by the service's own keyring; only the way in is shorter.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { Session } from "node:inspector/promises";
 import Database from "better-sqlite3";
 import { pino } from "pino";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { startServer } from "../../src/server.ts";
 

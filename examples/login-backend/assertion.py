@@ -15,7 +15,11 @@ PART = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class Rejected(Exception):
-    pass
+    """The assertion does not hold, and never will."""
+
+
+class Misused(Rejected):
+    """The backend expects what no assertion can meet, such as a level that does not exist."""
 
 
 def must(holds):
@@ -40,6 +44,7 @@ def parse(text):
 
 
 def check_signature(jwk, header, data, signature):
+    must("d" not in jwk and jwk.get("use", "sig") == "sig" and jwk.get("alg", header["alg"]) == header["alg"])
     if jwk["kty"] == "OKP" and jwk["crv"] == "Ed25519":
         must(header["alg"] == "EdDSA")
         ed25519.Ed25519PublicKey.from_public_bytes(decode(jwk["x"])).verify(signature, data)
@@ -73,13 +78,19 @@ def verify(token, expected, file, used_before):
     """
     parts = token.split(".")
     must(len(parts) == 3 and len(token) <= 4096)
+    levels = {"aal1": 1, "aal2": 2}
+    purposes = ("log_in", "step_up")
+    if expected.get("acr", "aal2") not in levels or expected.get("binding") not in (None, "authenticator"):
+        raise Misused()
+    if "purpose" in expected and expected["purpose"] not in purposes:
+        raise Misused()
     header = parse(parts[0])
     must(set(header) == {"alg", "typ", "kid"} and header["typ"] == "mfa-assertion+jwt")
-    keys = [key for key in file["jwks"]["keys"] if key["kid"] == header["kid"]]
+    keys = [key for key in file["jwks"]["keys"] if key.get("kid") == header["kid"]]
     must(len(keys) == 1)
     try:
         check_signature(keys[0], header, f"{parts[0]}.{parts[1]}".encode(), decode(parts[2]))
-    except InvalidSignature:
+    except (InvalidSignature, ValueError, KeyError, TypeError):  # the last three: a malformed key
         raise Rejected() from None
     claims, now = parse(parts[1]), file["now"]
     must(claims.get("iss") == file["issuer"] and claims.get("aud") == file["audience"])
@@ -88,10 +99,11 @@ def verify(token, expected, file, used_before):
     must(claims.get("sid") == (sha256(session) if session else None))
     must(claims.get("nonce") == (expected.get("nonce") or None))
     must(isinstance(claims.get("jti"), str) and re.fullmatch(r"[A-Za-z0-9_-]{22}", claims["jti"]))
-    levels = {"aal1": 1, "aal2": 2}
     must(levels.get(claims.get("acr"), 0) >= levels[expected.get("acr", "aal2")])
     must(isinstance(claims.get("amr"), list) and claims["amr"] and all(isinstance(m, str) and m for m in claims["amr"]))
-    must(isinstance(claims.get("pol"), int))
+    must(isinstance(claims.get("pol"), int) and not isinstance(claims.get("pol"), bool))
+    must(claims.get("pur") in purposes and claims["pur"] == expected.get("purpose", claims["pur"]))
+    must("cid" not in claims or (isinstance(claims["cid"], str) and claims["cid"]))
     action = expected.get("action")
     if action is None:
         must("act" not in claims and "bnd" not in claims)
@@ -102,6 +114,7 @@ def verify(token, expected, file, used_before):
     times = [claims.get(name) for name in ("iat", "nbf", "exp", "auth_time")]
     must(all(is_second(time) for time in times))
     iat, nbf, exp, auth_time = times
+    must(exp > iat and exp > nbf)
     must(exp > now - SKEW and nbf <= now + SKEW and iat <= now + SKEW and auth_time <= iat + SKEW)
     must(exp - iat <= (60 if "act" in claims else 120))
     must("maxAgeSeconds" not in expected or auth_time >= now - expected["maxAgeSeconds"])

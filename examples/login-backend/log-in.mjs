@@ -2,6 +2,7 @@
 // EvaluateMfa, challenged, redeemed, and the assertion verified offline by the verifier that is shipped. The page in
 // front of it is main.mjs. Node from 22.18 on, as the verifier is TypeScript.
 import { randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { anyUnpack, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
@@ -62,7 +63,18 @@ export function createLogIn({ channel, token, audience, keySetUrl, strength = "U
   // Of an example: in production one INSERT into a table that all instances share.
   const used = new Set();
   const once = async (id) => used.size < used.add(id).size;
-  const verify = createAssertionVerifier({ issuer: "mfa-service", audience, key: remoteKeys(keySetUrl), once });
+  const verifyOnce = createAssertionVerifier({ issuer: "mfa-service", audience, key: remoteKeys(keySetUrl), once });
+
+  /** The challenge is spent by now: where nothing could be decided, the same assertion is verified again. */
+  async function verify(assertion, expected, tries = 3) {
+    try {
+      return await verifyOnce(assertion, expected);
+    } catch (error) {
+      if (!error.retry || tries === 1) throw error;
+      await pause(error.retryAfterMs);
+      return verify(assertion, expected, tries - 1);
+    }
+  }
 
   /** Creates a challenge on terms, for a session and a nonce of its own. */
   async function challenged({ userId, client }, about, { decisionId = "", ...terms }) {
@@ -76,15 +88,19 @@ export function createLogIn({ channel, token, audience, keySetUrl, strength = "U
     /** After the password: what this log-in still needs. The session's id is new, whatever the browser had before. */
     async begin({ userId, client, trustToken = "" }) {
       const first = { userId, client, trustToken, strength: AuthenticationStrength[strength] };
-      const found = await call(rpcs.evaluateMfa, { ...first, firstFactorTime: timestampFromDate(new Date()) });
       const about = { sessionId: secret(), nonce: secret() };
+      const { sessionId } = about;
+      const found = await call(rpcs.evaluateMfa, {
+        ...first,
+        sessionId,
+        firstFactorTime: timestampFromDate(new Date()),
+      });
       const decision = MfaDecision[found.decision];
       if (decision === "ALLOW") {
         // Nothing is demanded. An application may still want to see that a mailbox is theirs: no second factor.
         const terms = { allowedFactorTypes: [FactorType[confirm]] };
         const extra = confirm ? await challenged(first, about, terms) : undefined;
         if (extra?.factors.length > 0) return extra;
-        const { sessionId } = about;
         return { session: { sessionId, userId, acr: "aal1", amr: ["pwd"], mfaEpoch: String(found.mfaEpoch) } };
       }
       if (decision === "ENROLL") return { ticket: found.ticket, enrollable: found.enrollableTypes };
@@ -125,7 +141,7 @@ export function createLogIn({ channel, token, audience, keySetUrl, strength = "U
     /** Redeems the proof, once, and makes the session of what the assertion says and nothing else. */
     async finish({ userId, client, challengeId, sessionId, nonce }) {
       const redeemed = await call(rpcs.redeemChallenge, { userId, client, challengeId, sessionId, nonce });
-      const expected = { tenantId: "dev", userId, sessionId, nonce, acr: "aal1" };
+      const expected = { tenantId: "dev", userId, sessionId, nonce, acr: "aal1", purpose: "log_in" };
       const { sub, acr, amr, auth_time: authTime } = await verify(redeemed.assertion.token, expected);
       // The epoch stays with the session: an event with a greater one says that the user's factors have changed.
       const { restrictedSession: restricted, mfaEpoch } = redeemed;

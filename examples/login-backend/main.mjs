@@ -4,7 +4,7 @@
 //   node examples/login-backend/main.mjs ann
 //
 // MFA_ADDRESS is the service's (127.0.0.1:11005), MFA_KEYS its key set, MFA_STRENGTH what is asked for at least
-// (ANY_FACTOR has a user without a factor enrol one), MFA_CONFIRM what is wanted of who needs no factor (EMAIL).
+// (ANY_FACTOR has a user without a factor enroll one), MFA_CONFIRM what is wanted of who needs no factor (EMAIL).
 import { createInterface } from "node:readline";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
@@ -33,7 +33,7 @@ const logIns = createLogIn({
 });
 
 /** What the page does with a ticket, which is good for this and nothing else. */
-async function enrol(ticket) {
+async function enroll(ticket) {
   const holder = `Ticket ${ticket}`;
   const { startTotpEnrollment, finishTotpEnrollment } = MfaService.method;
   const { provisioning } = await channel.call(startTotpEnrollment, holder, {});
@@ -69,7 +69,7 @@ try {
   const client = { ip: "203.0.113.7", userAgent: "Firefox/140 Linux", application: "shop" };
   let found = await logIns.begin({ userId, client }); // the password was right
   if (found.ticket) {
-    await enrol(found.ticket);
+    await enroll(found.ticket);
     found = await logIns.begin({ userId, client });
   }
   if (found.denied) throw new Error("DENIED");

@@ -75,7 +75,7 @@ def ask(question):
     return sys.stdin.readline().strip()
 
 
-def enrol(ticket):
+def enroll(ticket):
     """What the page does with a ticket, which is good for this and nothing else."""
     started = call("MfaService", "StartTotpEnrollment", "Ticket " + ticket, {})
     uri = started["provisioning"]["otpauthUri"]
@@ -84,10 +84,11 @@ def enrol(ticket):
     print("Keep these:", *enrolled.get("backupCodes", []))
 
 
-def evaluate(client):
+def evaluate(client, session_id):
     strength = "AUTHENTICATION_STRENGTH_" + os.environ.get("MFA_STRENGTH", "UNSPECIFIED")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    found = internal("EvaluateMfa", userId=user_id, client=client, strength=strength, firstFactorTime=now)
+    asked = {"userId": user_id, "client": client, "sessionId": session_id, "strength": strength}
+    found = internal("EvaluateMfa", **asked, firstFactorTime=now)
     found["decision"] = found["decision"][len("MFA_DECISION_") :]
     return found
 
@@ -125,11 +126,11 @@ def prove(challenge, kind):
 
 
 def log_in(client):
-    found = evaluate(client)  # the password was right
-    if found["decision"] == "ENROLL":
-        enrol(found["ticket"])
-        found = evaluate(client)
     session_id, nonce = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
+    found = evaluate(client, session_id)  # the password was right
+    if found["decision"] == "ENROLL":
+        enroll(found["ticket"])
+        found = evaluate(client, session_id)
     session = {"sessionId": session_id, "userId": user_id, "mfaEpoch": found.get("mfaEpoch", "0")}
     bound = {"purpose": "CHALLENGE_PURPOSE_LOG_IN", "sessionId": session_id, "nonce": nonce}
     if found["decision"] == "ALLOW":
@@ -164,7 +165,7 @@ def log_in(client):
     # What is accepted, from this backend's own settings and from the request, never from the token. A backend of many
     # instances notes the id of each assertion in a table that all share, until it expires.
     terms = {"issuer": "mfa-service", "audience": "shop", "jwks": jwks, "now": int(time.time())}
-    expected = {"tenantId": "dev", "userId": user_id, "sessionId": session_id, "nonce": nonce, "acr": "aal1"}
+    expected = {"tenantId": "dev", "userId": user_id, "sessionId": session_id, "nonce": nonce, "acr": "aal1", "purpose": "log_in"}
     claims = verify(redeemed["assertion"]["token"], expected, terms, used_before=False)
     stated = {"acr": claims["acr"], "amr": ["pwd", *claims["amr"]], "authTime": claims["auth_time"]}
     restricted = redeemed.get("restrictedSession", False)

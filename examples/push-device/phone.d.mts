@@ -32,7 +32,7 @@ export interface PhoneState {
 export type Reason = "NOT_ME" | "MISTAKE" | "OTHER";
 
 /** What is signed of a request. */
-export type Shown = Pick<PendingPushChallenge, "challengeId" | "nonce" | "actionDigest">;
+export type Shown = Pick<PendingPushChallenge, "pushChallengeId" | "nonce" | "actionDigest">;
 
 /** Parts, each behind its length as four bytes. */
 export declare function frame(...parts: (string | Uint8Array)[]): Buffer;

@@ -100,8 +100,8 @@ export function openPhone(state, { now = () => new Date() } = {}) {
     MfaService.method;
 
   /** The signature of an answer, over what was shown. */
-  const answer = ({ challengeId, nonce, actionDigest }, number, ...decision) =>
-    signed(frame("mfa-push-v1", challengeId, nonce, number, actionDigest, ...decision));
+  const answer = ({ pushChallengeId, nonce, actionDigest }, number, ...decision) =>
+    signed(frame("mfa-push-v1", pushChallengeId, nonce, number, actionDigest, ...decision));
 
   return {
     publicKey,
@@ -127,14 +127,14 @@ export function openPhone(state, { now = () => new Date() } = {}) {
     /** Approves what was shown, by the number that the person typed. */
     approve: (challenge, number) =>
       ask(approvePushChallenge, {
-        challengeId: challenge.challengeId,
+        pushChallengeId: challenge.pushChallengeId,
         number,
         signature: answer(challenge, number, "approve"),
       }),
     /** Denies what was shown: "NOT_ME", "MISTAKE" or "OTHER". */
     deny: (challenge, reason = "OTHER") =>
       ask(denyPushChallenge, {
-        challengeId: challenge.challengeId,
+        pushChallengeId: challenge.pushChallengeId,
         denyReason: PushDenyReason[reason],
         signature: answer(challenge, "", "deny", reason),
       }),

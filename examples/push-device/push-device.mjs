@@ -25,7 +25,8 @@ const load = () => JSON.parse(readFileSync(PHONE_FILE, "utf8"));
 function show({ context, createTime }) {
   say(`${context.application}: ${context.renderedAction || "a log-in"}`);
   const place = [context.ip || "an unknown address", context.location].filter(Boolean).join(", ");
-  say(`  from ${place} with ${context.userAgent || "an unknown browser"}`);
+  // Not every application is a browser: of one that the service does not know, its name above says all there is.
+  say(`  from ${place}${context.userAgent && ` with ${context.userAgent}`}`);
   say(`  at ${new Date(Number(createTime.seconds) * 1000).toISOString()}`);
 }
 

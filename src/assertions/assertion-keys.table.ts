@@ -7,10 +7,10 @@ export const assertionKeys = (d: Dialect) =>
     {
       /** Counts up from 1; each key takes over from the one before. */
       sequence: d.integer("sequence").notNull(),
-      /** RFC 7638 thumbprint, by which verifiers find the key. */
+      /** RFC 7638 thumbprint, by which verifiers find the key; the private half is sealed for it. */
       keyId: d.text("key_id").notNull(),
       algorithm: d.text("algorithm").$type<"EdDSA" | "ES256">().notNull(),
-      /** The public half (RFC 7517). */
+      /** The public half (RFC 7517), to look at: what is published is worked out from the private half. */
       publicKey: d.json<Readonly<Record<string, string>>>("public_key").notNull(),
       /** PKCS #8, sealed. */
       sealedPrivateKey: d.bytes("sealed_private_key").notNull(),

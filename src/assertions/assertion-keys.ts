@@ -1,4 +1,13 @@
-import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  type KeyPairKeyObjectResult,
+  sign,
+} from "node:crypto";
+import { SealBroken } from "../crypto/aead.ts";
 import type { Cell, Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
 import { type AssertionKeyRow, assertionKeyRepository } from "./assertion-keys.repository.ts";
@@ -14,12 +23,18 @@ export interface Signer {
   sign(data: string): Buffer;
 }
 
+/** When a key signs, among the others. */
+type Place = Pick<AssertionKeyRow, "sequence" | "useTime">;
+
+/** A key as its sealed private half has it. */
+type OpenedKey = Signer & Place & { readonly publicKey: Readonly<Record<string, string>> };
+
 /** A key set for verifiers (RFC 7517 §5): public halves only. */
 export interface KeySet {
   readonly keys: readonly Readonly<Record<string, string>>[];
 }
 
-/** What signing keys need of the process. */
+/** Dependencies of signing keys. */
 export interface AssertionKeyOptions {
   readonly store: Store;
   readonly keyring: Pick<Keyring, "seal" | "open">;
@@ -40,8 +55,8 @@ const USE_MS = 90 * DAY_MS;
 const PAUSE_MS = 60 * MINUTE_MS;
 /** How long before the end of a key its successor is made. */
 const EARLY_MS = DAY_MS;
-/** What a key signed outlives its use by two minutes, clocks that differ included by far less than this. */
-const KEPT_MS = 10 * MINUTE_MS;
+/** What a key signed, a user token at the longest, outlives its use by 15 minutes; clocks differ by far less than the rest. */
+const KEPT_MS = 20 * MINUTE_MS;
 /** How long one instance takes to see a key that another made; far less than the lead. */
 const CACHED_MS = MINUTE_MS;
 
@@ -59,16 +74,18 @@ function thumbprint(jwk: Record<string, string>): string {
   return createHash("sha256").update(JSON.stringify(required)).digest("base64url");
 }
 
-function generate(algorithm: Algorithm) {
-  const { publicKey, privateKey } =
-    algorithm === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const jwk = publicKey.export({ format: "jwk" }) as Record<string, string>;
+/** What others may know of a private key: always worked out from it, so that nobody can put another key in its place. */
+function publicHalf(privateKey: KeyObject) {
+  const jwk = createPublicKey(privateKey).export({ format: "jwk" }) as Record<string, string>;
   const keyId = thumbprint(jwk);
-  return {
-    keyId,
-    publicKey: { ...jwk, kid: keyId, use: "sig", alg: algorithm },
-    pkcs8: privateKey.export({ type: "pkcs8", format: "der" }),
-  };
+  const algorithm: Algorithm = jwk.kty === "OKP" ? "EdDSA" : "ES256";
+  return { keyId, algorithm, publicKey: { ...jwk, kid: keyId, use: "sig", alg: algorithm } };
+}
+
+function generate(algorithm: Algorithm) {
+  const { privateKey }: KeyPairKeyObjectResult =
+    algorithm === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return { ...publicHalf(privateKey), pkcs8: privateKey.export({ type: "pkcs8", format: "der" }) };
 }
 
 const signWith = (algorithm: Algorithm, key: KeyObject) => (data: string) =>
@@ -81,14 +98,11 @@ const signWith = (algorithm: Algorithm, key: KeyObject) => (data: string) =>
  * days, published before they sign and until nothing that they signed is good any more. Then they are forgotten.
  */
 export function createAssertionKeys({ store, keyring, clock, algorithm }: AssertionKeyOptions) {
-  let cached: { readonly since: number; readonly rows: Promise<AssertionKeyRow[]> } | undefined;
-  const signers = new Map<string, Promise<Signer>>();
+  let cached: { readonly since: number; readonly keys: Promise<OpenedKey[]> } | undefined;
 
   const read = () => store.read((tx) => assertionKeyRepository(tx).list());
 
-  const current = (rows: readonly AssertionKeyRow[], now: Date) => rows.findLast(({ useTime }) => useTime <= now);
-
-  const isPublished = (rows: readonly AssertionKeyRow[], row: AssertionKeyRow, now: Date) => {
+  const isPublished = (rows: readonly Place[], row: Place, now: Date) => {
     const successor = rows.find(({ sequence }) => sequence === row.sequence + 1);
     return !successor || successor.useTime.getTime() + KEPT_MS > now.getTime();
   };
@@ -120,44 +134,49 @@ export function createAssertionKeys({ store, keyring, clock, algorithm }: Assert
     return add(rows, new Date(Math.max(due, now.getTime() + LEAD_MS)), now);
   }
 
-  function rowsAt(now: Date): Promise<AssertionKeyRow[]> {
-    const age = now.getTime() - (cached?.since ?? 0);
-    if (cached && age >= 0 && age < CACHED_MS) return cached.rows;
-    const entry = { since: now.getTime(), rows: load(now) };
-    cached = entry;
-    entry.rows.catch(() => {
-      if (cached === entry) cached = undefined;
+  /** Opens a key by its private half; undefined where that does not open, so that the row is worth nothing. */
+  async function open({ sequence, useTime, keyId, sealedPrivateKey }: AssertionKeyRow): Promise<OpenedKey | undefined> {
+    const pkcs8 = await keyring.open(sealedPrivateKey, cellOf(keyId)).catch((error: unknown) => {
+      if (error instanceof SealBroken) return undefined;
+      throw error;
     });
-    return entry.rows;
-  }
-
-  async function open(row: AssertionKeyRow): Promise<Signer> {
-    const pkcs8 = await keyring.open(row.sealedPrivateKey, cellOf(row.keyId));
+    if (!pkcs8) return undefined;
     const key = createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
     pkcs8.fill(0);
-    return { keyId: row.keyId, algorithm: row.algorithm, sign: signWith(row.algorithm, key) };
+    const half = publicHalf(key);
+    return { sequence, useTime, ...half, sign: signWith(half.algorithm, key) };
+  }
+
+  const openAll = async (rows: readonly AssertionKeyRow[]) =>
+    (await Promise.all(rows.map(open))).filter((key) => key !== undefined);
+
+  function keysAt(now: Date): Promise<OpenedKey[]> {
+    const age = now.getTime() - (cached?.since ?? 0);
+    if (cached && age >= 0 && age < CACHED_MS) return cached.keys;
+    const entry = { since: now.getTime(), keys: load(now).then(openAll) };
+    cached = entry;
+    entry.keys.catch(() => {
+      if (cached === entry) cached = undefined;
+    });
+    return entry.keys;
   }
 
   return {
     /** The key to sign with now. Outside of units. */
     async signer(): Promise<Signer> {
       const now = clock();
-      const row = current(await rowsAt(now), now);
-      if (!row) throw new Error("no key is to sign yet: the clock was set back");
-      const known = signers.get(row.keyId) ?? open(row);
-      if (!signers.has(row.keyId)) {
-        signers.clear(); // only one signs at a time
-        signers.set(row.keyId, known);
-        known.catch(() => signers.delete(row.keyId));
-      }
-      return known;
+      const keys = await keysAt(now);
+      // Before the first one's time the clock was set back; every verifier can know that key all the same.
+      const key = keys.findLast(({ useTime }) => useTime <= now) ?? keys[0];
+      if (!key) throw new SealBroken();
+      return key;
     },
 
-    /** The public halves of the current key, the next and those not yet out of use. */
+    /** The public halves of the current key, the next and those not yet out of use; none of a row that does not open. */
     async keySet(): Promise<KeySet> {
       const now = clock();
-      const rows = await rowsAt(now);
-      return { keys: rows.filter((row) => isPublished(rows, row, now)).map(({ publicKey }) => publicKey) };
+      const keys = await keysAt(now);
+      return { keys: keys.filter((key) => isPublished(keys, key, now)).map(({ publicKey }) => publicKey) };
     },
 
     /** Has a new key take over as soon as every verifier can know it; false for an hour after the last was made. */

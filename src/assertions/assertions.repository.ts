@@ -1,33 +1,40 @@
 import { and, eq, gt, isNull, lte } from "drizzle-orm";
-import type { Owner } from "../core/caller.ts";
+import type { RowOf } from "../db/bound-rows.ts";
 import { isOwnedBy } from "../db/owned.ts";
+import { insert, select } from "../db/rows.ts";
+import type { Owner } from "../db/store.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { assertions } from "./assertions.table.ts";
 
 /** An assertion as it is stored. */
-export type AssertionRow = ReturnType<typeof assertions>["$inferSelect"];
+export type AssertionRow = RowOf<typeof assertions>;
 type Key = Owner & { assertionId: string };
 
 const isOwners = (s: Building<Owner>) => isOwnedBy(s, s.table(assertions));
 
-const isOpen = (s: Building<Key & { now: Date }>) => {
+const isThis = (s: Building<Key>) => {
   const t = s.table(assertions);
-  const isThis = and(isOwners(s), eq(t.assertionId, s.param("assertionId", t.assertionId)));
-  return and(isThis, isNull(t.consumeTime), gt(t.expireTime, s.param("now", t.expireTime)));
+  return and(isOwners(s), eq(t.assertionId, s.param("assertionId", t.assertionId)));
+};
+
+const isUnexpired = (s: Building<Key & { now: Date }>) => {
+  const t = s.table(assertions);
+  return and(isThis(s), gt(t.expireTime, s.param("now", t.expireTime)));
 };
 
 const statements = {
-  insert: statement((s: Building<AssertionRow>) => {
+  insert: insert(assertions),
+  findUnexpired: select(assertions, isUnexpired),
+  giveBack: statement((s: Building<Key>) => {
     const t = s.table(assertions);
-    return s.db.insert(t).values(s.row(t)).returning({ assertionId: t.assertionId });
+    return s.db.update(t).set({ consumeTime: null }).where(isThis(s)).returning({ assertionId: t.assertionId });
   }),
-  findOpen: statement((s: Building<Key & { now: Date }>) => s.db.select().from(s.table(assertions)).where(isOpen(s))),
   consume: statement((s: Building<Key & { now: Date }>) => {
     const t = s.table(assertions);
     return s.db
       .update(t)
       .set({ consumeTime: s.param("now", t.consumeTime) })
-      .where(isOpen(s))
+      .where(and(isUnexpired(s), isNull(t.consumeTime)))
       .returning({ assertionId: t.assertionId });
   }),
   deleteExpired: statement((s: Building<Owner & { now: Date }>) => {
@@ -42,9 +49,11 @@ const statements = {
 /** The assertions that were given out. */
 export const assertionRepository = (tx: Tx) => ({
   insert: (row: AssertionRow) => tx.run(statements.insert, row),
-  /** One that was neither consumed nor has expired. */
-  findOpen: async (key: Key, now: Date) => (await tx.run(statements.findOpen, { ...key, now }))[0],
+  /** One that has not expired, consumed or not. */
+  findUnexpired: async (key: Key, now: Date) => (await tx.run(statements.findUnexpired, { ...key, now }))[0],
   /** Uses one up: true for exactly one of any number of callers. */
   consume: async (key: Key, now: Date) => (await tx.run(statements.consume, { ...key, now })).length === 1,
+  /** Makes one good again that was consumed. */
+  giveBack: (key: Key) => tx.run(statements.giveBack, key),
   deleteExpired: (owner: Owner, now: Date) => tx.run(statements.deleteExpired, { ...owner, now }),
 });

@@ -1,3 +1,4 @@
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 
 /** The assertions that were given out, until they have expired: what they rest on, and whether they were consumed. */
@@ -14,9 +15,14 @@ export const assertions = (d: Dialect) =>
       proveTime: d.instant("prove_time").notNull(),
       consumeTime: d.instant("consume_time"),
       expireTime: d.instant("expire_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.assertionId] }),
       d.index("assertions_by_end").on(t.expireTime),
     ],
   );
+
+bindRows(assertions, ["tenantId", "userId", "assertionId", "mfaEpoch", "proveTime", "expireTime"], {
+  consumeTime: "back to null it is the row's earlier state",
+});

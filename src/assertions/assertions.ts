@@ -1,16 +1,22 @@
 import type { Expectation } from "../client/assertion.ts";
-import { AssertionRejected, type Claims, createAssertionVerifier } from "../client/assertion.ts";
-import type { Owner } from "../core/caller.ts";
+import {
+  type AssertionPayload,
+  AssertionRejected,
+  AssertionUndecided,
+  createAssertionVerifier,
+} from "../client/assertion.ts";
+import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
 import { bearerId } from "../crypto/random.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
+import { recordEvent } from "../events/events.ts";
 import { wasLockedSince } from "../protection/attempts.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { AssertionKeys, Signer } from "./assertion-keys.ts";
 import { assertionRepository } from "./assertions.repository.ts";
 import { type Method, statedAs } from "./methods.ts";
 
-/** What assertions need of the process. */
+/** Dependencies of assertions. */
 export interface AssertionOptions {
   readonly keys: AssertionKeys;
   /** This service, as `iss`. */
@@ -19,7 +25,7 @@ export interface AssertionOptions {
 }
 
 /** What is to be stated. */
-export interface Statement {
+export interface AssertionStatement {
   /** Every proof, the strongest first. */
   readonly methods: readonly Method[];
   readonly owner: Owner;
@@ -30,6 +36,7 @@ export interface Statement {
   /** Whether the action's digest is inside of what the authenticator signed. */
   readonly signedAction: boolean;
   readonly challengeId: string;
+  readonly purpose: "LOG_IN" | "STEP_UP";
   /** The version of the risk policy that the terms of the challenge came from; 0 for none. */
   readonly policyVersion: number;
   readonly mfaEpoch: number;
@@ -39,7 +46,7 @@ export interface Statement {
 /** An assertion as it is given out. */
 export interface Issued {
   readonly token: string;
-  readonly claims: Claims;
+  readonly claims: AssertionPayload;
 }
 
 const LIFETIME_MS = 120_000;
@@ -51,14 +58,14 @@ const seconds = (time: Date) => Math.floor(time.getTime() / 1000);
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 /** Puts claims into a compact JWS (RFC 7515 §7.1). */
-function signed({ keyId: kid, algorithm: alg, sign }: Signer, claims: Claims): string {
+function signed({ keyId: kid, algorithm: alg, sign }: Signer, claims: AssertionPayload): string {
   const input = `${encode({ alg, typ: "mfa-assertion+jwt", kid })}.${encode(claims)}`;
   return `${input}.${sign(input).toString("base64url")}`;
 }
 
 /** Signed statements of what a user proved, for one audience each, and what became of them. */
 export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
-  const claimsOf = (statement: Statement, now: Date): Claims => {
+  const claimsOf = (statement: AssertionStatement, now: Date): AssertionPayload => {
     const { owner, sessionDigest, nonce, action, signedAction, challengeId } = statement;
     const iat = seconds(now);
     return {
@@ -68,6 +75,7 @@ export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
       tid: owner.tenantId,
       ...(sessionDigest && { sid: sessionDigest.toString("base64url") }),
       ...statedAs(statement.methods),
+      pur: statement.purpose === "LOG_IN" ? "log_in" : "step_up",
       auth_time: seconds(statement.proveTime),
       iat,
       nbf: iat,
@@ -99,7 +107,7 @@ export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
     /** Readies the key outside of units; what it answers notes a statement in the unit of its cause. */
     async ready() {
       const signer = await keys.signer();
-      return async (tx: Tx, statement: Statement, now: Date): Promise<Issued> => {
+      return async (tx: Tx, statement: AssertionStatement, now: Date): Promise<Issued> => {
         const { owner, mfaEpoch, proveTime } = statement;
         const claims = claimsOf(statement, now);
         const rows = assertionRepository(tx);
@@ -117,26 +125,48 @@ export function createAssertions({ keys, issuer, clock }: AssertionOptions) {
     },
 
     /** What an assertion states, if it holds for the audience and the request; throws ASSERTION_REJECTED otherwise. */
-    async read(token: string, audience: string, expected: Expectation): Promise<Claims> {
+    async read(token: string, audience: string, expected: Expectation): Promise<AssertionPayload> {
       try {
         return await verifier(audience)(token, expected);
       } catch (error) {
         if (error instanceof AssertionRejected) throw rejected();
-        throw error;
+        // The store that holds our own keys is away: told as for every other call.
+        throw error instanceof AssertionUndecided ? error.cause : error;
       }
     },
 
-    /** Asks what has happened since: consumed, locked, changed factors, erased. Throws ASSERTION_REJECTED then. */
-    async confirm(tx: Tx, owner: Owner, { jti: assertionId }: Claims, now: Date): Promise<void> {
-      const row = await assertionRepository(tx).findOpen({ ...owner, assertionId }, now);
+    /** What has become of an assertion since: consumed, or ended by a lock, by changed factors, by time or an erasure. */
+    async standingOf(
+      tx: Tx,
+      owner: Owner,
+      { jti: assertionId }: AssertionPayload,
+      now: Date,
+    ): Promise<"open" | "consumed" | "ended"> {
+      const row = await assertionRepository(tx).findUnexpired({ ...owner, assertionId }, now);
+      if (!row) return "ended";
+      if (row.consumeTime !== null) return "consumed";
       const user = await userRepository(tx).find(owner);
-      if (!row || user?.mfaEpoch !== row.mfaEpoch) throw rejected();
-      if (await wasLockedSince(tx, owner, row.proveTime)) throw rejected();
+      if (user?.mfaEpoch !== row.mfaEpoch) return "ended";
+      return (await wasLockedSince(tx, owner, row.proveTime)) ? "ended" : "open";
     },
 
+    /** Throws ASSERTION_REJECTED unless an assertion still stands. */
+    async confirm(tx: Tx, owner: Owner, claims: AssertionPayload, now: Date): Promise<void> {
+      if ((await this.standingOf(tx, owner, claims, now)) !== "open") throw rejected();
+    },
+
+    /** Tells that an assertion was presented again which had been used up. */
+    noteReplay: (tx: Tx, call: Call, owner: Owner, { cid = "" }: AssertionPayload): Promise<void> =>
+      recordEvent(tx, call, { owner, type: "PROOF_REPLAYED", failureReason: "REPLAYED", challengeId: cid }),
+
     /** Uses an assertion up, in a write that has confirmed it; throws ASSERTION_REJECTED where another was first. */
-    async consume(tx: Tx, owner: Owner, { jti: assertionId }: Claims, now: Date): Promise<void> {
+    async consume(tx: Tx, owner: Owner, { jti: assertionId }: AssertionPayload, now: Date): Promise<void> {
       if (!(await assertionRepository(tx).consume({ ...owner, assertionId }, now))) throw rejected();
+    },
+
+    /** Takes a use back, in the unit of the refusal that it came to. */
+    async giveBack(tx: Tx, owner: Owner, { jti: assertionId }: AssertionPayload): Promise<void> {
+      await assertionRepository(tx).giveBack({ ...owner, assertionId });
     },
   };
 }

@@ -23,9 +23,9 @@ const statements = {
   }),
 };
 
-/** Signed statements of where chains stood. */
+/** Signed checkpoints of audit chains. */
 export const auditCheckpointRepository = (tx: Tx) => ({
-  /** Adds a statement; one of the same place stays. */
+  /** Adds a checkpoint; an existing one of the same sequence number stays. */
   insert: async (row: AuditCheckpointRow) => (await tx.run(statements.insert, row)).length === 1,
   /** Newest first. */
   list: (page: Page) => tx.run(statements.list, page),

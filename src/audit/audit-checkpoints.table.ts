@@ -1,15 +1,15 @@
 import type { Dialect } from "../db/dialect.ts";
 
-/** Signed statements of where chains stood. Rows are only ever added. */
+/** Signed checkpoints of audit chains. Rows are only ever added. */
 export const auditCheckpoints = (d: Dialect) =>
   d.table(
     "audit_checkpoints",
     {
       tenantId: d.text("tenant_id").notNull(),
-      /** The last entry it covers. */
+      /** The sequence number of the last entry that it covers. */
       sequence: d.counter("sequence").notNull(),
       hash: d.bytes("hash").notNull(),
-      /** The statement as a signed JWT. */
+      /** The checkpoint as a signed JWT. */
       token: d.text("token").notNull(),
       createTime: d.instant("create_time").notNull(),
     },

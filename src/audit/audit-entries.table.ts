@@ -2,16 +2,18 @@ import type { Dialect } from "../db/dialect.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Who changed what, when and by which RPC. Rows are only ever added: `db/append-only.ts` has the store see to it. */
+/**
+ * Who changed what, when and by which RPC. Rows are only ever added: triggers of `db/append-only.ts` refuse the rest.
+ */
 export const auditEntries = (d: Dialect) =>
   d.table(
     "audit_entries",
     {
       tenantId: d.text("tenant_id").notNull(),
       entryId: d.text("entry_id").notNull(),
-      /** The place in the tenant's chain, from 1 and without gaps; null in entries from before there was one. */
+      /** The sequence number in the tenant's chain, from 1 and without gaps; null in entries older than the chain. */
       sequence: d.counter("sequence"),
-      /** Keyed, over this row and the hash before it. */
+      /** Keyed hash over this row and the previous entry's hash. */
       hash: d.bytes("hash"),
       /** Subject and verb: "totp.enrolled". */
       action: d.text("action").notNull(),
@@ -24,20 +26,20 @@ export const auditEntries = (d: Dialect) =>
       /** The pseudonym of the user it concerns (`audit_subjects`); empty for none. */
       userId: d.text("user_id").notNull(),
       targetType: d.text("target_type").notNull().default(""),
-      /** Which one; where that is the user, the pseudonym. */
+      /** The subject's id; the pseudonym where that is the user. */
       targetId: d.text("target_id").notNull(),
       rpc: d.text("rpc").notNull(),
-      /** The id of the call in the log. */
-      requestId: d.text("request_id").notNull().default(""),
+      /** The id of the call, as in the log. The column has the name that the contract gave it first. */
+      callId: d.text("request_id").notNull().default(""),
       /** How the call ended, as the contract names it. */
       outcome: d.text("outcome").notNull().default("SUCCESS"),
-      /** Why, as the actor stated; empty when nobody asked. */
+      /** The reason that the actor stated; empty where the RPC takes none. */
       reason: d.text("reason").notNull().default(""),
       /** An administrator's address. */
       ip: d.text("ip").notNull().default(""),
       /** A user's address, under the user's key; null for none. */
       sealedIp: d.bytes("sealed_ip"),
-      /** The state that the act changed, without secrets; null for none. */
+      /** The state before and after the change, without secrets; null for none. */
       before: d.json<Json>("before"),
       after: d.json<Json>("after"),
       createTime: d.instant("create_time").notNull(),

@@ -1,8 +1,9 @@
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 
 /**
- * Who the pseudonyms of the audit trail are. Its entries cannot be changed, so a user is forgotten by deleting this
- * row: without it nobody can tell whose entries they were, nor read the addresses in them.
+ * Maps users to pseudonyms. Entries of the trail cannot be changed, so erasure deletes this row: without it the entries
+ * cannot be attributed, and the addresses in them cannot be decrypted.
  */
 export const auditSubjects = (d: Dialect) =>
   d.table(
@@ -10,13 +11,16 @@ export const auditSubjects = (d: Dialect) =>
     {
       tenantId: d.text("tenant_id").notNull(),
       userId: d.text("user_id").notNull(),
-      /** Random: nothing leads from it to the user but this row. */
+      /** The random pseudonym; only this row leads from it to the user. */
       pseudonym: d.text("pseudonym").notNull(),
-      /** What the user's addresses in the trail are encrypted with. */
+      /** The key that encrypts the user's addresses in the trail. */
       key: d.bytes("key").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId] }),
       d.uniqueIndex("audit_subjects_by_pseudonym").on(t.tenantId, t.pseudonym),
     ],
   );
+
+bindRows(auditSubjects, ["tenantId", "userId", "pseudonym", "key"], {}, { broken: "absent" });

@@ -3,15 +3,16 @@ import { TimestampSchema, timestampDate, timestampFromDate } from "@bufbuild/pro
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuditEntrySchema, type AuditFilter, AuditOrder, AuditOutcome } from "../../gen/mfa/v1/audit_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
+import { createTurnTaking } from "../core/turn-taking.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { START } from "../db/page.ts";
-import type { Handlers } from "../rpc/service.ts";
 import { type AuditOptions, createAudit, type Filter } from "./audit.ts";
 import type { AuditCheckpointRow } from "./audit-checkpoints.repository.ts";
 import type { AuditEntryRow } from "./audit-entries.repository.ts";
 
-/** Outside of which no entry is. */
+/** The default time range: every entry lies inside it. */
 const EVER = [create(TimestampSchema), create(TimestampSchema, { seconds: 253_370_764_800n })] as const;
 const MAX_PART_BYTES = 32 * 1024;
 
@@ -41,7 +42,7 @@ const toProto = (row: AuditEntryRow) =>
     operatorId: row.actorId,
     ip: row.ip,
     rpc: row.rpc,
-    requestId: row.requestId,
+    callId: row.callId,
     outcome: AuditOutcome[row.outcome as keyof typeof AuditOutcome],
     reason: row.reason,
     message: sentence(row),
@@ -77,11 +78,13 @@ function toFilter(filter: AuditFilter | undefined): Filter {
 }
 
 /** Lines of JSON in parts of 32 KiB at most; a single longer line is a part of its own. */
-function* toParts(rows: readonly AuditEntryRow[]) {
+async function* toParts(rows: readonly AuditEntryRow[]) {
+  const takeTurn = createTurnTaking();
   let lines: Buffer[] = [];
   let bytes = 0;
   let lastSequence = 0n;
   for (const row of rows) {
+    await takeTurn();
     const line = Buffer.from(`${toJsonString(AuditEntrySchema, toProto(row))}\n`);
     if (bytes > 0 && bytes + line.length > MAX_PART_BYTES) {
       yield { jsonLines: Buffer.concat(lines), lastSequence };
@@ -121,6 +124,15 @@ export function createAuditHandlers({ pageTokens, ...options }: AuditOptions & {
         startHash: finding.startHash,
         endHash: finding.endHash,
         verifyTime: timestampFromDate(call.clock()),
+      };
+    },
+
+    repairAuditChain: async ({ reason }, call) => {
+      const { first, last, sequence } = await audit.repair(call, reason);
+      return {
+        firstForeignSequence: BigInt(first),
+        lastForeignSequence: BigInt(last),
+        sequence: BigInt(sequence),
       };
     },
 

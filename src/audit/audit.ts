@@ -3,30 +3,32 @@ import { Refusal } from "../core/refusal.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Store } from "../db/store.ts";
 import { auditCheckpointRepository } from "./audit-checkpoints.repository.ts";
-import { type AuditEntryRow, auditEntryRepository, type Wanted } from "./audit-entries.repository.ts";
+import { type AuditEntryRow, auditEntryRepository, type EntryFilter } from "./audit-entries.repository.ts";
 import { auditHeadRepository } from "./audit-heads.repository.ts";
 import { recordAudit } from "./changes.ts";
 import { readCheckpoint } from "./checkpoints.ts";
+import { createRepair } from "./repair.ts";
 import { named } from "./trail.ts";
 import { createVerification, type Finding } from "./verification.ts";
 
-/** What the audit trail needs of the process. */
+/** Dependencies of the audit trail. */
 export interface AuditOptions {
   readonly store: Store;
   readonly keyring: Keyring;
 }
 
-/** Which entries somebody asks for. */
-export type Filter = Omit<Wanted, "tenantId" | "after" | "before" | "limit">;
+/** The filter of a list of entries. */
+export type Filter = Omit<EntryFilter, "tenantId" | "after" | "before" | "limit">;
 
-/** Entries that one unit looks through: a rare action in a long trail must not keep others waiting. */
+/** Entries read in one unit: the search for a rare action in a long trail must not block writers. */
 const WINDOW = 5_000;
-/** Windows that one call looks through before it answers with what it has, and where to go on. */
+/** Units that one call reads before it returns what it found and a page token. */
 const WINDOWS = 100;
 
-/** The audit trail as administrators read it. Reading it is in it too. */
+/** The audit trail as administrators read it. Each reading is itself recorded. */
 export function createAudit({ store, keyring }: AuditOptions) {
   const verification = createVerification({ store, keyring });
+  const repair = createRepair(store);
   const bounds = async (tenantId: string) => {
     const head = await store.read((tx) => auditHeadRepository(tx).find(tenantId));
     return { first: (head?.floorSequence ?? 0) + 1, last: head?.sequence ?? 0 };
@@ -38,7 +40,10 @@ export function createAudit({ store, keyring }: AuditOptions) {
       return recordAudit(tx, call, { owner: { tenantId, userId: "" }, action, targetId: tenantId, after });
     });
 
-  /** A page of entries behind a place (0 begins), and the place behind which the next page begins (0 ends). */
+  /**
+   * Returns a page of entries after a sequence number (0: from the start), and the number after which the next page
+   * starts (0: no more).
+   */
   async function page(tenantId: string, filter: Filter, size: number, from: number, order: "oldest" | "newest") {
     const { first, last } = await bounds(tenantId);
     const rows: AuditEntryRow[] = [];
@@ -60,7 +65,7 @@ export function createAudit({ store, keyring }: AuditOptions) {
   }
 
   return {
-    /** A page of entries; the reading is recorded. */
+    /** Returns a page of entries and records the reading. */
     async list(
       call: Call,
       filter: Filter,
@@ -71,7 +76,7 @@ export function createAudit({ store, keyring }: AuditOptions) {
       return found;
     },
 
-    /** Every entry that is there by now, oldest first, in pages; recorded before the first. */
+    /** Streams every present entry, oldest first, in pages; the reading is recorded before the first page. */
     async *export(call: Call, filter: Filter, after: number): AsyncIterable<AuditEntryRow[]> {
       const { tenantId } = call.caller;
       await record(call, "audit.exported", { afterSequence: after });
@@ -85,7 +90,7 @@ export function createAudit({ store, keyring }: AuditOptions) {
       } while (from !== 0 && from < last && !call.signal.aborted);
     },
 
-    /** Checks the chain; what was found is recorded. */
+    /** Verifies the chain and records the result. */
     async verify(
       call: Call,
       { token, ...asked }: { start: number; end: number; token: string },
@@ -94,16 +99,19 @@ export function createAudit({ store, keyring }: AuditOptions) {
       const checkpoint = token === "" ? undefined : readCheckpoint(keyring, tenantId, token);
       if (token !== "" && !checkpoint) return new Refusal("INVALID_FIELD", { metadata: { field: "checkpoint" } });
       const finding = await verification({ tenantId, ...asked, checkpoint }, call.signal);
-      // It was given up, and has found nothing.
+      // The verification was cancelled, so there is no result.
       if (call.signal.aborted) return new Refusal("DEADLINE");
       const { entryCount, firstBroken } = finding;
       const recorded = record(call, "audit.verified", { entryCount, firstBroken });
-      // A chain that is broken may not take another entry; who asked must hear of it all the same.
+      // A broken chain may refuse a further entry; the caller still gets the result.
       await (firstBroken === 0 ? recorded : recorded.catch(() => {}));
       return finding;
     },
 
-    /** Checkpoints before a place, newest first. */
+    /** Lets the chain continue after foreign entries. */
+    repair,
+
+    /** Checkpoints before a sequence number, newest first. */
     checkpoints: (call: Call, before: number, limit: number) =>
       call.unit((tx) => auditCheckpointRepository(tx).list({ tenantId: call.caller.tenantId, before, limit })),
   };

@@ -4,7 +4,7 @@ import type { Tx } from "../db/store.ts";
 import { type AuditCheckpointRow, auditCheckpointRepository } from "./audit-checkpoints.repository.ts";
 import type { AuditHeadRow } from "./audit-heads.repository.ts";
 
-/** What the keys of checkpoints are derived for. */
+/** The derivation label of checkpoint keys. */
 export const CHECKPOINT_KEYS = "audit-checkpoint";
 
 const TYPE = "audit-checkpoint+jwt";
@@ -20,7 +20,7 @@ function decode(part: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** States, for whoever keeps it elsewhere, where a chain stood: a JWT (RFC 7515, EdDSA). */
+/** Makes a checkpoint, to be kept outside of the database: the head of a chain as a JWT (RFC 7515, EdDSA). */
 export function stateHead(keyring: Keyring, head: Omit<AuditCheckpointRow, "token">): AuditCheckpointRow {
   const [{ kid, privateKey }] = keyring.signingKeys(CHECKPOINT_KEYS);
   const { tenantId, sequence, hash, createTime } = head;

@@ -1,4 +1,5 @@
 import type { Keyring } from "../crypto/keyring.ts";
+import { forEachTenant, inPages } from "../db/each-tenant.ts";
 import type { Store } from "../db/store.ts";
 import { auditEntryRepository } from "./audit-entries.repository.ts";
 import { type AuditHeadRow, auditHeadRepository } from "./audit-heads.repository.ts";
@@ -6,7 +7,7 @@ import { floorMac, isEntryOurs, isFloorOurs } from "./chain.ts";
 import { takeCheckpoint } from "./checkpoints.ts";
 import { append } from "./trail.ts";
 
-/** What the upkeep needs of the process. */
+/** Dependencies of the audit tasks. */
 export interface AuditUpkeepOptions {
   readonly store: Store;
   readonly keyring: Keyring;
@@ -15,29 +16,22 @@ export interface AuditUpkeepOptions {
   readonly retentionMsOf: (tenantId: string) => Promise<number>;
 }
 
-const TENANTS = 100;
-/** Entries forgotten in one unit. */
+/** Entries deleted in one unit. */
 const STEP = 500;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * What is done about audit trails from time to time; any number of instances may do it at once. Checkpoints state where
- * chains stand. Retention forgets a chain from its beginning: first the floor is raised and signed, together with the
- * entry that says so, then what lies below is deleted, which the store allows from then on.
+ * The scheduled tasks of the audit trail: checkpoints and retention. Retention raises and signs the floor of a chain,
+ * in one unit with the entry that records it; then it deletes the entries below, which the triggers allow from then on.
  */
 export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: AuditUpkeepOptions) {
-  async function* heads(): AsyncIterable<AuditHeadRow> {
-    let after = "";
-    for (;;) {
-      const found = await store.read((tx) => auditHeadRepository(tx).list(after, TENANTS));
-      yield* found;
-      const last = found.at(-1);
-      if (last === undefined || found.length < TENANTS) return;
-      after = last.tenantId;
-    }
-  }
+  const heads = () =>
+    inPages(
+      (after, size) => store.read((tx) => auditHeadRepository(tx).list(after, size)),
+      ({ tenantId }) => tenantId,
+    );
 
-  /** The last entry that may go: the one before the first that is young enough, and never one that is altered. */
+  /** The last entry to delete: the one before the first that is to stay, and never an altered one. */
   async function outdated({ tenantId, sequence, floorSequence, floorHash }: AuditHeadRow, since: Date) {
     const rows = await store.read(async (tx) => {
       const entries = auditEntryRepository(tx);
@@ -46,7 +40,7 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
     });
     let hash: Uint8Array = floorHash;
     for (const [n, row] of rows.entries()) {
-      // Evidence is not cleaned up.
+      // Altered entries are evidence and stay.
       if (row.sequence !== floorSequence + n + 1 || !isEntryOurs(keyring.verifies, hash, row)) return undefined;
       hash = row.hash ?? NOTHING;
     }
@@ -62,7 +56,7 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
     const now = clock();
     const since = new Date(now.getTime() - (await retentionMsOf(tenantId)));
     const floor = await outdated(head, since);
-    // What lies below the floor already was left by a run that ended in between; below one that is not ours is evidence.
+    // Entries below the floor were left by an interrupted run; below a floor that the service did not sign they are evidence.
     const leaves = !floor && head.floorSequence > 0 && isFloorOurs(keyring.verifies, head);
     if (!floor) return { count: leaves ? await deleteThrough(tenantId, head.floorSequence) : 0, more: false };
     const { floorSequence, floorHash } = floor;
@@ -73,7 +67,7 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
       await append(tx, keyring.mac, {
         ...{ tenantId, userId: "", action: "audit.forgotten", targetType: "audit", targetId: tenantId },
         ...{ actorType: "UNSPECIFIED", actorId: "", isByUser: false, isFromUser: false, ip: "", rpc: "" },
-        ...{ requestId: "", outcome: "SUCCESS", reason: "retention", before: null, createTime: now },
+        ...{ callId: "", outcome: "SUCCESS", reason: "retention", before: null, createTime: now },
         after: { throughSequence: floorSequence, olderThan: since.toISOString() },
       });
     });
@@ -81,25 +75,25 @@ export function createAuditUpkeep({ store, keyring, clock, retentionMsOf }: Audi
   }
 
   return {
-    /** States where each chain stands, unless that is stated; answers how many were. */
+    /** Makes a checkpoint of each chain that has grown since its last one; returns how many. */
     async checkpoint(): Promise<number> {
       let count = 0;
-      for await (const head of heads()) {
+      await forEachTenant(heads(), async (head) => {
         if (await store.write((tx) => takeCheckpoint(tx, keyring, head, clock()))) count += 1;
-      }
+      });
       return count;
     },
-    /** Forgets entries that are older than their tenant keeps them; answers how many. */
+    /** Deletes entries older than their tenant's retention; returns how many. */
     async forget(): Promise<number> {
       let count = 0;
-      for await (const { tenantId } of heads()) {
+      await forEachTenant(heads(), async ({ tenantId }) => {
         for (let more = true; more; ) {
           const head = await store.read((tx) => auditHeadRepository(tx).find(tenantId));
           const forgotten = head && (await forgetOf(head));
           count += forgotten?.count ?? 0;
           more = forgotten?.more ?? false;
         }
-      }
+      });
       return count;
     },
   };

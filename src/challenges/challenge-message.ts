@@ -3,19 +3,19 @@ import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { OtpDelivery } from "../../gen/mfa/v1/otp_pb.js";
 import type { Offer, TypeName } from "./challenges.table.ts";
-import { hasEnded, type Standing } from "./standing.ts";
+import { type CurrentChallenge, hasChallengeEnded } from "./state.ts";
 
-/** How often a page that does not watch may ask. */
+/** The polling interval for pages that do not watch. */
 const RETRY_MS = 2_000;
 
 const typeOf = (name: TypeName | "") => (name === "" ? FactorType.UNSPECIFIED : FactorType[name]);
 
-/** Offers as the contract has them. */
+/** Makes the contract's messages of offers. */
 export const factorsOf = (offers: readonly Offer[]) =>
   offers.map(({ type, ...offer }) => ({ ...offer, type: FactorType[type] }));
 
-/** A challenge as its requester sees it. */
-export const challengeMessage = ({ row, state }: Standing, delivery?: OtpDelivery) => ({
+/** Makes the contract's message of a challenge. */
+export const challengeMessage = ({ row, state }: CurrentChallenge, delivery?: OtpDelivery) => ({
   challengeId: row.challengeId,
   state: ChallengeState[state],
   purpose: ChallengePurpose[row.purpose],
@@ -27,5 +27,5 @@ export const challengeMessage = ({ row, state }: Standing, delivery?: OtpDeliver
   createTime: timestampFromDate(row.createTime),
   expireTime: timestampFromDate(row.expireTime),
   ...(row.proveTime && { proveTime: timestampFromDate(row.proveTime) }),
-  ...(!hasEnded(state) && { retryAfter: durationFromMs(RETRY_MS) }),
+  ...(!hasChallengeEnded(state) && { retryAfter: durationFromMs(RETRY_MS) }),
 });

@@ -3,21 +3,22 @@ import type { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import type { Call } from "../core/call.ts";
-import { type Owner, ownerOf } from "../core/caller.ts";
+import { ownerOf } from "../core/caller.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Handlers } from "../rpc/service.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
+import type { Owner } from "../db/store.ts";
+import type { SettingsOf } from "../tenant-settings/settings.ts";
+import { createTermsReader } from "./asked-terms.ts";
 import { challengeMessage } from "./challenge-message.ts";
 import type { createChallenges, Shown } from "./challenges.ts";
-import { findDecision, following } from "./following.ts";
-import type { Standing } from "./standing.ts";
-import { readTerms, typeName } from "./terms.ts";
+import type { CurrentChallenge } from "./state.ts";
+import { typeName } from "./terms.ts";
 
 interface Creating {
   readonly terms?: ChallengeTerms | undefined;
   readonly prepareFactorType: FactorType;
   readonly factorId: string;
-  /** Of backends' requests only. */
+  /** In backends' requests only. */
   readonly decisionId?: string;
 }
 interface Resending {
@@ -30,7 +31,7 @@ interface Answering {
   readonly proof?: Proof | undefined;
 }
 
-/** A stream of what becomes of each; unlike a generator it holds nothing of the last one while it waits for the next. */
+/** Maps a stream; unlike a generator it does not keep the last message while it waits for the next. */
 const eachOf = <A, B>(source: AsyncGenerator<A, void>, become: (one: A) => Promise<B>): AsyncIterable<B> => ({
   [Symbol.asyncIterator]: () => ({
     next: async (): Promise<IteratorResult<B, void>> => {
@@ -44,30 +45,24 @@ const eachOf = <A, B>(source: AsyncGenerator<A, void>, become: (one: A) => Promi
   }),
 });
 
-/** The user that a backend speaks of. */
+/** Returns the user that a backend names. */
 const userOf = ({ caller: { tenantId } }: Call, { userId }: { userId: string }): Owner => ({ tenantId, userId });
 
-/** Generic challenges for users and for backends: the same, but for whose they are. */
+/** RPCs of generic challenges, for users and for backends. */
 export function createChallengeHandlers(challenges: ReturnType<typeof createChallenges>, settingsOf: SettingsOf) {
-  const message = async (call: Call, standing: Standing) => {
+  const message = async (call: Call, standing: CurrentChallenge) => {
     const { tenantId, userId, preparedType, challengeId } = standing.row;
     const prover = challenges.proverOf(preparedType || undefined);
     const delivery = prover?.deliveryOf;
     if (!delivery) return challengeMessage(standing);
-    return challengeMessage(standing, await call.unit((tx) => delivery(tx, { tenantId, userId }, challengeId)));
+    return challengeMessage(standing, await call.read((tx) => delivery(tx, { tenantId, userId }, challengeId)));
   };
   const shown = async (call: Call, { standing, preparation }: Shown) => ({
     challenge: await message(call, standing),
     ...(preparation?.case && { preparation: { kind: preparation } }),
   });
 
-  const termsOf = async (call: Call, owner: Owner, { terms, decisionId = "" }: Creating) => {
-    if (!terms) return new Refusal("INVALID_FIELD");
-    const read = readTerms(call, terms, await settingsOf(owner.tenantId));
-    if (read instanceof Refusal || decisionId === "") return read;
-    const decision = await call.unit((tx) => findDecision(tx, call, owner, decisionId));
-    return decision instanceof Refusal ? decision : following(read, decision);
-  };
+  const termsOf = createTermsReader(settingsOf);
 
   const create = async (call: Call, owner: Owner, request: Creating) => {
     const { prepareFactorType, factorId } = request;
@@ -91,7 +86,7 @@ export function createChallengeHandlers(challenges: ReturnType<typeof createChal
     return again instanceof Refusal ? again : shown(call, again);
   };
   const get = async (call: Call, owner: Owner, { challengeId }: { challengeId: string }) => {
-    const standing = await call.unit((tx) => challenges.findOwn(tx, call, { ...owner, challengeId }));
+    const standing = await call.read((tx) => challenges.findOwn(tx, call, { ...owner, challengeId }));
     return { challenge: await message(call, standing) };
   };
   const cancel = async (call: Call, owner: Owner, { challengeId }: { challengeId: string }) => ({
@@ -120,5 +115,8 @@ export function createChallengeHandlers(challenges: ReturnType<typeof createChal
     watchUserChallenge: (request, call) => watch(call, userOf(call, request), request),
   } satisfies Handlers<typeof InternalMfaService>;
 
-  return { user, internal };
+  return { user, internal, message, termsOf };
 }
+
+/** The RPCs of challenges, and what others make the same messages with. */
+export type ChallengeHandlers = ReturnType<typeof createChallengeHandlers>;

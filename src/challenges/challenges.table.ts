@@ -1,38 +1,43 @@
 import type { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 
-/** The name of a kind of factor, as it is stored. */
+/** The stored name of a kind of factor. */
 export type TypeName = Exclude<keyof typeof FactorType, "UNSPECIFIED">;
 
-/** One factor on offer, as it stood when the challenge was created. Masked. */
+/** An offered factor at the time when the challenge was created. Addresses are masked. */
 export interface Offer {
   readonly factorId: string;
   readonly type: TypeName;
   readonly displayName: string;
   readonly maskedTarget: string;
   readonly primary: boolean;
-  /** Whether it stands for both factors; absent in rows from before this was known. */
+  /** Whether it counts as both factors; absent in older rows. */
   readonly passkeyAlone?: boolean;
 }
 
-/** What the accepted answer was worth, beside its kind. */
-export interface Facts {
+/** Properties of the accepted proof, beside its kind. */
+export interface ProofFacts {
   readonly deviceBound: boolean;
   readonly userVerified: boolean;
-  /** Whether it stood for both factors; absent in rows from before this was known. */
+  /** Whether the authenticator reported user verification; absent in older rows. */
+  readonly saysVerified?: boolean;
+  /** Whether it counted as both factors; absent in older rows. */
   readonly alone?: boolean;
-  /** Whether the digest of the action is inside the signature. */
+  /** Whether the signature covers the action's digest. */
   readonly signedAction: boolean;
+  /** How many digits were typed for it, by phones, else 0; absent in rows from before this was kept. */
+  readonly numberLength?: number;
 }
 
-/** One proof of several that a challenge asks for. */
+/** One proof of several that a challenge requires. */
 export interface PartialProof {
   readonly type: TypeName;
   readonly factorId: string;
-  readonly facts: Facts;
+  readonly facts: ProofFacts;
 }
 
-/** Pending requests for proof, and what became of them. Holds no code and nothing that a code could be made of. */
+/** Challenges and their states. Holds no code and nothing from which a code could be derived. */
 export const challenges = (d: Dialect) =>
   d.table(
     "challenges",
@@ -41,8 +46,8 @@ export const challenges = (d: Dialect) =>
       userId: d.text("user_id").notNull(),
       challengeId: d.text("challenge_id").notNull(),
       /**
-       * As it was last written. What ends a challenge without touching it (time, a lock, a change of factors) is found
-       * when it is looked at, never written here.
+       * The stored state. Expiry, locks and changes of factors end a challenge without a write; they are checked on
+       * use.
        */
       state: d.text("state").$type<"pending" | "proven" | "redeemed" | "cancelled" | "denied">().notNull(),
       purpose: d.text("purpose").$type<"LOG_IN" | "STEP_UP">().notNull(),
@@ -55,15 +60,17 @@ export const challenges = (d: Dialect) =>
       actionType: d.text("action_type").notNull(),
       actionDigest: d.bytes("action_digest"),
       renderedAction: d.text("rendered_action").notNull(),
-      /** The kinds that its requester names; empty where it names none. */
+      /** The kinds that the requester allows; empty for any. */
       allowedTypes: d.json<readonly TypeName[]>("allowed_types").notNull(),
       strength: d.text("strength").$type<keyof typeof AuthenticationStrength>().notNull(),
       requiresBinding: d.boolean("requires_binding").notNull(),
-      /** The decision about a log-in that it follows from; empty where none was named. */
+      /** The risk decision that it follows; empty for none. */
       decisionId: d.text("decision_id").notNull().default(""),
-      /** Groups of kinds, all of one of which are to be proved; null where one proof will do. */
+      /** The hosted prompt that alone may prove and redeem it; empty for none, as in older rows. */
+      promptId: d.text("prompt_id").notNull().default(""),
+      /** Groups of kinds: all kinds of one group are to be proved; null where one proof suffices. */
       groups: d.json<readonly (readonly TypeName[])[]>("groups"),
-      /** Where there are groups, what was proved of them so far. */
+      /** With groups: the proofs so far. */
       proofs: d.json<readonly PartialProof[]>("proofs"),
       offers: d.json<readonly Offer[]>("offers").notNull(),
       /** The factor that was prepared last; empty before. */
@@ -71,16 +78,48 @@ export const challenges = (d: Dialect) =>
       preparedFactorId: d.text("prepared_factor_id").notNull(),
       provenType: d.text("proven_type").$type<TypeName | "">().notNull(),
       provenFactorId: d.text("proven_factor_id").notNull(),
-      facts: d.json<Facts>("facts"),
-      /** The user's epoch under which it was created, then proven: with another one it has ended. */
+      facts: d.json<ProofFacts>("facts"),
+      /** The user's epoch at creation, then at the proof: under another one the challenge has ended. */
       mfaEpoch: d.counter("mfa_epoch").notNull(),
       createTime: d.instant("create_time").notNull(),
       proveTime: d.instant("prove_time"),
       expireTime: d.instant("expire_time").notNull(),
       updateTime: d.instant("update_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.challengeId] }),
       d.index("challenges_by_end").on(t.expireTime),
     ],
   );
+
+bindRows(
+  challenges,
+  [
+    ...(["tenantId", "userId", "challengeId", "purpose", "createdBy", "sessionDigest", "audience", "nonce"] as const),
+    ...(["actionType", "actionDigest", "renderedAction", "allowedTypes", "strength", "requiresBinding"] as const),
+    ...([
+      "decisionId",
+      "promptId",
+      "groups",
+      "proofs",
+      "offers",
+      "provenType",
+      "provenFactorId",
+      "facts",
+      "mfaEpoch",
+    ] as const),
+    ...(["createTime", "proveTime", "expireTime"] as const),
+  ],
+  {
+    state: "ends it, or takes it back to an earlier state: that it was proven is under the MAC",
+    preparedType: "what is sent again when nothing else is asked for",
+    preparedFactorId: "what is sent again when nothing else is asked for",
+    updateTime: "shown, and asked nowhere",
+  },
+  // Written only by the unit that accepts a proof.
+  {
+    agrees: ({ state, provenType }) =>
+      state === "proven" || state === "redeemed" ? provenType !== "" : state !== "pending" || provenType === "",
+  },
+);

@@ -1,17 +1,16 @@
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import { isSameDigest, sessionDigest } from "../core/session-digest.ts";
 import { bearerId } from "../crypto/random.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
-import type { Answer, AnyProver, Prepared } from "../factors/factor.ts";
+import type { Answer, AnyProver, PreparedFactor } from "../factors/factor.ts";
 import { prove } from "../protection/proof.ts";
-import type { Settings, SettingsOf } from "../tenants/settings.ts";
+import type { Notifier } from "../streams/notifier.ts";
+import type { EffectiveSettings, SettingsOf } from "../tenant-settings/settings.ts";
 import { topicOf } from "../users/user-topic.ts";
 import { userRepository } from "../users/users.repository.ts";
-import type { Hub } from "../watch/hub.ts";
 import { noteAbandoned } from "./abandoned.ts";
 import { demandsNow } from "./actions.ts";
 import { type ChallengeKey, type ChallengeRow, challengeRepository } from "./challenges.repository.ts";
@@ -20,41 +19,46 @@ import { eligible, type Registry } from "./eligibility.ts";
 import { findOffers } from "./offers.ts";
 import { provenIn } from "./outcomes.ts";
 import { ended, notAllowed } from "./refusals.ts";
-import { findStanding, hasEnded, type Standing, standingOf } from "./standing.ts";
-import type { Terms } from "./terms.ts";
+import { type CurrentChallenge, currentStateOf, findCurrentChallenge, hasChallengeEnded } from "./state.ts";
+import type { TermColumns } from "./terms.ts";
 
-/** What challenges need of the process. */
+/** Dependencies of challenges. */
 export interface ChallengeOptions extends Registry {
   readonly settingsOf: SettingsOf;
-  readonly hub: Hub;
+  readonly notifier: Notifier;
 }
 
 /** A factor to be prepared. */
 export interface Choice {
   readonly type: TypeName | undefined;
-  /** Empty takes the primary, else the last used. */
+  /** Empty for the preferred factor, else the last used. */
   readonly factorId: string;
 }
 
-/** A challenge and what its requester needs for the factor that was prepared. */
+/** A challenge, and what the requester needs for the prepared factor. */
 export interface Shown {
-  readonly standing: Standing;
-  readonly preparation?: Prepared["preparation"];
+  readonly standing: CurrentChallenge;
+  readonly preparation?: PreparedFactor["preparation"];
 }
 
-/** How many of one user may be open at once; each ends by itself. */
+/** The open challenges of one user at most; each expires. */
 const MAX_OPEN = 20;
-/** How long one that ran out can still be read. */
+/** How long an expired challenge can still be read. */
 const KEPT_MS = 60 * 60_000;
 
-/** Whether a challenge is the caller's: a backend's that it created, a user's of the session of their token. */
-function isCallers({ caller }: Call, { createdBy, sessionDigest: digest }: ChallengeRow): boolean {
+/**
+ * Whether a challenge is the caller's: the backend that created it, or the user in the session of their token. A
+ * challenge that a backend created without a session belongs to no user, and that of a hosted prompt to the browser that
+ * opened it alone.
+ */
+function isCallers({ caller }: Call, { createdBy, sessionDigest: digest, promptId }: ChallengeRow): boolean {
+  if (promptId !== "" || caller.promptId !== undefined) return caller.promptId === promptId;
   if (caller.principal === Principal.SERVICE) return createdBy === caller.subject;
-  return isSameDigest(sessionDigest(caller.sessionId), digest);
+  return (createdBy === "" || digest !== null) && isSameDigest(sessionDigest(caller.sessionId), digest);
 }
 
 /** Generic challenges: pending, proven by any factor's proof, redeemed once. */
-export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOptions) {
+export function createChallenges({ settingsOf, notifier, ...registry }: ChallengeOptions) {
   const proverOf = (type: TypeName | undefined): AnyProver | undefined =>
     registry.provers.find((prover) => prover.type === type);
 
@@ -66,12 +70,12 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     actionDigest: row.actionDigest,
     renderedAction: row.renderedAction,
     userVerification: row.strength === "DEVICE_BOUND",
-    hideUnenrolled: call.caller.principal === Principal.SERVICE,
+    hideUnenrolled: call.caller.principal !== Principal.USER,
   });
 
-  /** The caller's challenge; throws NOT_FOUND, also for one of somebody else. */
-  const findOwn = async (tx: Tx, call: Call, key: ChallengeKey, now = call.now): Promise<Standing> => {
-    const standing = await findStanding(tx, key, now);
+  /** Returns the caller's challenge; throws NOT_FOUND, also for another caller's. */
+  const findOwn = async (tx: Tx, call: Call, key: ChallengeKey, now = call.now): Promise<CurrentChallenge> => {
+    const standing = await findCurrentChallenge(tx, key, now);
     if (!standing || !isCallers(call, standing.row)) throw new Refusal("NOT_FOUND");
     return standing;
   };
@@ -82,19 +86,19 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     const written = await challenges.listOpen(owner, now);
     if (written.length < MAX_OPEN) return undefined;
     const open: ChallengeRow[] = [];
-    for (const row of written) if (!hasEnded((await standingOf(tx, row, now)).state)) open.push(row);
+    for (const row of written) if (!hasChallengeEnded((await currentStateOf(tx, row, now)).state)) open.push(row);
     if (open.length < MAX_OPEN) return undefined;
     const first = Math.min(...open.map(({ expireTime }) => expireTime.getTime()));
     return new Refusal("RATE_LIMITED", { retryAfterMs: first - now.getTime() });
   };
 
-  /** Prepares a factor: what is done outside of units now, the rest by the function that is answered. */
+  /** Prepares a factor: the part outside of units now, the rest by the returned function. */
   const prepare = async (
     call: Call,
     owner: Owner,
     row: ChallengeRow,
     { type, factorId }: Choice,
-    settings: Settings,
+    settings: EffectiveSettings,
   ) => {
     if (type === undefined) return undefined;
     const kinds = eligible(registry, demandsNow(row, settings), settings);
@@ -102,8 +106,8 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     const prover = proverOf(type);
     const begun = await prover?.prepare?.(call, owner, { ...askedOf(call, row), factorId });
     if (begun instanceof Refusal) return begun;
-    return async (tx: Tx, offers: readonly Offer[]): Promise<Prepared | Refusal> => {
-      // Before a challenge that cannot be proved nothing is prepared, and nobody learns that from an error.
+    return async (tx: Tx, offers: readonly Offer[]): Promise<PreparedFactor | Refusal> => {
+      // Nothing is prepared for a challenge that cannot be proved, without an error that would tell.
       if (offers.length === 0 && begun && prover?.hidesAbsence) return begun(tx);
       if (offers.length === 0) return { factorId: "", preparation: { case: undefined } };
       const offered = offers.filter((offer) => offer.type === type && [offer.factorId, ""].includes(factorId));
@@ -112,16 +116,16 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     };
   };
 
-  /** Proves one of the caller's challenges; `then` goes on in the unit that does. */
+  /** Proves one of the caller's challenges; `then` runs in the same unit. */
   const verify = async <T extends object>(
     call: Call,
     key: ChallengeKey,
     answer: Answer,
-    then: (tx: Tx, proven: Standing) => Promise<T>,
+    then: (tx: Tx, proven: CurrentChallenge) => Promise<T>,
   ): Promise<T | Refusal> => {
     const { tenantId, userId } = key;
     const owner = { tenantId, userId };
-    const { row, state } = await call.unit((tx) => findOwn(tx, call, key));
+    const { row, state } = await call.read((tx) => findOwn(tx, call, key));
     if (state !== "PENDING") return ended(state);
     const settings = await settingsOf(tenantId);
     const kinds = eligible(registry, demandsNow(row, settings), settings);
@@ -150,8 +154,14 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
     findOwn,
     verify,
 
-    /** Creates a challenge, and prepares a factor for it where one is chosen. */
-    async create(call: Call, owner: Owner, terms: Terms, choice: Choice): Promise<Shown | Refusal> {
+    /** Creates a challenge, and prepares a factor for it where one is chosen; `also` runs in the same unit. */
+    async create(
+      call: Call,
+      owner: Owner,
+      terms: TermColumns,
+      choice: Choice,
+      also?: (tx: Tx, row: ChallengeRow) => Promise<void>,
+    ): Promise<Shown | Refusal> {
       const settings = await settingsOf(owner.tenantId);
       const { lifetimeMs, ...columns } = terms;
       const row: ChallengeRow = {
@@ -188,20 +198,21 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
           preparedFactorId: prepared?.factorId ?? "",
         };
         await challengeRepository(tx).insert(created);
+        await also?.(tx, created);
         await recordEvent(tx, call, {
           ...{ owner, type: "CHALLENGE_CREATED", factorType: choice.type ?? "UNSPECIFIED" },
           challengeId: created.challengeId,
         });
-        const standing: Standing = { row: created, state: "PENDING" };
+        const standing: CurrentChallenge = { row: created, state: "PENDING" };
         return { standing, ...(prepared && { preparation: prepared.preparation }) };
       });
     },
 
-    /** Prepares again, or another factor. What it takes of waiting is the factor's own. */
+    /** Prepares the factor again, or another one. The factor enforces its own waiting time. */
     async resend(call: Call, key: ChallengeKey, asked: Choice): Promise<Shown | Refusal> {
       const { tenantId, userId } = key;
       const owner = { tenantId, userId };
-      const { row, state } = await call.unit((tx) => findOwn(tx, call, key));
+      const { row, state } = await call.read((tx) => findOwn(tx, call, key));
       if (state !== "PENDING") return ended(state);
       const last = { type: row.preparedType || undefined, factorId: row.preparedFactorId };
       const choice = asked.type === undefined ? last : asked;
@@ -215,39 +226,39 @@ export function createChallenges({ settingsOf, hub, ...registry }: ChallengeOpti
         if (!prepared || choice.type === undefined) return { standing: current };
         const noted = { preparedType: choice.type, preparedFactorId: prepared.factorId };
         const again = await challengeRepository(tx).prepare(key, noted, call.now);
-        // Another call was quicker, this very moment: proved it, or took it back.
+        // A concurrent call has proved or cancelled it.
         if (!again) throw ended((await findOwn(tx, call, key)).state);
         return { standing: { row: again, state: "PENDING" }, preparation: prepared.preparation };
       });
     },
 
-    /** Takes a challenge back; one that has ended stays as it is. */
-    async cancel(call: Call, key: ChallengeKey): Promise<Standing> {
+    /** Cancels a challenge; an ended one stays as it is. */
+    async cancel(call: Call, key: ChallengeKey): Promise<CurrentChallenge> {
       return call.unit(async (tx) => {
         const standing = await findOwn(tx, call, key);
-        if (hasEnded(standing.state)) return standing;
-        // In the order in which answers write them.
+        if (hasChallengeEnded(standing.state)) return standing;
+        // In the order in which proofs write them.
         for (const prover of registry.provers) await prover.cancelled?.(tx, key, key.challengeId, call.now);
         await challengeRepository(tx).cancel(key, call.now);
         tx.announce(topicOf(key));
-        // Not what this call wanted, but what became of it: another may have been quicker.
+        // The actual state, since a concurrent call may have won.
         const row = await challengeRepository(tx).find(key);
-        return row ? standingOf(tx, row, call.now) : standing;
+        return row ? currentStateOf(tx, row, call.now) : standing;
       });
     },
 
-    /** Follows a challenge: as it stands, then at each change, until it ends. No query is made in between. */
-    async *watch(call: Call, key: ChallengeKey): AsyncGenerator<Standing> {
-      const watching = hub.watch(topicOf(key), call.signal);
+    /** Streams a challenge: its present state, then each change, until it ends. There is no query in between. */
+    async *watch(call: Call, key: ChallengeKey): AsyncGenerator<CurrentChallenge> {
+      const watching = notifier.watch(topicOf(key), call.signal);
       try {
         let last = "";
         while (!call.signal.aborted) {
-          // Let go of before the wait: thousands wait at once, each for minutes.
-          let standing: Standing | undefined = await call.unit((tx) => findOwn(tx, call, key, call.clock()));
-          const isOver = hasEnded(standing.state);
+          // Released before the wait, since thousands of streams wait at once, each for minutes.
+          let standing: CurrentChallenge | undefined = await call.unit((tx) => findOwn(tx, call, key, call.clock()));
+          const isOver = hasChallengeEnded(standing.state);
           watching.until(standing.row.expireTime);
           const { preparedType, proofs, updateTime } = standing.row;
-          // A time alone would not tell two changes of one moment apart.
+          // A time alone would not distinguish two changes of one moment.
           const now = [standing.state, preparedType, proofs?.length, updateTime.getTime()].join(" ");
           if (now !== last) yield standing;
           standing = undefined;

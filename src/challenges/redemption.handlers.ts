@@ -5,19 +5,35 @@ import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_p
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { assertionMessage } from "../assertions/assertion-messages.ts";
 import { isByBackupCode } from "../assertions/methods.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Handlers } from "../rpc/service.ts";
 import { trustedDeviceMessage } from "../trusted-devices/trusted-device-messages.ts";
-import type { createRedemption } from "./redemption.ts";
+import type { createRedemption, RedeemedWithTrust } from "./redemption.ts";
 import type { createStepUp } from "./step-up.ts";
+import { purposeName } from "./terms.ts";
 
-const trusting = ({ displayName, clientId }: TrustRequest) => ({
+/** Reads a request for trust. */
+export const trusting = ({ displayName, clientId }: TrustRequest) => ({
   ...{ displayName, application: clientId },
   lifetimeMs: undefined,
   trustToken: "",
 });
 
-/** Where proofs become assertions: for backends by redeeming, for users' pages by step-up. */
+/** Makes the contract's message of a redemption. */
+export const redeemedMessage = ({ redeemed, settings, trusted }: RedeemedWithTrust) => {
+  const { row, issued, mfaEpoch } = redeemed;
+  return {
+    assertion: assertionMessage(issued),
+    factorType: FactorType[row.provenType],
+    factorId: row.provenFactorId,
+    restrictedSession: isByBackupCode(issued.claims.amr) && settings.backupCodes.restrictSession,
+    verifyTime: timestampFromDate(row.proveTime ?? row.updateTime),
+    ...(trusted && { trustedDevice: trustedDeviceMessage(trusted.row, true), trustToken: trusted.trustToken }),
+    mfaEpoch: BigInt(mfaEpoch),
+  };
+};
+
+/** RPCs that turn proofs into assertions: RedeemChallenge for backends, StepUp for users' pages. */
 export function createRedemptionHandlers(
   redemption: ReturnType<typeof createRedemption>,
   stepUp: ReturnType<typeof createStepUp>,
@@ -34,20 +50,10 @@ export function createRedemptionHandlers(
   } satisfies Handlers<typeof MfaService>;
 
   const internal = {
-    redeemChallenge: async ({ userId, challengeId, sessionId, nonce, action, trust }, call) => {
+    redeemChallenge: async ({ userId, challengeId, sessionId, nonce, action, trust, purpose }, call) => {
       const key = { tenantId: call.caller.tenantId, userId, challengeId };
-      const asked = { sessionId, nonce, action, trust: trust && trusting(trust) };
-      const { redeemed, settings, trusted } = await redemption.redeem(call, key, asked);
-      const { row, issued, mfaEpoch } = redeemed;
-      return {
-        assertion: assertionMessage(issued),
-        factorType: FactorType[row.provenType],
-        factorId: row.provenFactorId,
-        restrictedSession: isByBackupCode(issued.claims.amr) && settings.backupCodes.restrictSession,
-        verifyTime: timestampFromDate(row.proveTime ?? row.updateTime),
-        ...(trusted && { trustedDevice: trustedDeviceMessage(trusted.row, true), trustToken: trusted.trustToken }),
-        mfaEpoch: BigInt(mfaEpoch),
-      };
+      const asked = { sessionId, nonce, action, purpose: purposeName(purpose), trust: trust && trusting(trust) };
+      return redeemedMessage(await redemption.redeem(call, key, asked));
     },
   } satisfies Handlers<typeof InternalMfaService>;
 

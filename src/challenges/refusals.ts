@@ -1,6 +1,6 @@
 import { Refusal } from "../core/refusal.ts";
 import type { TypeName } from "./challenges.table.ts";
-import { hasEnded, type State } from "./standing.ts";
+import { hasChallengeEnded, type State } from "./state.ts";
 
 /** The refusal of a kind that will not do, with those that would. */
 export const notAllowed = (allowed: readonly { readonly type: TypeName }[]): Refusal =>
@@ -8,4 +8,4 @@ export const notAllowed = (allowed: readonly { readonly type: TypeName }[]): Ref
 
 /** Why a challenge in a state cannot be answered or redeemed. */
 export const ended = (state: State): Refusal =>
-  hasEnded(state) ? new Refusal("CHALLENGE_EXPIRED") : new Refusal("WRONG_STATE", { metadata: { state } });
+  hasChallengeEnded(state) ? new Refusal("CHALLENGE_EXPIRED") : new Refusal("WRONG_STATE", { metadata: { state } });

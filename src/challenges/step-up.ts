@@ -4,15 +4,16 @@ import type { Call } from "../core/call.ts";
 import { ownerOf } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import { sessionDigest } from "../core/session-digest.ts";
-import type { Answer, Proven } from "../factors/factor.ts";
+import type { AcceptedProof, Answer } from "../factors/factor.ts";
 import { prove } from "../protection/proof.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { keptOf, needsBinding } from "./actions.ts";
 import type { createChallenges } from "./challenges.ts";
 import { eligible, type Registry } from "./eligibility.ts";
+import { factsOf } from "./proof-strength.ts";
 import type { createRedemption } from "./redemption.ts";
 import { notAllowed } from "./refusals.ts";
-import { factsOf } from "./worth.ts";
+import { refuseAction } from "./users-actions.ts";
 
 /** What a user confirms, and for whom. */
 export interface SteppingUp {
@@ -21,7 +22,7 @@ export interface SteppingUp {
   readonly action: ActionContent | undefined;
 }
 
-/** What step-up needs of the process. */
+/** Dependencies of step-up. */
 export interface StepUpOptions extends Registry {
   readonly challenges: ReturnType<typeof createChallenges>;
   readonly redemption: ReturnType<typeof createRedemption>;
@@ -34,6 +35,9 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
     /** Answers a challenge and redeems it in the same unit; its terms count. */
     async answer(call: Call, challengeId: string, answer: Answer): Promise<Issued | Refusal> {
       const key = { ...ownerOf(call.caller), challengeId };
+      const { row } = await call.read((tx) => challenges.findOwn(tx, call, key));
+      // What completes a log-in is redeemed by who logs the user in, and confirms nothing.
+      if (row.purpose !== "STEP_UP") return new Refusal("INVALID_FIELD", { metadata: { field: "challenge_id" } });
       const ready = await redemption.ready(key.tenantId);
       return challenges.verify(
         call,
@@ -48,6 +52,8 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
       const owner = ownerOf(call.caller);
       const { settings, note } = await redemption.ready(owner.tenantId);
       if (audience === "") return new Refusal("INVALID_FIELD", { metadata: { field: "audience" } });
+      const refused = refuseAction(call.caller, action, settings);
+      if (refused) return refused;
       const requiresBinding = action !== undefined && needsBinding(action, settings);
       const kinds = eligible(registry, { allowedTypes: [], strength: "UNSPECIFIED", requiresBinding }, settings);
       const prover = registry.provers.find(({ answers }) => answers === answer.case);
@@ -65,8 +71,8 @@ export function createStepUp({ challenges, redemption, assertions, ...registry }
         hideUnenrolled: false,
       });
       if (proof instanceof Refusal) return proof;
-      const stated = (proven: Proven, mfaEpoch: number) => ({
-        ...{ owner, audience, nonce, mfaEpoch, challengeId: "", policyVersion: 0 },
+      const stated = (proven: AcceptedProof, mfaEpoch: number) => ({
+        ...{ owner, audience, nonce, mfaEpoch, challengeId: "", policyVersion: 0, purpose: "STEP_UP" as const },
         methods: [{ type: prover.type, ...factsOf(proven) }],
         signedAction: proven.signedAction ?? false,
         sessionDigest: session,

@@ -5,13 +5,13 @@ import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
 import { sessionDigest } from "../core/session-digest.ts";
-import type { Settings } from "../tenants/settings.ts";
+import type { EffectiveSettings } from "../tenant-settings/settings.ts";
 import { keptOf, needsBinding } from "./actions.ts";
 import type { ChallengeRow } from "./challenges.repository.ts";
 import type { TypeName } from "./challenges.table.ts";
 
 /** What a challenge is to prove and to whom: the columns of its row that never change. */
-export type Terms = Pick<
+export type TermColumns = Pick<
   ChallengeRow,
   | "purpose"
   | "createdBy"
@@ -25,6 +25,7 @@ export type Terms = Pick<
   | "strength"
   | "requiresBinding"
   | "decisionId"
+  | "promptId"
   | "groups"
 > & { readonly lifetimeMs: number };
 
@@ -33,6 +34,12 @@ const LIFETIME_MS = 5 * 60_000;
 /** A kind of factor by its name; undefined for none. */
 export const typeName = (type: FactorType): TypeName | undefined => {
   const name = FactorType[type] as keyof typeof FactorType | undefined;
+  return name === "UNSPECIFIED" ? undefined : name;
+};
+
+/** A purpose by its name; undefined for none. */
+export const purposeName = (purpose: ChallengePurpose): TermColumns["purpose"] | undefined => {
+  const name = ChallengePurpose[purpose] as keyof typeof ChallengePurpose | undefined;
   return name === "UNSPECIFIED" ? undefined : name;
 };
 
@@ -49,12 +56,12 @@ function parties(call: Call, { sessionId, audience }: Pick<ChallengeTerms, "sess
 }
 
 /** Reads what a caller asks for, with what the tenant adds to it. */
-export function readTerms(call: Call, terms: ChallengeTerms, settings: Settings): Terms | Refusal {
+export function readTerms(call: Call, terms: ChallengeTerms, settings: EffectiveSettings): TermColumns | Refusal {
   const party = parties(call, terms);
   if (party instanceof Refusal) return party;
   const { action, nonce, strength, lifetime, requireAuthenticatorBinding } = terms;
   return {
-    purpose: terms.purpose === ChallengePurpose.LOG_IN ? "LOG_IN" : "STEP_UP",
+    purpose: purposeName(terms.purpose) ?? "STEP_UP",
     createdBy: party.createdBy,
     audience: party.audience,
     sessionDigest: sessionDigest(party.sessionId),
@@ -63,7 +70,7 @@ export function readTerms(call: Call, terms: ChallengeTerms, settings: Settings)
     allowedTypes: terms.allowedFactorTypes.flatMap((type) => typeName(type) ?? []),
     strength: AuthenticationStrength[strength] as keyof typeof AuthenticationStrength,
     requiresBinding: requireAuthenticatorBinding || (action !== undefined && needsBinding(action, settings)),
-    ...{ decisionId: "", groups: null },
+    ...{ decisionId: "", promptId: "", groups: null },
     lifetimeMs: lifetime ? durationMs(lifetime) : LIFETIME_MS,
   };
 }

@@ -1,10 +1,7 @@
 import { parseArgs } from "node:util";
-import { getOption, hasOption } from "@bufbuild/protobuf";
-import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
-import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
-import { access } from "../../gen/mfa/v1/options_pb.js";
-import { loadConfig } from "../config.ts";
-import { type Claims, mintDevToken } from "../dev/dev-issuer.ts";
+import { loadConfig } from "../config/config.ts";
+import { type DevTokenClaims, mintDevToken } from "../dev/dev-issuer.ts";
+import { devClaims } from "./mfactl/dev-claims.ts";
 
 const USAGE = `Mints a token of the dev mode's issuer, good for an hour.
 
@@ -15,10 +12,7 @@ const USAGE = `Mints a token of the dev mode's issuer, good for an hour.
 Without --scope a service or an administrator gets every scope there is.
 `;
 
-const scopesOf = ({ methods }: typeof AdminMfaService | typeof InternalMfaService): string =>
-  [...new Set(methods.filter((m) => hasOption(m, access)).map((m) => getOption(m, access).scope))].join(" ");
-
-function claimsOf(): Claims | undefined {
+function claimsOf(): DevTokenClaims | undefined {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
@@ -30,19 +24,7 @@ function claimsOf(): Claims | undefined {
   });
   const [kind, subject] = positionals;
   if (!subject) return undefined;
-  const { tenant, scope } = values;
-  switch (kind) {
-    case "user":
-      return { audience: "mfa", subject, tenant, acr: values.aal2 ? "aal2" : "aal1" };
-    case "service":
-      return { audience: "mfa-internal", subject, tenant, scope: scope ?? scopesOf(InternalMfaService) };
-    case "admin": {
-      const acr = values.aal1 ? "aal1" : "aal2";
-      return { audience: "mfa-admin", subject, tenant, acr, scope: scope ?? scopesOf(AdminMfaService) };
-    }
-    default:
-      return undefined;
-  }
+  return devClaims(kind ?? "", subject, values);
 }
 
 async function main(): Promise<void> {

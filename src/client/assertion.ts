@@ -2,11 +2,17 @@
 // language and run test/vectors/assertions.json against it.
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject, timingSafeEqual, verify } from "node:crypto";
 import { type ActionContent, actionDigest } from "./action-digest.ts";
+import { AssertionRejected, AssertionUndecided, ExpectationInvalid, VerificationError } from "./verification-errors.ts";
 
 export { type ActionContent, actionDigest, canonicalAction } from "./action-digest.ts";
+export { remoteKeys } from "./remote-keys.ts";
+export { AssertionRejected, AssertionUndecided, ExpectationInvalid, VerificationError } from "./verification-errors.ts";
+
+/** What a proof is for: to complete a log-in, or to confirm something within a session. */
+export type AssertionPurpose = "log_in" | "step_up";
 
 /** What an assertion states. */
-export interface Claims {
+export interface AssertionPayload {
   readonly iss: string;
   readonly aud: string;
   readonly sub: string;
@@ -15,6 +21,8 @@ export interface Claims {
   readonly sid?: string;
   readonly acr: "aal1" | "aal2";
   readonly amr: readonly string[];
+  /** What the proof was for; it is good for nothing else. */
+  readonly pur: AssertionPurpose;
   readonly auth_time: number;
   readonly iat: number;
   readonly nbf: number;
@@ -41,6 +49,8 @@ export interface Expectation {
   readonly action?: ActionContent;
   /** Default aal2. */
   readonly acr?: "aal1" | "aal2";
+  /** What the proof must have been for; absent takes either, so say it wherever a log-in and a step-up differ. */
+  readonly purpose?: AssertionPurpose;
   /** "authenticator": the action's digest must be inside of what the authenticator signed. */
   readonly binding?: "authenticator";
   readonly maxAgeSeconds?: number;
@@ -53,21 +63,21 @@ export interface VerifierOptions {
   readonly audience: string;
   /** The public key of an id, from the configured key set and nowhere else; undefined when there is none. */
   readonly key: (keyId: string) => Promise<JsonWebKey | undefined>;
-  /** Notes an id until it expires; false when it was noted before. One statement in a store that all instances share. */
+  /**
+   * Notes an id until it expires, and returns true; false when it was noted before. One statement in a store that all
+   * instances share.
+   */
   readonly once: (assertionId: string, expireTime: Date) => Promise<boolean>;
   readonly clock?: () => Date;
-}
-
-/** The assertion does not hold. The reason is for the log; whoever sent it learns none. */
-export class AssertionRejected extends Error {
-  override readonly name = "AssertionRejected";
 }
 
 const SKEW_S = 30;
 const LIFETIME_S = 120;
 const ACTION_LIFETIME_S = 60;
 const MAX_LENGTH = 4096;
-const LEVELS = ["aal1", "aal2"];
+const LEVELS: readonly unknown[] = ["aal1", "aal2"];
+const PURPOSES: readonly unknown[] = ["log_in", "step_up"];
+const BINDINGS: readonly unknown[] = [undefined, "authenticator"];
 
 type Json = Record<string, unknown>;
 
@@ -83,6 +93,24 @@ function part(text: string, name: string): Json {
     // No JSON: refused like everything else that is none.
   }
   throw new AssertionRejected(`the ${name} is no JSON object`);
+}
+
+function publicKeyOf(jwk: JsonWebKey): KeyObject {
+  try {
+    return createPublicKey({ key: jwk, format: "jwk" });
+  } catch (cause) {
+    throw new AssertionRejected("the key is malformed", { cause });
+  }
+}
+
+/** Waits for what the backend provides; nothing is decided while that fails. */
+async function provided<T>(name: string, promise: () => Promise<T>): Promise<T> {
+  try {
+    return await promise();
+  } catch (cause) {
+    if (cause instanceof VerificationError) throw cause;
+    throw new AssertionUndecided(`${name} failed`, { cause });
+  }
 }
 
 const sha256 = (text: string) => createHash("sha256").update(text, "utf8").digest("base64url");
@@ -103,6 +131,7 @@ const isSigned = (algorithm: string, key: KeyObject, data: Buffer, signature: Bu
     : verify("sha256", data, { key, dsaEncoding: "ieee-p1363" }, signature);
 
 async function open(token: string, { key }: VerifierOptions): Promise<Json> {
+  must(typeof token === "string", "no text");
   must(token.length <= MAX_LENGTH, "too long");
   const [head = "", body = "", tail = "", ...more] = token.split(".");
   must(more.length === 0 && [head, body, tail].every((text) => /^[\w-]+$/.test(text)), "not three parts of base64url");
@@ -111,20 +140,24 @@ async function open(token: string, { key }: VerifierOptions): Promise<Json> {
   // Nothing in the token says where its key is, and nothing that this verifier does not know is critical.
   must(Object.keys(header).sort().join() === "alg,kid,typ", "a header that is not ours");
   must(isText(header.kid), "no key id");
-  const jwk = await key(header.kid);
-  must(jwk !== undefined, "an unknown key");
+  const { kid } = header;
+  const jwk = await provided("the key set", () => key(kid));
+  must(typeof jwk === "object" && jwk !== null, "an unknown key");
   const algorithm = algorithmOf(jwk);
   must(algorithm !== undefined && header.alg === algorithm, "another algorithm than the key's");
   const signature = Buffer.from(tail, "base64url");
   must(signature.toString("base64url") === tail, "a signature in another encoding");
-  const publicKey = createPublicKey({ key: jwk, format: "jwk" });
-  must(isSigned(algorithm, publicKey, Buffer.from(`${head}.${body}`), signature), "the signature does not verify");
+  must(
+    isSigned(algorithm, publicKeyOf(jwk), Buffer.from(`${head}.${body}`), signature),
+    "the signature does not verify",
+  );
   return part(body, "body");
 }
 
 function checkTimes(claims: Json, { maxAgeSeconds }: Expectation, now: number): void {
   const { iat, nbf, exp, auth_time: authTime } = claims;
   must(isSecond(iat) && isSecond(nbf) && isSecond(exp) && isSecond(authTime), "a time is missing");
+  must(exp > iat && exp > nbf, "it ends before it begins");
   must(exp > now - SKEW_S, "expired");
   must(nbf <= now + SKEW_S && iat <= now + SKEW_S && authTime <= iat + SKEW_S, "from the future");
   must(exp - iat <= (claims.act === undefined ? LIFETIME_S : ACTION_LIFETIME_S), "it lives too long");
@@ -152,59 +185,58 @@ function checkClaims(claims: Json, { issuer, audience }: VerifierOptions, expect
   must(claims.sid === (expected.sessionId === "" ? undefined : sha256(expected.sessionId)), "for another session");
   must(claims.nonce === (expected.nonce || undefined), "for another nonce");
   must(isText(claims.jti) && /^[\w-]{22}$/.test(claims.jti), "no id");
-  must(LEVELS.indexOf(String(claims.acr)) >= LEVELS.indexOf(expected.acr ?? "aal2"), "of a lower level");
-  must(typeof claims.acr === "string" && LEVELS.includes(claims.acr), "of no level");
+  must(LEVELS.includes(claims.acr), "of no level");
+  must(LEVELS.indexOf(claims.acr) >= LEVELS.indexOf(expected.acr ?? "aal2"), "of a lower level");
   must(Array.isArray(claims.amr) && claims.amr.length > 0 && claims.amr.every(isText), "of no method");
+  must(PURPOSES.includes(claims.pur), "for no purpose");
+  must(expected.purpose === undefined || claims.pur === expected.purpose, "for another purpose");
   must(Number.isSafeInteger(claims.pol), "of no policy");
   must(claims.cid === undefined || isText(claims.cid), "of an odd challenge");
   checkAction(claims, expected);
   checkTimes(claims, expected, now);
 }
 
+const isAction = (action: Partial<ActionContent> | null) =>
+  isText(action?.type) &&
+  typeof action?.parameters === "object" &&
+  action.parameters !== null &&
+  Object.values(action.parameters).every((value) => typeof value === "string");
+
+/** JavaScript checks no types: what would compare as nothing is refused before anything is compared. */
+function checkExpectation(expected: Expectation): void {
+  const { tenantId, userId, sessionId, nonce, action, acr, purpose, binding, maxAgeSeconds } = expected;
+  const ask = (isGood: boolean, name: string) => {
+    if (!isGood) throw new ExpectationInvalid(`the expectation's ${name} is none that an assertion can meet`);
+  };
+  ask(isText(tenantId), "tenantId");
+  ask(isText(userId), "userId");
+  ask(typeof sessionId === "string", "sessionId");
+  ask(nonce === undefined || typeof nonce === "string", "nonce");
+  ask(acr === undefined || LEVELS.includes(acr), "acr");
+  ask(purpose === undefined || PURPOSES.includes(purpose), "purpose");
+  ask(BINDINGS.includes(binding), "binding");
+  ask(action === undefined || isAction(action), "action");
+  ask(maxAgeSeconds === undefined || (Number.isFinite(maxAgeSeconds) && maxAgeSeconds >= 0), "maxAgeSeconds");
+}
+
 /**
  * Makes the function that verifies assertions against the request they came with. It throws AssertionRejected for
  * everything that does not hold exactly; a claim that is missing does not. A second use of one that holds is refused.
+ * It throws AssertionUndecided where `key` or `once` failed: the same assertion may be verified again. Both say so by
+ * their `retry`; nothing else is thrown.
  */
 export function createAssertionVerifier(options: VerifierOptions) {
-  const { once, clock = () => new Date() } = options;
-  return async (token: string, expected: Expectation): Promise<Claims> => {
+  const { issuer, audience, once, clock = () => new Date() } = options;
+  if (!isText(issuer) || !isText(audience)) throw new ExpectationInvalid("a verifier needs an issuer and an audience");
+  return async (token: string, expected: Expectation): Promise<AssertionPayload> => {
+    checkExpectation(expected);
     const claims = await open(token, options);
     checkClaims(claims, options, expected, Math.floor(clock().getTime() / 1000));
-    const stated = claims as unknown as Claims; // claim by claim what was checked
-    must(await once(stated.jti, new Date((stated.exp + SKEW_S) * 1000)), "used before");
+    const stated = claims as unknown as AssertionPayload; // claim by claim what was checked
+    const until = new Date((stated.exp + SKEW_S) * 1000);
+    const isFirst = await provided("the store of used ids", () => once(stated.jti, until));
+    // Not only truthy: an empty list of rows is.
+    must(isFirst === true, "used before");
     return stated;
-  };
-}
-
-const CACHED_MS = 10 * 60_000;
-const STALE_MS = 60 * 60_000;
-const PAUSE_MS = 30_000;
-
-/** The keys behind the service's `/.well-known/jwks.json`: kept for ten minutes, for an hour when it is not to be had. */
-export function remoteKeys(url: string, fetchKeys: typeof fetch = fetch, clock = () => new Date()) {
-  let keys = new Map<string, JsonWebKey>();
-  let loadedMs = Number.NEGATIVE_INFINITY;
-  let triedMs = Number.NEGATIVE_INFINITY;
-
-  async function load(now: number): Promise<void> {
-    triedMs = now;
-    const response = await fetchKeys(url, { redirect: "error", signal: AbortSignal.timeout(5_000) });
-    if (!response.ok) throw new Error(`the key set answers ${response.status}`);
-    const set = (await response.json()) as { keys: (JsonWebKey & { kid: string })[] };
-    keys = new Map(set.keys.map((key) => [key.kid, key]));
-    loadedMs = now;
-  }
-
-  return async (keyId: string): Promise<JsonWebKey | undefined> => {
-    const now = clock().getTime();
-    const isOld = now - loadedMs > CACHED_MS;
-    // A made-up key id must not make us ask each time.
-    if ((isOld || !keys.has(keyId)) && now - triedMs > PAUSE_MS) {
-      await load(now).catch((error: unknown) => {
-        if (now - loadedMs > STALE_MS) throw error;
-      });
-    }
-    if (now - loadedMs > STALE_MS) throw new Error("the key set is not to be had");
-    return keys.get(keyId);
   };
 }

@@ -76,27 +76,27 @@ async function signal(signals: WebAuthnSignals | undefined): Promise<void> {
  */
 export function createPasskeys(transport: Transport, token: () => string | Promise<string>): Passkeys {
   const mfa = createClient(MfaService, transport);
-  const authorised = async (): Promise<CallOptions> => ({ headers: { authorization: `Bearer ${await token()}` } });
+  const authorized = async (): Promise<CallOptions> => ({ headers: { authorization: `Bearer ${await token()}` } });
 
   return {
     async register({ generateBackupCodes = false, ...wishes } = {}) {
-      const { ceremonyId, options } = await mfa.startWebAuthnRegistration(wishes, await authorised());
+      const { ceremonyId, options } = await mfa.startWebAuthnRegistration(wishes, await authorized());
       const response = await startRegistration({ optionsJSON: options as never });
       const finished = { ceremonyId, response: asJson(response), generateBackupCodes };
-      return mfa.finishWebAuthnRegistration(finished, await authorised());
+      return mfa.finishWebAuthnRegistration(finished, await authorized());
     },
 
     async authenticate({ autofill = false, ...wishes } = {}) {
-      const { ceremonyId, options } = await mfa.startWebAuthnAuthentication(wishes, await authorised());
+      const { ceremonyId, options } = await mfa.startWebAuthnAuthentication(wishes, await authorized());
       const response = await startAuthentication({ optionsJSON: options as never, useBrowserAutofill: autofill });
-      return mfa.finishWebAuthnAuthentication({ ceremonyId, response: asJson(response) }, await authorised());
+      return mfa.finishWebAuthnAuthentication({ ceremonyId, response: asJson(response) }, await authorized());
     },
 
     async list() {
       const found: WebAuthnCredential[] = [];
       let pageToken = "";
       do {
-        const page = await mfa.listWebAuthnCredentials({ pageToken }, await authorised());
+        const page = await mfa.listWebAuthnCredentials({ pageToken }, await authorized());
         found.push(...page.credentials);
         pageToken = page.nextPageToken;
       } while (pageToken !== "");
@@ -105,13 +105,13 @@ export function createPasskeys(transport: Transport, token: () => string | Promi
 
     async rename({ credentialId, version, ...credential }, displayName) {
       const change = { credentialId, displayName, version };
-      const { credential: renamed, signals } = await mfa.updateWebAuthnCredential(change, await authorised());
+      const { credential: renamed, signals } = await mfa.updateWebAuthnCredential(change, await authorized());
       await signal(signals);
       return renamed ?? { ...credential, credentialId, version, displayName };
     },
 
     async remove({ credentialId }, confirmLastFactor = false) {
-      const { signals } = await mfa.deleteWebAuthnCredential({ credentialId, confirmLastFactor }, await authorised());
+      const { signals } = await mfa.deleteWebAuthnCredential({ credentialId, confirmLastFactor }, await authorized());
       await signal(signals);
     },
   };

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { Pages } from "../rpc/gateway.ts";
+import type { Pages } from "../rpc/gateway/gateway.ts";
 
 /** The files by path, as `scripts/bundle.mjs` writes them. */
 const files = [

@@ -1,6 +1,7 @@
 import type { Principal } from "../../gen/mfa/v1/options_pb.js";
+import type { Owner } from "../db/store.ts";
 
-/** Who makes a call, as its verified credential says. Never built from anything else. */
+/** The caller as the verified credential states it. Never built from anything else. */
 export interface Caller {
   readonly principal: Principal;
   /** The tenant of the credential; every key in the store starts with it. */
@@ -11,20 +12,20 @@ export interface Caller {
   readonly acr: "aal1" | "aal2";
   /** When the subject authenticated; absent means never fresh. */
   readonly authTime: Date | undefined;
-  /** When the credential was issued, or the earliest it can have been; absent where it is none that lasts. */
+  /**
+   * When the credential was issued, or the earliest time it can have been; absent for credentials of one connection.
+   */
   readonly issueTime?: Date;
   readonly scopes: ReadonlySet<string>;
   /** The session of the credential (`sid`), as its issuer names it; empty where it does not say. */
   readonly sessionId: string;
-  /** Of a push device: which of the user's. `subject` is the user, as it is of a ticket. */
+  /** Of a ticket: whether it is valid although its user has a factor. */
+  readonly besideFactor?: boolean;
+  /** Of a browser that opened a hosted prompt: the prompt's id. `subject` is the user, as with a ticket. */
+  readonly promptId?: string;
+  /** Of a push device: its id. `subject` is the user, as with a ticket. */
   readonly deviceId?: string;
 }
 
-/** Whose factor data a row is: the first columns of every such table's key. */
-export type Owner = {
-  readonly tenantId: string;
-  readonly userId: string;
-};
-
-/** The owner of the data that a caller acts on for themselves: never taken from a request. */
+/** Returns the owner for calls about oneself: never taken from a request. */
 export const ownerOf = ({ tenantId, subject }: Caller): Owner => ({ tenantId, userId: subject });

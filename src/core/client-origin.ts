@@ -1,14 +1,19 @@
-/** Where the person behind a call is, for risk, limits and notices. Never identity. */
+import { cutText } from "./text.ts";
+
+/** The user's address and agent, for risk, limits and notices. Never an identity. */
 export interface ClientOrigin {
   /** In canonical form (`core/ip-address.ts`). Empty when a backend did not say. */
   readonly ip: string;
-  /** False when `ip` is only that of the next hop: what it passed on could not be read. Judge such a call strictly. */
+  /**
+   * False when `ip` is only that of the next hop, since its forwarding header could not be read. Judge such a call
+   * strictly.
+   */
   readonly trusted: boolean;
   /** The User-Agent header, without control characters; empty when there is none. */
   readonly userAgent: string;
-  /** The application that a backend's user logs in to; empty when nobody said. */
+  /** The application that the user logs in to, as the backend states; empty without one. */
   readonly application: string;
 }
 
-/** A text from somewhere else, without what would disturb those who read it later. */
-export const printable = (text: string): string => text.replaceAll(/\p{C}/gu, "").slice(0, 512);
+/** Removes control characters from a foreign text. */
+export const printable = (text: string): string => cutText(text.replaceAll(/\p{C}/gu, ""), 512);

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 
-/** An address in its one canonical form, however it was written. */
+/** Returns an address in its one canonical form. */
 export interface IpAddress {
   /** Dotted decimals, or RFC 5952: equal addresses have equal texts. */
   readonly text: string;

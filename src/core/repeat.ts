@@ -1,12 +1,12 @@
 /** A task that runs again and again. */
 export interface Repeating {
-  /** Has it run now, or once more when it is running. */
+  /** Runs it now, or once more after the present run. */
   wake(): void;
-  /** Lets the run under way end, and begins no other. */
+  /** Waits for the present run and starts no other. */
   stop(): Promise<void>;
 }
 
-/** Runs a task now and every so often, never twice at once. What it throws is told, and it is tried again next time. */
+/** Runs a task now and then periodically, never twice at once. Errors go to `onTrouble`; the next run is unaffected. */
 export function repeat(task: () => Promise<void>, periodMs: number, onTrouble: (error: unknown) => void): Repeating {
   let running: Promise<void> | undefined;
   let again = false;

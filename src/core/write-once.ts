@@ -4,7 +4,7 @@ import { newId } from "./id.ts";
 
 const codeOf = (error: unknown) => (error instanceof Error && "code" in error ? error.code : undefined);
 
-/** Makes a new name outlast a power cut; systems that cannot sync a folder do without. */
+/** Syncs a folder, so that a new name survives a power cut; systems that cannot sync folders skip it. */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const folder = await open(path, "r");
@@ -16,8 +16,8 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Writes a file that only its owner may read, in a folder likewise, whole or not at all and never over another: the
- * other may be the only copy of keys in use. Says whether it wrote.
+ * Writes a file atomically, readable by its owner only, and never over an existing one, which may be the only copy of
+ * keys in use. Returns whether it wrote.
  */
 export async function writeOnce(path: string, contents: () => string | Promise<string>): Promise<boolean> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });

@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from "n
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** A sealed value that does not open: altered, cut, moved to another place, or sealed with another key. */
+/** A sealed value fails authentication: altered, truncated, moved to another context, or sealed with another key. */
 export class SealBroken extends Error {
   override readonly name = "SealBroken";
 

@@ -1,5 +1,5 @@
 import { and, eq } from "drizzle-orm";
-import { having } from "../db/conditions.ts";
+import { whereEquals } from "../db/conditions.ts";
 import { insertIfNew, select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { dataKeys } from "./data-keys.table.ts";
@@ -8,7 +8,7 @@ import { dataKeys } from "./data-keys.table.ts";
 export type WrappedKey = ReturnType<typeof dataKeys>["$inferSelect"];
 
 const statements = {
-  list: select(dataKeys, having(dataKeys, "tenantId")),
+  list: select(dataKeys, whereEquals(dataKeys, "tenantId")),
   insert: insertIfNew(dataKeys),
   listWrappedBy: statement((s: Building<{ wrappingKeyId: string; limit: number }>) => {
     const t = s.table(dataKeys);
@@ -40,15 +40,15 @@ const statements = {
 
 /** The wrapped data keys. */
 export const dataKeyRepository = (tx: Tx) => ({
-  /** All keys of a tenant; few, one a rotation. */
+  /** All keys of a tenant: few, one for each rotation. */
   list: (tenantId: string): Promise<WrappedKey[]> => tx.run(statements.list, { tenantId }),
-  /** Adds a key unless the tenant has one of that id: of two instances one wins, and both read the winner's. */
+  /** Adds a key unless the tenant has one of that id: of two instances one wins, and both then read the winner's. */
   insert: (row: WrappedKey) => tx.run(statements.insert, row),
   /** Some of the keys that an operator's key wraps. */
   listWrappedBy: (wrappingKeyId: string, limit: number) => tx.run(statements.listWrappedBy, { wrappingKeyId, limit }),
-  /** Puts another wrapping in the place of the one from `from`; false when that is not there any more. */
+  /** Replaces a wrapping made by `from`; returns false when it is no longer there. */
   rewrap: async (row: Omit<WrappedKey, "createTime">, from: string) =>
     (await tx.run(statements.rewrap, { ...row, from })).length === 1,
-  /** The ids of the operator's keys that data depends on. */
+  /** Returns the ids of the operator's keys that wrap data keys. */
   listWrappingKeyIds: async () => (await tx.run(statements.wrappingKeys, {})).map((row) => row.wrappingKeyId),
 });

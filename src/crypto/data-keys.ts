@@ -17,24 +17,24 @@ export interface TenantKeys {
   readonly all: ReadonlyMap<string, KeyObject>;
 }
 
-/** Where a tenant's data keys come from. */
+/** The source of a tenant's data keys. */
 export interface DataKeys {
-  /** The tenant's keys, the first one made on first use. */
+  /** Returns the tenant's keys; makes the first one on first use. */
   sealing(tenantId: string): Promise<TenantKeys>;
-  /** One key of a tenant; undefined when there is none of that id. Makes nothing. */
+  /** Returns one key of a tenant, undefined without one of that id. Makes none. */
   opening(tenantId: string, keyId: string): Promise<KeyObject | undefined>;
 }
 
-/** Where a wrapped key belongs. */
-export const placeOf = (row: Omit<WrappedKey, "wrapped" | "createTime">) =>
+/** The context that a wrapped key is bound to (associated data). */
+export const wrappedKeyContext = (row: Omit<WrappedKey, "wrapped" | "createTime">) =>
   frame("data-key/v1", row.tenantId, row.keyId, row.wrappingKeyId);
 
 /** What wraps data keys, of an operator's key. */
 export const wrapperOf = ({ wrapping }: RootKey): KeyObject => deriveKey(wrapping, "wrap-data-key");
 
 /**
- * The data keys behind a ring: wrapped in the table, unwrapped in memory for five minutes, so that a rotation or an
- * erased tenant is noticed. A miss reads, and on a tenant's first use writes: call from outside any unit of work.
+ * The data keys: wrapped in the table, unwrapped in memory for five minutes, so that a rotation or an erased tenant
+ * takes effect. A miss reads, and on a tenant's first use writes: call it outside of units of work.
  */
 export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date): DataKeys {
   const wrappers = new Map([...keys.all.values()].map((key) => [key.id, wrapperOf(key)]));
@@ -47,14 +47,17 @@ export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date):
 
   const unwrap = (rows: readonly WrappedKey[]): TenantKeys | undefined => {
     const all = new Map(
-      rows.map((row) => [row.keyId, holdKey(decrypt(wrapperNamed(row.wrappingKeyId), row.wrapped, placeOf(row)))]),
+      rows.map((row) => [
+        row.keyId,
+        holdKey(decrypt(wrapperNamed(row.wrappingKeyId), row.wrapped, wrappedKeyContext(row))),
+      ]),
     );
     const id = String(Math.max(...rows.map((row) => Number(row.keyId))));
     const key = all.get(id);
     return key && { current: { id, key }, all };
   };
 
-  /** Keeps what a load finds; a failed one is forgotten, so that the next call tries again. */
+  /** Caches a load; a failed one is dropped, so that the next call tries again. */
   function keep(tenantId: string, keys: Promise<TenantKeys>): Promise<TenantKeys> {
     const entry = { until: performance.now() + KEPT_MS, keys };
     kept.delete(tenantId);
@@ -77,10 +80,10 @@ export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date):
   async function create(tenantId: string): Promise<TenantKeys> {
     const names = { tenantId, keyId: "1", wrappingKeyId: keys.primary.id };
     const secret = randomSecret(32);
-    const wrapped = encrypt(wrapperNamed(keys.primary.id), secret, placeOf(names));
+    const wrapped = encrypt(wrapperNamed(keys.primary.id), secret, wrappedKeyContext(names));
     secret.fill(0);
     await store.write((tx) => dataKeyRepository(tx).insert({ ...names, wrapped, createTime: clock() }));
-    // Read again: the key may be another instance's, who was first.
+    // Read again: another instance may have added its key first.
     const found = await find(tenantId);
     if (!found) throw new Error("a new data key is not to be found");
     return found;
@@ -96,7 +99,7 @@ export function createDataKeys(keys: RootKeys, store: Store, clock: () => Date):
     async opening(tenantId, keyId) {
       const known = (await cached(tenantId))?.all.get(keyId);
       if (known) return known;
-      // Nothing kept, or another instance has made the key since.
+      // Nothing cached, or another instance has made the key since.
       const found = await find(tenantId);
       if (found) await keep(tenantId, Promise.resolve(found));
       return found?.all.get(keyId);

@@ -1,11 +1,11 @@
-/** What may be framed: text counts as its UTF-8 bytes. */
-export type Part = string | Uint8Array;
+/** A part of a frame: bytes, or text as UTF-8. */
+export type FramedPart = string | Uint8Array;
 
 /**
  * Joins parts so that no two different lists give the same bytes: each part follows its length. Without lengths
  * ("ab", "c") and ("a", "bc") would authenticate each other.
  */
-export function frame(...parts: readonly Part[]): Buffer {
+export function frame(...parts: readonly FramedPart[]): Buffer {
   const pieces = parts.flatMap((part) => {
     const bytes = typeof part === "string" ? Buffer.from(part, "utf8") : part;
     const length = Buffer.allocUnsafe(4);
@@ -15,13 +15,13 @@ export function frame(...parts: readonly Part[]): Buffer {
   return Buffer.concat(pieces);
 }
 
-/** Puts a key's id in front of what the key made: one byte of length, the id, the rest. */
+/** Prefixes a value with the id of its key: one byte of length, the id, the value. */
 export function tag(keyId: string, made: Uint8Array): Buffer {
   const id = Buffer.from(keyId, "utf8");
   return Buffer.concat([Uint8Array.of(id.length), id, made]);
 }
 
-/** Takes apart what `tag` joined; undefined when it is too short to be that. */
+/** Splits what `tag` joined; returns undefined when it is too short. */
 export function untag(tagged: Uint8Array): { readonly keyId: string; readonly made: Buffer } | undefined {
   const bytes = Buffer.from(tagged.buffer, tagged.byteOffset, tagged.byteLength);
   const length = bytes[0];

@@ -5,39 +5,42 @@ import { Refusal } from "../core/refusal.ts";
 
 const stretch = promisify<BinaryLike, BinaryLike, number, { N: number; r: number; p: number }, Buffer>(scrypt);
 
-/** 4 MiB and some 6 ms each: enough above 80 random bits, where guessing is hopeless and cost only slows thieves. */
-const COST = { N: 2 ** 12, r: 8, p: 1 };
+/**
+ * scrypt's N (RFC 7914 section 2): with r = 8, 4 MiB and about 6 ms a derivation. Enough for codes of 80 random bits,
+ * where the cost only adds to an infeasible search.
+ */
+const COST = 2 ** 12;
 const KEY_BYTES = 32;
 
 /**
- * How many run at once. Never all four threads of libuv, which also verify tokens, and never all cores: one is left for
+ * Derivations at once. Never all four threads of libuv, which also verify tokens, and never all cores: one is left for
  * the event loop.
  */
 const RUNNING = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** How many may be asked for at once, those that run included: some three seconds' worth on two cores. */
+/** Derivations queued or running: about three seconds' work on two cores. */
 const PLACES = 512;
 
-/** A place in the queue, to be left whatever happens. */
+/** A reserved slot in the queue, to be released in every case. */
 export interface KdfPlace {
   leave(): void;
 }
 
 /**
- * scrypt for codes that people type, off the event loop and bounded, so that however many are checked nothing else
- * waits for it. Who needs some takes a place first, where a no costs nobody anything yet, and then derives.
+ * scrypt for typed codes, off the event loop and bounded, so that checks do not delay other work. A caller reserves a
+ * slot first, before an attempt is counted, and then derives.
  */
 export interface KdfPool {
   /**
-   * Takes a place for `size` derivations one after the other; throws RATE_LIMITED when there is none. More than one at
-   * once leave half of all places free, for the proofs, which take one.
+   * Reserves a slot for `size` consecutive derivations; throws RATE_LIMITED when the pool is full. Requests of more
+   * than one leave half of all slots free for proofs, which take one.
    */
   enter(size?: number): KdfPlace;
-  /** Stretches a code, in its turn. Only for those who hold a place. */
+  /** Derives a key from a code. Only for holders of a slot. */
   derive(code: string, salt: Uint8Array): Promise<Buffer>;
 }
 
-/** The pool of a process. */
-export function createKdfPool({ running = RUNNING, places = PLACES } = {}): KdfPool {
+/** The pool of a process. Keys derived at one `cost` never match those of another. */
+export function createKdfPool({ running = RUNNING, places = PLACES, cost = COST } = {}): KdfPool {
   const waiting: (() => void)[] = [];
   let free = places;
   let idle = running;
@@ -67,7 +70,7 @@ export function createKdfPool({ running = RUNNING, places = PLACES } = {}): KdfP
     async derive(code, salt) {
       await turn();
       try {
-        return await stretch(code, salt, KEY_BYTES, COST);
+        return await stretch(code, salt, KEY_BYTES, { N: cost, r: 8, p: 1 });
       } finally {
         pass();
       }

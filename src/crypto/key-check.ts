@@ -6,7 +6,7 @@ import { deriveKey } from "./derive.ts";
 import { keyCheckRepository } from "./key-checks.repository.ts";
 import type { RootKey, RootKeys } from "./root-key.ts";
 
-/** The keys at hand are not those of this database. The message names key ids only. */
+/** The key file does not hold this database's keys. The message names key ids only. */
 export class WrongKey extends Error {
   override readonly name = "WrongKey";
 }
@@ -16,7 +16,7 @@ const fingerprint = (secret: KeyObject) =>
 
 const checkValue = ({ wrapping, pepper }: RootKey) => Buffer.concat([fingerprint(wrapping), fingerprint(pepper)]);
 
-/** Refuses keys that are not those which the database remembers under their ids. */
+/** Refuses keys whose fingerprints differ from those that the database stores under their ids. */
 function requireKnown(
   keys: Pick<RootKeys, "all">,
   known: ReadonlyMap<string, Uint8Array>,

@@ -13,6 +13,6 @@ const statements = {
 /** The fingerprints of the keys that this database has known. */
 export const keyCheckRepository = (tx: Tx) => ({
   list: (): Promise<KeyCheck[]> => tx.run(statements.list, {}),
-  /** Remembers a key unless its id is known already. */
+  /** Stores a key's fingerprint unless its id has one already. */
   insert: (row: KeyCheck) => tx.run(statements.insert, row),
 });

@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
-import { replaceFile } from "../core/replace-file.ts";
 import { writeOnce } from "../core/write-once.ts";
 import { KeyFileInvalid, newKeys, parseKeys, withNewKey, withPrimary } from "./key-format.ts";
+import { replaceFile } from "./replace-file.ts";
 import type { RootKeys } from "./root-key.ts";
 
 const OTHERS_READ_OR_ANYONE_ELSE_WRITES = 0o027;
@@ -12,7 +12,7 @@ const codeOf = (error: unknown) => (error instanceof Error && "code" in error ? 
 export async function readKeyFile(path: string): Promise<RootKeys> {
   try {
     const { mode } = await stat(path);
-    // The group may read: that is how orchestrators hand out secrets.
+    // The group may read: orchestrators mount secrets that way.
     if (process.platform !== "win32" && mode & OTHERS_READ_OR_ANYONE_ELSE_WRITES) {
       throw new KeyFileInvalid(`others may read or change it; run: chmod 600 ${path}`);
     }

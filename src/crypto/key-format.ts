@@ -11,7 +11,7 @@ export class KeyFileInvalid extends Error {
 }
 
 function secret(value: unknown, what: string): Buffer {
-  // Decoding ignores what it does not know, so the text is compared with its own canonical form.
+  // Decoding ignores unknown characters, so the text is compared with its canonical form.
   const bytes = typeof value === "string" ? Buffer.from(value, "base64url") : Buffer.alloc(0);
   if (bytes.length !== KEY_BYTES || bytes.toString("base64url") !== value) {
     throw new KeyFileInvalid(`${what} must be ${KEY_BYTES} random bytes in base64url (43 characters)`);

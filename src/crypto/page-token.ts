@@ -5,16 +5,19 @@ import type { Keyring } from "./keyring.ts";
 
 /** Page tokens: a position, signed for one caller, one RPC and one filter. A token carries no authority. */
 export interface PageTokens {
-  /** The position a token stands for; the start for an empty one. Throws INVALID_PAGE_TOKEN for anything not given out here. */
+  /**
+   * Returns the position of a token; the start for an empty one. Throws INVALID_PAGE_TOKEN for a token not issued for
+   * this list.
+   */
   read(call: Call, token: string, filter?: string): Position;
-  /** The token of the next page; empty when there is none. */
+  /** Returns the token of the next page; empty when there is none. */
   write(call: Call, next: Position | undefined, filter?: string): string;
 }
 
-/** Of a list by user, the id is a user's: any text. */
+/** In a list by user the id is a user's: any text. */
 const POSITION = /^(\d{1,15})\.(.+)$/s;
 
-/** Page tokens signed with the keyring. */
+/** Makes page tokens, signed by the keyring. */
 export function createPageTokens(keyring: Keyring): PageTokens {
   const scope = ({ caller, rpc }: Call, filter: string, position: string) =>
     ["page-token/v1", caller.tenantId, String(caller.principal), caller.subject, rpc, filter, position] as const;

@@ -3,28 +3,31 @@ import type { Keyring } from "./keyring.ts";
 import { randomSecret } from "./random.ts";
 import { drawRecoveryCode, type RecoveryCode } from "./recovery-code.ts";
 
-/** What is stored in place of a code. */
+/** The stored form of a code. */
 export interface HashedCode {
   readonly salt: Buffer;
-  /** HMAC of the stretched code and of where it belongs; the id of the pepper that made it leads. */
+  /** HMAC of the stretched code and its context, prefixed with the pepper's id. */
   readonly verifier: Buffer;
 }
 
-/** Where a code belongs; nothing stored elsewhere matches it. */
+/** The context of a code; a hash of another context does not match it. */
 export type Belonging = { readonly tenantId: string; readonly userId: string; readonly setId: string };
 
 /** Hashes and checks of recovery codes of one kind. */
 export interface RecoveryCodeHash {
-  /** Takes a place for `size` of the others' calls; throws RATE_LIMITED. To be left when they are done. */
+  /** Reserves a slot for `size` calls of the other methods; throws RATE_LIMITED. To be released afterwards. */
   enter(size?: number): KdfPlace;
   hash(code: RecoveryCode, belonging: Belonging): Promise<HashedCode>;
-  /** Whether a code is the stored one. One derivation whatever is given: without a code or a row it is for nothing. */
+  /**
+   * Whether a code matches the stored one. Costs one derivation in every case, also without a code or a row, so that
+   * timing tells nothing.
+   */
   matches(code: RecoveryCode | undefined, stored: HashedCode | undefined, belonging: Belonging): Promise<boolean>;
 }
 
 const SALT_BYTES = 16;
 
-/** `purpose` keeps one kind of code apart from the others: "backup-code/v1". */
+/** `purpose` separates kinds of codes: "backup-code/v1". */
 export function createRecoveryCodeHash(keyring: Keyring, kdf: KdfPool, purpose: string): RecoveryCodeHash {
   const nobodys = {
     code: drawRecoveryCode(),

@@ -1,6 +1,6 @@
 import { randomSecret } from "./random.ts";
 
-/** What people copy from paper: a public part that finds the code, and a secret one of 80 random bits. */
+/** A code that people copy from paper: a public selector and a secret of 80 random bits. */
 export interface RecoveryCode {
   /** The first three characters; stored as they are and shown in lists. */
   readonly selector: string;

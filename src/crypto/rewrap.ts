@@ -1,14 +1,14 @@
 import type { Store } from "../db/store.ts";
 import { decrypt, encrypt, SealBroken } from "./aead.ts";
 import { dataKeyRepository, type WrappedKey } from "./data-keys.repository.ts";
-import { placeOf, wrapperOf } from "./data-keys.ts";
+import { wrappedKeyContext, wrapperOf } from "./data-keys.ts";
 import { keyCheckRepository } from "./key-checks.repository.ts";
 import type { RootKey, RootKeys } from "./root-key.ts";
 
-/** Data keys that are wrapped anew in one unit. */
+/** Data keys rewrapped in one unit. */
 const BATCH = 100;
 
-/** The operator's keys that data depends on and the primary one is to take over from: none that came after it. */
+/** The former operator's keys that still wrap data keys: none that is newer than the primary one. */
 async function formerKeys({ primary, all }: RootKeys, store: Store): Promise<RootKey[]> {
   const { used, checks } = await store.read(async (tx) => ({
     used: await dataKeyRepository(tx).listWrappingKeyIds(),
@@ -24,17 +24,17 @@ async function formerKeys({ primary, all }: RootKeys, store: Store): Promise<Roo
 }
 
 function rewrapped(row: WrappedKey, from: RootKey, to: RootKey) {
-  const secret = decrypt(wrapperOf(from), row.wrapped, placeOf(row));
+  const secret = decrypt(wrapperOf(from), row.wrapped, wrappedKeyContext(row));
   const names = { tenantId: row.tenantId, keyId: row.keyId, wrappingKeyId: to.id };
-  const wrapped = encrypt(wrapperOf(to), secret, placeOf(names));
+  const wrapped = encrypt(wrapperOf(to), secret, wrappedKeyContext(names));
   secret.fill(0);
   return { ...names, wrapped };
 }
 
 /**
- * Wraps with the primary key whatever data keys a former one wrapped; answers how many. The data keys themselves stay,
- * so nothing that they sealed is touched, and instances that hold both keys open it throughout. A key that became
- * primary later is left alone: while instances are restarted one by one, some still take the former for the primary.
+ * Rewraps with the primary key the data keys that a former one wrapped; returns how many. The data keys themselves
+ * stay, so sealed values are not touched and instances with both keys open them throughout. Keys newer than the primary
+ * one are left alone: during a rolling restart some instances still take the former key for the primary.
  */
 export async function rewrapDataKeys(keys: RootKeys, store: Store): Promise<number> {
   let count = 0;

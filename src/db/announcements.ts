@@ -1,18 +1,18 @@
-import type { Listener } from "./store.ts";
+import type { ChangeListener } from "./store.ts";
 
-/** Tells the listeners of one store. */
+/** Calls the listeners of one store. */
 export function createAnnouncements() {
-  const listeners = new Set<Listener>();
+  const listeners = new Set<ChangeListener>();
   return {
-    add(listener: Listener): () => void {
+    add(listener: ChangeListener): () => void {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
     tell(topics: Iterable<string>): void {
-      for (const topic of topics) for (const listener of listeners) listener.heard(topic);
+      for (const topic of topics) for (const listener of listeners) listener.onTopic(topic);
     },
     tellOfGap(): void {
-      for (const listener of listeners) listener.missed();
+      for (const listener of listeners) listener.onGap();
     },
   };
 }

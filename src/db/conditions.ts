@@ -3,27 +3,27 @@ import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
 import type { Define } from "./dialect.ts";
 import type { Building } from "./store.ts";
 
-/** The names of what a table's rows hold. */
+/** The names of a table's columns. */
 type NameOf<T extends PgTable> = keyof T["$inferSelect"] & string;
 
 /** A column that holds a V. */
 export type Column<V> = PgColumn & { readonly _: { readonly data: V } };
 
-/** What is asked of rows, by parameters. */
+/** A condition on rows, built with parameters. */
 export type Condition<Params> = (s: Building<Params>) => SQL | undefined;
 
 type ParamsOf<C> = C extends Condition<infer Params> ? (params: Params) => void : never;
 type Every<C> = ParamsOf<C> extends (params: infer Params) => void ? Params : never;
 
-/** The column of a name that a row of the table has, and what that holds: the one place where the two are matched by name. */
+/** Returns the column of a name, typed by the row's property of that name: the one place where the two are matched. */
 export const columnOf = <V>(t: PgTable, name: string) =>
   (getTableColumns(t) as Record<string, PgColumn>)[name] as Column<V>;
 
-/** Nothing: every row will do. */
+/** No condition: every row. */
 export const anyRow: Condition<unknown> = () => undefined;
 
-/** That columns hold the parameters of the same names: `having(tickets, "tenantId", "userId")`. */
-export const having =
+/** Columns equal the parameters of the same names: `whereEquals(tickets, "tenantId", "userId")`. */
+export const whereEquals =
   <T extends PgTable, K extends NameOf<T>>(
     define: Define<T>,
     ...names: [K, ...K[]]
@@ -33,8 +33,8 @@ export const having =
     return and(...names.map((name) => eq(columnOf(t, name), s.param(name, columnOf(t, name)))));
   };
 
-/** That a column holds one of some values. */
-export const being =
+/** A column holds one of the values. */
+export const whereIn =
   <T extends PgTable, K extends NameOf<T>>(
     define: Define<T>,
     name: K,
@@ -47,7 +47,7 @@ export const being =
 
 type Expiring = PgTable & { readonly expireTime: Column<Date> };
 
-/** That rows have not expired at `now`. */
+/** Rows have not expired at `now`. */
 export const isInTime =
   (define: Define<Expiring>): Condition<{ now: Date }> =>
   (s) => {
@@ -55,7 +55,7 @@ export const isInTime =
     return gt(expireTime, s.param("now", expireTime));
   };
 
-/** That rows have expired at `now`. */
+/** Rows have expired at `now`. */
 export const hasExpired =
   (define: Define<Expiring>): Condition<{ now: Date }> =>
   (s) => {
@@ -63,8 +63,8 @@ export const hasExpired =
     return lte(expireTime, s.param("now", expireTime));
   };
 
-/** That all of some conditions are met. */
-export const all =
+/** All of the conditions hold. */
+export const whereAll =
   <C extends Condition<never>[]>(...conditions: C): Condition<Every<C[number]>> =>
   (s) =>
     and(...conditions.map((condition) => condition(s as Building<never>)));

@@ -2,10 +2,10 @@ import { sql } from "drizzle-orm";
 import { installation } from "./installation.table.ts";
 import { type Building, type Store, statement, type Tx } from "./store.ts";
 
-/** What time it is, asked inside of a unit. */
+/** Returns the time, inside of a unit. */
 export type TimeOf = (tx: Tx) => Promise<Date>;
 
-// PostgreSQL's alone; the row is the mark that every database has from its first start on.
+// PostgreSQL only; the row is the installation's mark, which every database has from its first start on.
 const readClock = statement((s: Building<Record<never, never>>) =>
   s.db
     .select({ ms: sql<string>`floor(extract(epoch from clock_timestamp()) * 1000)` })
@@ -13,10 +13,7 @@ const readClock = statement((s: Building<Record<never, never>>) =>
     .limit(1),
 );
 
-/**
- * The time that all instances on a database share: PostgreSQL's own, whatever their clocks say. A SQLite file has one
- * process, whose clock is the only one there is.
- */
+/** The time that all instances of a database share: PostgreSQL's clock; on SQLite the clock of its only process. */
 export function databaseTime({ engine }: Pick<Store, "engine">): TimeOf {
   if (engine === "sqlite") return async () => new Date();
   return async (tx) => {

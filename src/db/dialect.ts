@@ -1,8 +1,14 @@
 import * as pg from "drizzle-orm/pg-core";
 import * as lite from "drizzle-orm/sqlite-core";
 
-/** A view on the same memory: drivers differ in whether they take or give a bare Uint8Array. */
-const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/**
+ * A view on the same memory, since drivers differ in whether they take a bare Uint8Array. A text or number that
+ * somebody wrote into a column of bytes is read as other bytes, without a failure.
+ */
+const toBuffer = (bytes: Uint8Array): Buffer =>
+  bytes instanceof Uint8Array
+    ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    : Buffer.from(String(bytes), "utf8");
 
 const pgBytes = pg.customType<{ data: Buffer; driverData: Uint8Array }>({
   dataType: () => "bytea",
@@ -40,11 +46,11 @@ const postgres = {
   /** A point in time, to the millisecond, as a Date. */
   instant: (name: string) => pg.timestamp(name, { withTimezone: true, precision: 3, mode: "date" }),
   bytes: (name: string) => pgBytes(name),
-  /** Opaque to SQL: written and read whole. */
+  /** JSON, opaque to SQL: written and read whole. */
   json: pgJson,
 };
 
-/** The words a table is written in, once for both engines. Typed as PostgreSQL, the stricter of the two. */
+/** The column types of table definitions, for both engines. Typed as PostgreSQL, the stricter of the two. */
 export type Dialect = typeof postgres;
 
 // Same keys as Dialect, or it does not compile; what each makes is proven by test/storage/contract.ts.
@@ -62,7 +68,7 @@ const sqlite: Record<keyof Dialect, unknown> = {
   json: (name: string) => lite.text(name, { mode: "json" }),
 };
 
-/** A table, by whichever engine. */
+/** A table of either engine. */
 export type AnyTable = pg.PgTable;
 
 /** A definition of a table. */

@@ -1,11 +1,11 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "better-sqlite3";
-import { StoreUnavailable } from "./store.ts";
+import { StoreDamaged, StoreUnavailable } from "./store.ts";
 
-/** How the queue of writers behaves. */
+/** The settings of the writers' queue. */
 export interface GroupCommitOptions {
-  /** Units that share one commit at most, so that a long queue cannot keep the event loop. */
+  /** The most units that share one commit, so that a long queue does not block the event loop. */
   readonly batchSize: number;
   /** How long a unit waits while another process holds the file's lock. */
   readonly busyTimeoutMs: number;
@@ -20,12 +20,21 @@ interface Job {
 
 const BUSY_PAUSE_MS = 15;
 
+const isDamage = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && /^SQLITE_(CORRUPT|NOTADB)/.test(String(error.code));
+
+/** The transaction was lost; the cause, for the units that were in it. */
+const lossOf = (text: string, cause: unknown) =>
+  cause instanceof StoreDamaged || isDamage(cause)
+    ? new StoreDamaged(text, { cause })
+    : new StoreUnavailable(text, { cause });
+
 const isBusy = (error: unknown): boolean =>
   error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY");
 
 /**
- * The writers' queue of a SQLite connection: all units that wait at the same moment share one transaction and so one
- * fsync, each in a savepoint of its own. Nobody is answered before the commit that holds their unit.
+ * The writers' queue of a SQLite connection: units that wait at the same moment share one transaction and so one fsync,
+ * each in a savepoint of its own unless it is the only one. No unit resolves before the commit that holds it.
  */
 export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: GroupCommitOptions) {
   const begin = connection.prepare("BEGIN IMMEDIATE");
@@ -38,10 +47,13 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
   const pauses: (() => Promise<void>)[] = [];
   let draining = false;
 
-  /** Opens the transaction. On a foreign lock it pauses without blocking anybody, and lets go of those who waited long. */
+  /**
+   * Opens the transaction. While another process holds the lock it pauses without blocking, and fails units that have
+   * waited long.
+   */
   async function begun(): Promise<boolean> {
     try {
-      // Left over only if a rollback failed too; without this every later BEGIN would fail.
+      // A transaction is open here only if a rollback failed; without this every later BEGIN would fail.
       if (connection.inTransaction) rollback.run();
       begin.run();
       return true;
@@ -51,13 +63,13 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
         isBusy(cause) && now < job.giveUp ? "waiting" : "lost",
       );
       queue = waiting;
-      for (const job of lost) job.reject(new StoreUnavailable("The database cannot be written to", { cause }));
+      for (const job of lost) job.reject(lossOf("The database cannot be written to", cause));
       if (queue.length > 0) await sleep(BUSY_PAUSE_MS);
       return false;
     }
   }
 
-  /** Runs one unit in its savepoint and returns how to answer it; throws when the transaction itself is lost. */
+  /** Runs one unit in its savepoint and returns how to settle it; throws when the transaction itself is lost. */
   async function inSavepoint(job: Job): Promise<() => void> {
     savepoint.run();
     let answer: () => void;
@@ -74,14 +86,35 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
     return answer;
   }
 
-  async function commitTogether(jobs: Job[]): Promise<void> {
-    const answers: (() => void)[] = [];
+  /** Runs a unit that has a transaction to itself: without a savepoint, since it is undone with the transaction. */
+  async function runAlone(job: Job): Promise<() => void> {
+    let value: unknown;
     try {
-      for (const job of jobs) answers.push(await inSavepoint(job));
-      commit.run();
+      value = await job.run();
+    } catch (error) {
+      if (!connection.inTransaction) throw error;
+      rollback.run();
+      return () => job.reject(error);
+    }
+    commit.run();
+    return () => job.resolve(value);
+  }
+
+  async function runTogether(jobs: readonly Job[]): Promise<(() => void)[]> {
+    const answers: (() => void)[] = [];
+    for (const job of jobs) answers.push(await inSavepoint(job));
+    commit.run();
+    return answers;
+  }
+
+  async function commitTogether(jobs: Job[]): Promise<void> {
+    const [first, ...others] = jobs;
+    let answers: (() => void)[];
+    try {
+      answers = first && others.length === 0 ? [await runAlone(first)] : await runTogether(jobs);
     } catch (cause) {
-      // Also those that threw on their own account: they may have seen rows that are no more.
-      for (const job of jobs) job.reject(new StoreUnavailable("The database did not commit", { cause }));
+      // Also the units that threw by themselves: they may have read rows that are rolled back.
+      for (const job of jobs) job.reject(lossOf("The database did not commit", cause));
       try {
         if (connection.inTransaction) rollback.run();
       } catch {
@@ -120,7 +153,7 @@ export function groupCommit(connection: Database, { batchSize, busyTimeoutMs }: 
       start();
     });
 
-  /** Runs what no transaction may be open for, between two of them: writers wait until it has ended. */
+  /** Runs work between two transactions, for which none may be open; writers wait until it ends. */
   const between = <T>(act: () => T | Promise<T>): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       pauses.push(async () => {

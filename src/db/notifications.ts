@@ -6,16 +6,19 @@ import { translate } from "./postgres-client.ts";
 const CHANNEL = "mfa_changes";
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
-/** A connection whose other end is gone without a word is found out by then. */
+/** The time after which a silently broken connection is detected. */
 const SIGN_OF_LIFE_MS = 15_000;
 
-/** A number for each start of a store, so that it knows its own announcements from those of other instances. */
+/** Longer than a server continues a commit whose client has given up. */
+const OWN_MS = 60_000;
+
+/** A number of each opened store, by which it tells its own announcements from those of other instances. */
 const newOrigin = () => randomUUID().slice(0, 8);
 
 /**
- * Announcements between the instances on one PostgreSQL, by LISTEN and NOTIFY on a connection of its own. It is opened
- * for the first listener; when it breaks it is opened again, and the listeners are told that they may have missed
- * something: notifications are kept for nobody who is away.
+ * Announcements between the instances of one PostgreSQL, by LISTEN and NOTIFY on a connection of its own. It is opened
+ * for the first listener. When it breaks it is opened again and the listeners' `onGap` is called, since PostgreSQL
+ * keeps no notifications for absent clients.
  */
 export function createNotifications(
   { url, connectTimeoutMs = 3_000 }: { readonly url: string; readonly connectTimeoutMs?: number },
@@ -27,9 +30,11 @@ export function createNotifications(
   let state: "idle" | "open" | "closed" = "idle";
   let pauseMs = FIRST_PAUSE_MS;
 
+  let hearsOwnUntil = 0;
+
   const receive = ({ payload = "" }: pg.Notification) => {
     const [from, topic = ""] = payload.split(" ", 2);
-    if (from !== origin) announcements.tell([topic]);
+    if (from !== origin || performance.now() < hearsOwnUntil) announcements.tell([topic]);
   };
 
   const later = (ms: number, what: () => void) => {
@@ -38,7 +43,7 @@ export function createNotifications(
     timer.unref();
   };
 
-  /** Lets go of a connection, once, and opens another after a pause. */
+  /** Closes a connection, once, and opens another after a pause. */
   const drop = (lost: pg.Client) => {
     if (client !== lost) return;
     client = undefined;
@@ -96,6 +101,14 @@ export function createNotifications(
       } catch (error) {
         throw translate(error, false);
       }
+    },
+
+    /**
+     * Has our own announcements heard for a while like those of others: of a commit that was not answered in time the
+     * listeners hear when it takes effect. Those of other units they hear twice, which does no harm.
+     */
+    hearOwn(): void {
+      hearsOwnUntil = performance.now() + OWN_MS;
     },
 
     async close(): Promise<void> {

@@ -3,10 +3,10 @@ import { openPostgres, type PostgresOptions } from "./postgres.ts";
 import { openSqlite, type SqliteOptions } from "./sqlite.ts";
 import type { Store } from "./store.ts";
 
-/** `sqlite:<path>` or `postgres://…`, and what else either engine can be told. */
+/** `sqlite:<path>` or `postgres://…`, with the settings of either engine. */
 export type OpenOptions = Omit<SqliteOptions, "path"> & PostgresOptions;
 
-/** Opens the database of a url and brings it up to date; `migrations` replaces our own folder for its engine. */
+/** Opens the database of a url and applies pending migrations; `migrations` replaces the engine's own folder. */
 export async function openStore({ url, ...options }: OpenOptions): Promise<Store> {
   const [, path] = /^sqlite:(?:\/\/)?(.+)$/.exec(url) ?? [];
   if (path) return openSqlite({ migrations: migrationsFolder("sqlite"), ...options, path });

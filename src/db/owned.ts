@@ -1,6 +1,5 @@
 import { and, type Column, eq, type SQL } from "drizzle-orm";
-import type { Owner } from "../core/caller.ts";
-import type { Building } from "./store.ts";
+import type { Building, Owner } from "./store.ts";
 
 type TextColumn = Column & { readonly _: { readonly data: string } };
 

@@ -1,7 +1,7 @@
 import { type Column, type SQL, sql } from "drizzle-orm";
 import type { Building } from "./store.ts";
 
-/** Where a page ended: the last row's creation time, and its id, since times may be equal. */
+/** The position after a page: the last row's creation time, and its id, since times may be equal. */
 export interface Position {
   readonly time: Date;
   readonly id: string;
@@ -10,7 +10,7 @@ export interface Position {
 /** Before every row. */
 export const START: Position = { time: new Date(0), id: "" };
 
-/** What a paged statement is run with, besides its own parameters. */
+/** The parameters of a paged statement, besides its own. */
 export type PageParams = { afterTime: Date; afterId: string; limit: number };
 
 /** The parameters for one page: one row more than asked for tells whether there is a next. */

@@ -1,24 +1,27 @@
 import { createHash } from "node:crypto";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
-import { assertDefined, driverError, type Prepared, preparer, rowsOf } from "./prepare.ts";
-import { type About, type Queries, type Statement, StoreConflict, StoreUnavailable } from "./store.ts";
+import { assertDefined, driverError, type PreparedQuery, preparer, rowsOf } from "./prepare.ts";
+import { type About, type Queries, type Statement, StoreConflict, StoreDamaged, StoreUnavailable } from "./store.ts";
 import type { Execute } from "./unit.ts";
 
 /** Serialization failures and deadlocks: the same unit may succeed when run again. */
 const LOST = new Set(["40001", "40P01"]);
+/** data_corrupted, index_corrupted. */
+const DAMAGE = new Set(["XX001", "XX002"]);
 /** SQLSTATE classes of a server or connection in trouble, our own time limits, and Node's network errors. */
 const OUTAGES = /^(08|53|57P|57014|25P03|55P03|58|XX|E(?!RR_))/;
 /** The same from `pg` itself, which gives no codes. */
 const PG_OUTAGES = /timeout|Connection terminated|not queryable/i;
 
-/** What a driver's error means for the caller of a unit. */
+/** Translates a driver's error for the caller of a unit. */
 export function translate(thrown: unknown, reading: boolean): unknown {
   const error = driverError(thrown);
   if (!(error instanceof Error)) return error;
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   if (LOST.has(code)) return new StoreConflict("Lost against concurrent units", { cause: error });
-  // A write that finds itself on a standby came too early after a failover; a read that writes is our own mistake.
+  if (DAMAGE.has(code)) return new StoreDamaged("PostgreSQL found damaged data", { cause: error });
+  // A write that reaches a standby came too early after a failover; a write in a read unit is a fault of ours.
   const isStandby = code === "25006" && !reading;
   if (isStandby || (code ? OUTAGES.test(code) : PG_OUTAGES.test(error.message))) {
     return new StoreUnavailable("PostgreSQL failed", { cause: error });
@@ -28,22 +31,22 @@ export function translate(thrown: unknown, reading: boolean): unknown {
   return error;
 }
 
-type Prepare = <P, R>(statement: Statement<P, R>) => Prepared;
-const preparers = new WeakMap<pg.PoolClient, Prepare>();
+type Prepare = <P, R>(statement: Statement<P, R>) => PreparedQuery;
+const preparers = new WeakMap<pg.ClientBase, Prepare>();
 
 /** Statements are prepared on the client itself: prepared on the pool they would run outside the transaction. */
-function preparing(client: pg.PoolClient): Prepare {
+function preparing(client: pg.ClientBase): Prepare {
   let prepare = preparers.get(client);
   if (!prepare) {
-    prepare = preparer("postgres", drizzle(client) as Queries);
+    prepare = preparer("postgres", drizzle(client as pg.Client) as Queries);
     preparers.set(client, prepare);
   }
   return prepare;
 }
 
-/** Runs one query at a time, as `pg` demands of a client, even when a unit asks for several at once. */
+/** Runs one query at a time, as `pg` demands of a client, even when a unit runs several at once. */
 export function executing(
-  client: pg.PoolClient,
+  client: pg.ClientBase,
   reading: boolean,
 ): { execute: Execute; settled: () => Promise<unknown> } {
   const prepare = preparing(client);
@@ -63,7 +66,7 @@ export function executing(
   return { execute, settled: () => last };
 }
 
-/** The advisory locks of a unit's subjects, in one order for all units. Held until the unit ends. */
+/** Takes the advisory locks of a unit's subjects, in one order for all units. Held until the unit ends. */
 function locksOf({ subjects, alone = false }: About): string {
   const lock = `pg_advisory_xact_lock${alone ? "" : "_shared"}`;
   const keys = subjects.map((subject) => createHash("sha256").update(subject).digest().readBigInt64BE());
@@ -98,6 +101,9 @@ export async function withClient<T>(pool: pg.Pool, work: (client: pg.PoolClient)
   }
 }
 
+/** The COMMIT was sent and not answered: whether it holds nobody knows, nor when it will, if it does. */
+export class CommitUnknown extends StoreUnavailable {}
+
 /** Runs `work` between BEGIN and COMMIT. Not drizzle's `transaction`: a failed BEGIN there leaks its client. */
 export async function transaction<T>(
   client: pg.PoolClient,
@@ -114,7 +120,11 @@ export async function transaction<T>(
     if (!(error instanceof StoreUnavailable)) await query(client, "ROLLBACK", false);
     throw error;
   }
-  const command = await query(client, "COMMIT", false);
+  const command = await query(client, "COMMIT", false).catch((error: unknown) => {
+    throw error instanceof StoreUnavailable
+      ? new CommitUnknown("PostgreSQL did not answer a COMMIT", { cause: error })
+      : error;
+  });
   // PostgreSQL answers the COMMIT of a failed transaction politely, with a rollback.
   if (command !== "COMMIT") throw new StoreUnavailable(`PostgreSQL answered COMMIT with ${command}`);
   return result;

@@ -3,18 +3,19 @@ import pg from "pg";
 import { createAnnouncements } from "./announcements.ts";
 import { type Acceptance, migratePostgres } from "./migrate.ts";
 import { createNotifications } from "./notifications.ts";
-import { executing, transaction, translate, withClient } from "./postgres-client.ts";
-import { type About, type Store, StoreConflict, StoreUnavailable, type Tx } from "./store.ts";
+import { CommitUnknown, executing, transaction, translate, withClient } from "./postgres-client.ts";
+import { whyNoPostgres, whyNotMigrated } from "./postgres-reasons.ts";
+import { type About, type Store, StoreConflict, type Tx } from "./store.ts";
 import { unitRules } from "./unit.ts";
 
-/** Where a PostgreSQL store is and how much it may use. */
+/** The address and the limits of a PostgreSQL store. */
 export interface PostgresOptions extends Acceptance {
   readonly url: string;
   /** Connections for writes, and as many for reads. */
   readonly poolSize?: number;
   /** Folder of the migrations to apply; without it the database is taken as it is. */
   readonly migrations?: string;
-  /** How long a unit waits for a connection, be it to a dead server or behind other units. */
+  /** How long a unit waits for a connection, to a dead server or behind other units. */
   readonly connectTimeoutMs?: number;
   /** After this long a unit is rolled back. */
   readonly unitTimeoutMs?: number;
@@ -22,11 +23,17 @@ export interface PostgresOptions extends Acceptance {
 
 const ATTEMPTS = 4;
 
-/** Nothing waits for ever: each limit is a little wider than the one it backs up. */
+/**
+ * Attempts of a unit with an exclusive lock on its subjects: no call runs beside it, so it can only lose to background
+ * work, which its caller neither sees nor can wait for.
+ */
+const ATTEMPTS_ALONE = 12;
+
+/** No wait is unbounded: each limit is a little wider than the one it backs up. */
 const LIMITS = {
   statement_timeout: 5_000, // on the server
-  query_timeout: 6_000, // here, when the server no longer answers
-  idle_in_transaction_session_timeout: 15_000, // on the server, when we no longer ask
+  query_timeout: 6_000, // by us, when the server no longer answers
+  idle_in_transaction_session_timeout: 15_000, // by the server, when we send nothing any more
   keepAlive: true,
   keepAliveInitialDelayMillis: 10_000,
   idleTimeoutMillis: 300_000, // a new connection prepares its statements afresh
@@ -61,24 +68,28 @@ async function prepareDatabase(options: PostgresOptions): Promise<void> {
   client.on("error", () => {});
   try {
     await client.connect().catch((cause) => {
-      throw new StoreUnavailable("No connection to PostgreSQL", { cause });
+      throw whyNoPostgres(url, cause);
     });
     const { rows } = await client.query("SHOW synchronous_commit");
-    if (rows[0].synchronous_commit === "off") throw new Error("PostgreSQL is set to synchronous_commit=off");
-    if (migrations) await migratePostgres(client, migrations, options);
+    if (rows[0].synchronous_commit === "off") {
+      throw new Error(
+        "PostgreSQL is set to synchronous_commit=off, which loses commits: ALTER SYSTEM SET synchronous_commit = on",
+      );
+    }
+    if (migrations) await migratePostgres(client, migrations, options, executing(client, false).execute);
   } catch (error) {
-    throw translate(error, false);
+    throw whyNotMigrated(url, translate(error, false));
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-async function untilWon<T>(unit: () => Promise<T>): Promise<T> {
+async function untilWon<T>(unit: () => Promise<T>, attempts = ATTEMPTS): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await unit();
     } catch (error) {
-      if (!(error instanceof StoreConflict) || attempt === ATTEMPTS) throw error;
+      if (!(error instanceof StoreConflict) || attempt === attempts) throw error;
       await sleep(Math.random() * 20 * attempt); // apart, or the losers meet again
     }
   }
@@ -120,6 +131,12 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
       const done = await runOn(client, false, work, announced);
       if (announced.size > 0) await notifications.send(client, announced);
       return done;
+    }).catch((error: unknown) => {
+      if (error instanceof CommitUnknown) {
+        notifications.hearOwn();
+        announcements.tellOfGap();
+      }
+      throw error;
     });
     announcements.tell(announced);
     return result;
@@ -129,7 +146,12 @@ export async function openPostgres(options: PostgresOptions): Promise<Store> {
     engine: "postgres",
     read: (work) => units.admit(() => untilWon(() => withClient(readers, (client) => runOn(client, true, work)))),
     write: (work, about) =>
-      units.admit(() => untilWon(() => withClient(writers, (client) => writeOn(client, work, about)))),
+      units.admit(() =>
+        untilWon(
+          () => withClient(writers, (client) => writeOn(client, work, about)),
+          about?.alone ? ATTEMPTS_ALONE : ATTEMPTS,
+        ),
+      ),
     // Deleted rows go with the server's own vacuum, what its log holds of them with the log.
     scrub: async () => {},
     listen: (listener) => {

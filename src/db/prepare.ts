@@ -2,8 +2,8 @@ import { DrizzleQueryError, getTableColumns, type SQL, sql } from "drizzle-orm";
 import { type Engine, tableIn } from "./dialect.ts";
 import type { Building, Queries, Statement } from "./store.ts";
 
-/** What drizzle's `.prepare()` gives; `sync` exists on SQLite only. */
-export interface Prepared {
+/** The result of drizzle's `.prepare()`; `sync` exists on SQLite only. */
+export interface PreparedQuery {
   execute(params: Record<string, unknown>): PromiseLike<unknown> & { sync(): unknown };
 }
 
@@ -22,8 +22,21 @@ const encoding = (column: Encoder): Encoder => ({
 const param = <T>(name: string, column: unknown): SQL<T> =>
   sql<T>`${sql.param(sql.placeholder(name), encoding(column as Encoder))}`;
 
+/**
+ * SQLite plans a statement anew whenever a value is bound that its plan may depend on: one that is compared beside an
+ * ORDER BY, every LIMIT, and after an ANALYZE nearly all. That took several times as long as the run itself. Behind a
+ * plus, which does nothing to values of any type, SQLite looks at none; indexes are used all the same.
+ */
+const PARAMETER = "+?";
+
+/** Drizzle's dialect, which its databases have although their type does not say so. */
+interface Spelling {
+  readonly dialect: { escapeParam(index: number): string };
+}
+
 /** Prepares statements on one connection, each at its first use. */
-export function preparer(engine: Engine, db: Queries): <P, R>(statement: Statement<P, R>) => Prepared {
+export function preparer(engine: Engine, db: Queries): <P, R>(statement: Statement<P, R>) => PreparedQuery {
+  if (engine === "sqlite") (db as unknown as Spelling).dialect.escapeParam = () => PARAMETER;
   const building: Building<Record<string, unknown>> = {
     db,
     table: tableIn(engine),
@@ -32,13 +45,15 @@ export function preparer(engine: Engine, db: Queries): <P, R>(statement: Stateme
       Object.fromEntries(Object.entries(getTableColumns(table)).map(([name, column]) => [name, param(name, column)])),
     limit: (name) => sql.placeholder(name),
   };
-  const prepared = new WeakMap<object, Prepared>();
+  const prepared = new WeakMap<object, PreparedQuery>();
   let names = 0;
   return (statement) => {
     let found = prepared.get(statement);
     if (!found) {
       // Drizzle's builders share no type that has `prepare`. PostgreSQL needs a name to keep the plan, SQLite ignores it.
-      const builder = (statement.build as (s: unknown) => unknown)(building) as { prepare(name: string): Prepared };
+      const builder = (statement.build as (s: unknown) => unknown)(building) as {
+        prepare(name: string): PreparedQuery;
+      };
       found = builder.prepare(`s${++names}`);
       prepared.set(statement, found);
     }

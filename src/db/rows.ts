@@ -1,17 +1,18 @@
 import { and, asc, desc, type SQL, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
+import { type MacColumn, reading, writing } from "./bound-rows.ts";
 import { type Condition, columnOf } from "./conditions.ts";
 import type { Define } from "./dialect.ts";
 import { after, before, type PageParams, type Position, pagedBack, pageParams, slice } from "./page.ts";
 import { type Building, type Statement, statement, type Tx } from "./store.ts";
 
-type Row<T extends PgTable> = T["$inferSelect"];
+type Row<T extends PgTable> = Omit<T["$inferSelect"], MacColumn>;
 /** The names of the columns that hold a V. */
 type Holding<T extends PgTable, V> = {
   [K in keyof Row<T> & string]: Row<T>[K] extends V ? K : never;
 }[keyof Row<T> & string];
 
-/** By which columns rows are in order, the oldest first unless it says otherwise. */
+/** The columns that order rows, oldest first by default. */
 export interface Order<T extends PgTable> {
   readonly time: Holding<T, Date>;
   readonly id: Holding<T, string>;
@@ -21,32 +22,36 @@ export interface Order<T extends PgTable> {
 const inOrder = <T extends PgTable>(t: PgTable, { time, id, newestFirst }: Order<T>) =>
   [columnOf(t, time), columnOf(t, id)].map((column) => (newestFirst ? desc(column) : asc(column)));
 
-/** Finds the rows that meet a condition, whole; in no order unless it is given one. */
+/** Selects whole rows that meet a condition, ordered only if an order is given. MACs of bound rows are verified. */
 export const select = <T extends PgTable, Params>(
   define: Define<T>,
   condition: Condition<Params>,
   order?: Order<T>,
 ): Statement<Params, Row<T>> =>
-  statement((s: Building<Params>) => {
-    const t: PgTable = s.table(define);
-    const found = s.db.select().from(t).where(condition(s));
-    return (order ? found.orderBy(...inOrder(t, order)) : found) as PromiseLike<Row<T>[]>;
-  });
+  reading(
+    define,
+    statement((s: Building<Params>) => {
+      const t: PgTable = s.table(define);
+      const found = s.db.select().from(t).where(condition(s));
+      return (order ? found.orderBy(...inOrder(t, order)) : found) as PromiseLike<Row<T>[]>;
+    }),
+  );
 
-/** A page as it is asked for. */
+/** The requested page. */
 export interface PageAsked {
   readonly position: Position;
   readonly size: number;
 }
 
-/** Finds a page of the rows that meet a condition. */
+/** Selects a page of the rows that meet a condition. MACs are verified only on request: most pages are for display. */
 export function selectPage<T extends PgTable, Params extends object>(
   define: Define<T>,
   condition: Condition<Params>,
   order: Order<T>,
+  { checked = false }: { readonly checked?: boolean } = {},
 ) {
   const behind = order.newestFirst ? before : after;
-  const found = statement((s: Building<Params & PageParams>) => {
+  const plain = statement((s: Building<Params & PageParams>) => {
     const t: PgTable = s.table(define);
     return s.db
       .select()
@@ -57,27 +62,34 @@ export function selectPage<T extends PgTable, Params extends object>(
       .orderBy(...inOrder(t, order))
       .limit(s.limit("limit")) as PromiseLike<Row<T>[]>;
   });
+  const found = checked ? reading(define, plain) : plain;
   const paramsOf = order.newestFirst ? pagedBack : pageParams;
   const positionOf = (row: Row<T>) => ({ time: row[order.time] as Date, id: row[order.id] as string });
   return async (tx: Tx, params: Params, { position, size }: PageAsked) =>
     slice(await tx.run(found, { ...params, ...paramsOf(position, size) }), size, positionOf);
 }
 
-/** Inserts a row; one whose key is there already fails the unit. */
+/** Inserts a row; a duplicate key fails the unit. */
 export const insert = <T extends PgTable>(define: Define<T>): Statement<Row<T>, unknown> =>
-  statement((s: Building<Row<T>>) => {
-    const t = s.table(define);
-    return s.db.insert(t).values(s.row(t)).returning({ one: sql`1` });
-  });
+  writing(
+    define,
+    statement((s: Building<Row<T>>) => {
+      const t = s.table(define);
+      return s.db.insert(t).values(s.row(t)).returning({ one: sql`1` });
+    }),
+  );
 
-/** Inserts a row unless its key, or another unique one of its, is there already: then nothing comes back. */
+/** Inserts a row unless a unique key of it exists already; then no row is returned. */
 export const insertIfNew = <T extends PgTable>(define: Define<T>): Statement<Row<T>, unknown> =>
-  statement((s: Building<Row<T>>) => {
-    const t = s.table(define);
-    return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ one: sql`1` });
-  });
+  writing(
+    define,
+    statement((s: Building<Row<T>>) => {
+      const t = s.table(define);
+      return s.db.insert(t).values(s.row(t)).onConflictDoNothing().returning({ one: sql`1` });
+    }),
+  );
 
-/** Deletes the rows that meet a condition, and answers what they were. */
+/** Deletes the rows that meet a condition and returns them, without verifying MACs. */
 export const deleteRows = <T extends PgTable, Params>(
   define: Define<T>,
   condition: Condition<Params>,
@@ -85,13 +97,13 @@ export const deleteRows = <T extends PgTable, Params>(
   statement((s: Building<Params>) => {
     const t: PgTable = s.table(define);
     const isMeant = condition(s);
-    // Without one it would be every row there is.
+    // Without a condition it would delete every row.
     if (!isMeant) throw new Error("A deletion without a condition");
     return s.db.delete(t).where(isMeant).returning() as PromiseLike<Row<T>[]>;
   });
 
-/** Columns that are set to the parameters of the same names: `.set({ ...given(s, t, "version", "updateTime") })`. */
-export const given = <T extends PgTable, Params, K extends keyof Row<T> & keyof Params & string>(
+/** Sets columns to the parameters of the same names: `.set({ ...setParams(s, t, "version", "updateTime") })`. */
+export const setParams = <T extends PgTable, Params, K extends keyof T["$inferSelect"] & keyof Params & string>(
   s: Building<Params>,
   t: T,
   ...names: [K, ...K[]]

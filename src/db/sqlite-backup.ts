@@ -1,14 +1,14 @@
 import Database from "better-sqlite3";
 import { createPrivately } from "./private-file.ts";
 
-/** Pages copied before others get their turn: a millisecond's worth. */
+/** Pages copied before the event loop gets a turn: about a millisecond's work. */
 const STEP = 100;
 
 /**
- * Copies a SQLite database that is in use, as it stood at one moment, to a file that only we may read. By a connection
- * of its own, which holds a read transaction for as long as it takes: what is committed meanwhile neither waits for the
- * copy nor begins it anew. Never by the connection that writes: while that has a transaction open, the driver takes
- * SQLite's "locked" for "no page left", and says that an empty copy is done.
+ * Copies a consistent snapshot of a SQLite database in use to a file that only its owner may read. It uses a connection
+ * of its own with a read transaction, so that commits neither wait for the copy nor restart it. Never the writing
+ * connection: while that has a transaction open, the driver takes SQLite's "locked" for "no page left" and reports an
+ * empty copy as done.
  */
 export async function copySqlite(path: string, target: string, signal: AbortSignal): Promise<void> {
   createPrivately(target);

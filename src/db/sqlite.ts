@@ -1,6 +1,6 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { createAnnouncements } from "./announcements.ts";
@@ -9,11 +9,12 @@ import { type Acceptance, migrateSqlite } from "./migrate.ts";
 import { assertDefined, preparer, rowsOf } from "./prepare.ts";
 import { createPrivately } from "./private-file.ts";
 import { copySqlite } from "./sqlite-backup.ts";
-import { vacuumSqlite } from "./sqlite-vacuum.ts";
-import { type Queries, type Store, StoreUnavailable } from "./store.ts";
+import { watchFiles, whyNotOpened } from "./sqlite-files.ts";
+import { createScrub } from "./sqlite-scrub.ts";
+import { type Queries, type Store, StoreDamaged, StoreUnavailable } from "./store.ts";
 import { type Execute, unitRules } from "./unit.ts";
 
-/** Where a SQLite store is and how much it may use. */
+/** The file and the limits of a SQLite store. */
 export interface SqliteOptions extends Acceptance {
   readonly path: string;
   /** Page cache of both connections together. */
@@ -25,16 +26,16 @@ export interface SqliteOptions extends Acceptance {
   readonly batchSize?: number;
   /** After this long a unit is rolled back: one that never ends would keep every other writer waiting. */
   readonly unitTimeoutMs?: number;
-  /** Called in the unit's own async context when it took over 50 ms, which delayed everybody else's commit. */
+  /** Called in the unit's own async context when it took over 50 ms, which delays the commits of all others. */
   readonly onSlowUnit?: (milliseconds: number) => void;
 }
 
-/** What every connection must hold after opening. WAL files re-open at NORMAL, which can lose acknowledged commits. */
+/** Pragmas that every connection must have. WAL files re-open at NORMAL, which can lose acknowledged commits. */
 const PRAGMAS = {
   synchronous: 2, // FULL
   foreign_keys: 1,
   secure_delete: 1, // a deleted secret is overwritten, not only unlinked
-  busy_timeout: 10, // the driver blocks the event loop meanwhile; the patient waiting is done in group-commit.ts
+  busy_timeout: 10, // the driver blocks the event loop while it waits, so group-commit.ts waits instead
   wal_autocheckpoint: 10_000,
   temp_store: 2, // MEMORY: no page images in the system's temporary folder
 };
@@ -60,6 +61,9 @@ function connect(path: string, cacheMegabytes: number, options: Database.Options
   }
 }
 
+/** Whether SQLite says that the file itself is damaged. */
+const DAMAGE = /^SQLITE_(CORRUPT|NOTADB|IOERR_CORRUPTFS)/;
+
 /**
  * Holds the file for this process: two of them would each think their queue the only one. A lock on a file beside it, as
  * the lock of the database itself must stay free for our second connection; the system drops it when the process dies.
@@ -70,22 +74,19 @@ function holdFor(path: string): Database.Database {
   try {
     guard.exec("BEGIN EXCLUSIVE");
     return guard;
-  } catch (cause) {
+  } catch (error) {
     guard.close();
-    throw new StoreUnavailable(`${path} is in use by another process`, { cause });
+    throw error;
   }
 }
 
-/** Of 4 KiB: larger files are not written anew for each erasure, as writers would wait for seconds. */
-const MAX_VACUUM_PAGES = 32_768;
-const SCRUB_ATTEMPTS = 20;
-const SCRUB_PAUSE_MS = 100;
-
 // READONLY only while writing: on the reader it is our own mistake, a read that writes.
-const OUTAGES = /^SQLITE_(FULL|BUSY|LOCKED|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/;
+const OUTAGES = /^SQLITE_(FULL|BUSY|LOCKED|IOERR|READONLY|CANTOPEN|NOMEM|PROTOCOL)/;
 
 function translate(error: unknown, reading: boolean): unknown {
-  if (!(error instanceof Database.SqliteError) || !OUTAGES.test(error.code)) return error;
+  if (!(error instanceof Database.SqliteError)) return error;
+  if (DAMAGE.test(error.code)) return new StoreDamaged("the database's file is damaged", { cause: error });
+  if (!OUTAGES.test(error.code)) return error;
   if (reading && error.code.startsWith("SQLITE_READONLY")) return error;
   return new StoreUnavailable("SQLite failed", { cause: error });
 }
@@ -103,111 +104,102 @@ function executing(connection: Database.Database, reading: boolean): Execute {
   };
 }
 
-/** Moves the log's pages into the file and cuts the log to nothing. Another process that reads, a backup, holds it up. */
-async function emptyLog(writer: Database.Database, between: ReturnType<typeof groupCommit>["between"]): Promise<void> {
-  for (let attempt = 1; attempt <= SCRUB_ATTEMPTS; attempt++) {
-    const [found] = await between(() => writer.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[]);
-    if (found?.busy === 0) return;
-    await sleep(SCRUB_PAUSE_MS);
-  }
-  throw new StoreUnavailable("The log of pages cannot be emptied: another process reads the file");
-}
+/** What the connection that writes a file anew must hold. */
+const VACUUM_PRAGMAS = (["synchronous", "secure_delete", "temp_store"] as const).map(
+  (name) => `${name} = ${PRAGMAS[name]}`,
+);
+
+/** How long statements may go on one behind the other before everybody else has a turn. */
+const TURN_MS = 5;
 
 /**
- * Rids the files of what was deleted. Whoever asks while a run is under way waits for the next, which is one for all of
- * them: what was deleted behind the beginning of a run is not in it.
- */
-function createScrub(path: string, writer: Database.Database, between: ReturnType<typeof groupCommit>["between"]) {
-  const pragmas = ["synchronous", "secure_delete", "temp_store"] as const;
-  const run = async () => {
-    await between(async () => {
-      const pages = writer.pragma("page_count", { simple: true }) as number;
-      if (pages > MAX_VACUUM_PAGES) return;
-      await vacuumSqlite(
-        path,
-        pragmas.map((name) => `${name} = ${PRAGMAS[name]}`),
-      );
-    });
-    await emptyLog(writer, between);
-  };
-  let last: Promise<void> = Promise.resolve();
-  let next: Promise<void> | undefined;
-  return (): Promise<void> => {
-    next ??= last
-      .catch(() => {})
-      .then(() => {
-        next = undefined;
-        last = run();
-        return last;
-      });
-    return next;
-  };
-}
-
-/** How long reads may go on one behind the other before everybody else has a turn. */
-const TURN_MS = 10;
-
-/**
- * Lets others have their turn between reads: each is done at once, so a caller of many, who walks through a long list,
- * would never give the event loop back.
+ * Lets others have their turn between statements: each is done at once, so a unit of many, or a caller of many units,
+ * would never give the event loop back. Returns what to wait for, where the turn has lasted long enough.
  */
 function takingTurns() {
   let since: number | undefined;
-  return async <T>(read: () => Promise<T>): Promise<T> => {
+  return (): Promise<void> | undefined => {
+    const now = performance.now();
     if (since === undefined) {
-      since = performance.now();
+      since = now;
       setImmediate(() => {
         since = undefined;
       });
     }
-    const result = await read();
-    if (since !== undefined && performance.now() - since > TURN_MS) await nextTurn();
-    return result;
+    return now - since > TURN_MS ? nextTurn() : undefined;
   };
+}
+
+/** Lets others have their turn between the statements of a unit. A connection that writes is nobody else's until it has ended. */
+const pausing =
+  (execute: Execute, turnOver: () => Promise<void> | undefined): Execute =>
+  (statement, params) => {
+    const rows = execute(statement, params);
+    const turn = turnOver();
+    return turn === undefined ? rows : turn.then(() => rows);
+  };
+
+/** Whether there is no database yet: no file, or an empty one. */
+const isAbsent = (path: string): boolean => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
+
+/** Begins a database that is not there; throws where it must not be begun, or where SQLite would fill it from a log of another. */
+function beginAnew(path: string, { onNew }: Acceptance): void {
+  onNew?.();
+  if (isAbsent(`${path}-wal`)) return;
+  throw new Error(`${path}-wal is left of a database that is not there: put that back beside it, or move the log away`);
 }
 
 /** Opens a SQLite file: one connection that writes, in group commits, and one that can only read. */
 export function openSqlite(options: SqliteOptions): Store {
   const { path, cacheMegabytes = 64, migrations, busyTimeoutMs = 3_000, batchSize = 256 } = options;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const guard = holdFor(path);
-  const open: Database.Database[] = [guard];
+  const open: Database.Database[] = [];
   const release = () => {
     for (const connection of open.reverse()) connection.close();
   };
   try {
+    if (migrations && isAbsent(path)) beginAnew(path, options);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    open.push(holdFor(path));
     createPrivately(path);
     const writer = connect(path, cacheMegabytes / 2, {});
     open.push(writer);
-    if (migrations) migrateSqlite(writer, migrations, options);
+    if (migrations) migrateSqlite(writer, migrations, options, executing(writer, false));
     const reader = connect(path, cacheMegabytes / 2, { readonly: true });
     open.push(reader);
 
     const units = unitRules(options.unitTimeoutMs, options.onSlowUnit);
     const { enqueue, between } = groupCommit(writer, { batchSize, busyTimeoutMs });
-    const scrub = createScrub(path, writer, between);
-    const reads = executing(reader, true);
-    const inTurns = takingTurns();
-    const writes = executing(writer, false);
+    const { scrub, beside, end } = createScrub(writer, between, { path, pragmas: VACUUM_PRAGMAS });
+    const requireFiles = watchFiles(path);
+    const turnOver = takingTurns();
+    const reads = pausing(executing(reader, true), turnOver);
+    const writes = pausing(executing(writer, false), turnOver);
     // A file belongs to one process: whatever is announced is announced here.
     const announcements = createAnnouncements();
     return {
       engine: "sqlite",
-      read: (work) => units.admit(() => inTurns(() => units.run(reads, work))),
+      read: (work) =>
+        units.admit(async () => {
+          requireFiles();
+          return units.run(reads, work);
+        }),
       write: (work) =>
         units.admit(async () => {
+          requireFiles();
           const announced = new Set<string>();
           const result = await enqueue(() => units.run(writes, work, announced));
+          // What went into a file that is nowhere any more is not answered as done.
+          requireFiles();
           announcements.tell(announced);
           return result;
         }),
       scrub: () => units.admit(scrub),
       listen: announcements.add,
-      backup: (target, signal) => units.admit(() => copySqlite(path, target, signal)),
-      close: () => units.close(release),
+      backup: (target, signal) => units.admit(() => beside(copySqlite(path, target, signal))),
+      close: () => units.close(() => end().finally(release)),
     };
   } catch (error) {
     release();
-    throw error;
+    throw whyNotOpened(path, error);
   }
 }

@@ -5,7 +5,7 @@ import type { Dialect, Engine } from "./dialect.ts";
 /** The builders a statement is made of: what both engines share, typed as PostgreSQL. */
 export type Queries = Pick<PgDatabase<PgQueryResultHKT>, "select" | "selectDistinct" | "insert" | "update" | "delete">;
 
-/** What a statement is built with, once per connection. `Params` names the values filled in at each run. */
+/** The builder of a statement, used once per connection. `Params` names the values filled in at each run. */
 export interface Building<Params> {
   readonly db: Queries;
   /** The table of a definition in this engine's dialect; one instance a definition. */
@@ -27,9 +27,16 @@ export interface Statement<Params, Row> {
  * Describes a statement: `statement((s: Building<{ userId: string }>) => s.db.select()…)`. Call it at the top of a
  * module, never per request: each description stays prepared on every connection that ran it.
  */
-export const statement = <Params, Row>(build: (s: Building<Params>) => PromiseLike<Row[]>): Statement<Params, Row> => ({
-  build,
-});
+export function statement<Params, Row>(build: (s: Building<Params>) => PromiseLike<Row[]>): Statement<Params, Row> {
+  const made = { build };
+  described.push(made);
+  return made;
+}
+
+const described: Statement<never, unknown>[] = [];
+
+/** Every statement of the modules that are loaded, for those who judge them all: the tests of plans. */
+export const describedStatements = (): readonly Statement<never, unknown>[] => described;
 
 /**
  * The inside of a unit of work. Await nothing in it but `run`: on SQLite every other writer waits. A failed `run` fails
@@ -38,26 +45,32 @@ export const statement = <Params, Row>(build: (s: Building<Params>) => PromiseLi
 export interface Tx {
   run<Params extends Record<string, unknown>, Row>(statement: Statement<Params, Row>, params: Params): Promise<Row[]>;
   /**
-   * Says that something about a topic changes with this unit: whoever listens to the store hears of it once the unit
-   * is committed, in every instance, and of a unit that rolls back nobody does. A topic is short and names no person.
+   * Announces a change of a topic: listeners in every instance are called after the commit, and never for a rolled-back
+   * unit. A topic is short and names no person.
    */
   announce(topic: string): void;
 }
 
-/** Whom a unit is about, for those that must not run beside each other. */
+/** Whose factor data a row is: the first columns of every such table's key. */
+export type Owner = {
+  readonly tenantId: string;
+  readonly userId: string;
+};
+
+/** The subjects of a unit, for units that must not run concurrently. */
 export interface About {
-  /** Names of subjects, in whatever form their users agree on. */
+  /** The subjects' names, in any form that the units share. */
   readonly subjects: readonly string[];
-  /** Whether it runs beside no other unit about one of them; without it, beside all but those that want this. */
+  /** Whether the lock is exclusive; otherwise it is shared. */
   readonly alone?: boolean;
 }
 
-/** Whoever wants to hear of changes. Neither may throw. */
-export interface Listener {
-  /** A unit that announced the topic was committed, here or in another instance. */
-  heard(topic: string): void;
-  /** Announcements of other instances may have been missed: look at everything again. */
-  missed(): void;
+/** A listener for announcements. Neither method may throw. */
+export interface ChangeListener {
+  /** A unit that announced the topic has committed, in this or another instance. */
+  onTopic(topic: string): void;
+  /** Announcements of other instances may have been missed: read everything again. */
+  onGap(): void;
 }
 
 /**
@@ -71,28 +84,40 @@ export interface Store {
   /** Commits when `work` returns, whatever it returns; rolls back when it throws. */
   write<T>(work: (tx: Tx) => Promise<T>, about?: About): Promise<T>;
   /**
-   * Has the files keep nothing of what was deleted, as far as the engine can: on SQLite everything in files of up to
-   * 128 MiB, which are written anew here; of larger ones deleted bytes are overwritten, except copies in gaps of pages.
-   * The log of pages is emptied. On PostgreSQL that is the work of its own vacuum and log.
+   * Removes deleted data from the files. SQLite files of up to 128 MiB are rewritten; in larger ones deleted bytes are
+   * overwritten, except copies in gaps of pages. The WAL is truncated; while a backup of ours reads it, after the
+   * backup. Fails with `LogHeldUp` where another process keeps the WAL in use, and retries by itself. On PostgreSQL
+   * vacuum and WAL recycling do this.
    */
   scrub(): Promise<void>;
-  /** Has a listener told of announcements until the returned function is called. Nothing is asked for again and again. */
-  listen(listener: Listener): () => void;
-  /** Copies the database, as it stands at one moment, to a new file; absent where the engine has tools of its own. */
+  /** Calls a listener for announcements until the returned function is called. Nothing is polled. */
+  listen(listener: ChangeListener): () => void;
+  /** Copies a snapshot of the database to a new file; absent where the engine has tools of its own. */
   readonly backup?: (target: string, signal: AbortSignal) => Promise<void>;
-  /** Finishes the units that were asked for, refuses further ones. */
+  /** Finishes accepted units and refuses further ones. */
   close(): Promise<void>;
 }
 
 /**
- * The store did not confirm the unit, which may be tried again later. Nothing of it holds, except where PostgreSQL's
- * connection broke during the commit itself: then nobody knows, and it is never reported as done.
+ * The store did not confirm the unit; it may be tried again later. It was not committed, except possibly where
+ * PostgreSQL's connection broke during the commit itself; it is never reported as done.
  */
 export class StoreUnavailable extends Error {
-  override readonly name = "StoreUnavailable";
+  override readonly name: string = "StoreUnavailable";
 }
 
-/** The unit lost against concurrent ones, repeatedly; read again and retry. */
+/** Another process keeps deleted data in the files. The database serves, and the unit is committed. */
+export class LogHeldUp extends StoreUnavailable {}
+
+/**
+ * The database's pages or indexes are damaged where the unit read or wrote: a retry does not help, a backup has to be
+ * restored. The unit was not committed.
+ */
+export class StoreDamaged extends Error {
+  override readonly name = "StoreDamaged";
+}
+
+/** The unit lost against concurrent units repeatedly; read again and retry. */
 export class StoreConflict extends Error {
   override readonly name = "StoreConflict";
 }

@@ -2,10 +2,10 @@ import { createPrivateKey } from "node:crypto";
 import { type ClientHttp2Session, connect } from "node:http2";
 import { SignJWT } from "jose";
 import { outcomeOfStatus } from "./carrier.ts";
-import type { Outcome } from "./provider.ts";
+import type { DeliveryOutcome } from "./provider.ts";
 import { type PushCarrier, payloadOf } from "./push-provider.ts";
 
-/** An app at Apple's, and a key of its team. */
+/** An app at Apple's push service, and a signing key of its team. */
 export interface ApnsOptions {
   readonly teamId: string;
   readonly keyId: string;
@@ -18,11 +18,11 @@ export interface ApnsOptions {
   readonly ca?: string | undefined;
 }
 
-/** Apple takes a token for an hour and frowns on new ones within 20 minutes. */
+/** Apple accepts a token for an hour and refuses a new one within 20 minutes. */
 const TOKEN_MS = 50 * 60_000;
 /**
- * Not "BadDeviceToken" nor "DeviceTokenNotForTopic": a wrong environment or topic of ours brings them for every phone,
- * and must not cost all of them their addresses.
+ * Without "BadDeviceToken" and "DeviceTokenNotForTopic": a wrong environment or topic in our settings causes them for
+ * every phone, and must not remove all addresses.
  */
 const GONE = new Set(["Unregistered", "ExpiredToken"]);
 
@@ -41,7 +41,7 @@ function ask(session: ClientHttp2Session, headers: Record<string, string>, body:
     });
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("error", reject);
-    // A connection that is cut ends the stream too, without an answer: nothing is known then, least of all a no.
+    // A closed connection ends the stream without a response; the outcome is unknown then.
     stream.on("end", () => {
       if (status === 0) reject(new Error("the connection was cut"));
       else resolve({ status, body: Buffer.concat(chunks).toString() });
@@ -66,18 +66,21 @@ const nameOf = (reason: string) => `APNS_${reason.replaceAll(/(?<=[a-z])(?=[A-Z]
 /** Apple Push Notification service by HTTP/2: one connection for all messages, made anew when it is gone or went silent. */
 export function apnsCarrier({ teamId, keyId, privateKey, topic, baseUrl, clock, ca }: ApnsOptions): PushCarrier {
   const key = createPrivateKey(privateKey);
-  let token: { readonly text: string; readonly time: number } | undefined;
+  let token: { readonly text: Promise<string>; readonly time: number } | undefined;
   let session: ClientHttp2Session | undefined;
 
-  const bearer = async () => {
+  /** One token for all who ask at the same time. */
+  const bearer = () => {
     const time = clock().getTime();
     if (!token || Math.abs(time - token.time) > TOKEN_MS) {
-      const text = await new SignJWT({ iss: teamId, iat: Math.floor(time / 1000) })
-        .setProtectedHeader({ alg: "ES256", kid: keyId })
-        .sign(key);
-      token = { text, time };
+      const unsigned = new SignJWT({ iss: teamId, iat: Math.floor(time / 1000) });
+      const made = { text: unsigned.setProtectedHeader({ alg: "ES256", kid: keyId }).sign(key), time };
+      token = made;
+      made.text.catch(() => {
+        if (token === made) token = undefined;
+      });
     }
-    return token.text;
+    return token;
   };
 
   const open = () => {
@@ -91,12 +94,13 @@ export function apnsCarrier({ teamId, keyId, privateKey, topic, baseUrl, clock, 
     return opened;
   };
 
-  const outcomeOf = ({ status, body }: Answer): Outcome => {
+  const outcomeOf = ({ status, body }: Answer, shown: typeof token): DeliveryOutcome => {
     if (status === 200) return { outcome: "delivered" };
     const reason = reasonIn(body);
     if (status === 410 || GONE.has(reason)) return { outcome: "gone", error: nameOf(reason || "Unregistered") };
     if (reason === "ExpiredProviderToken") {
-      token = undefined;
+      // Unless another has taken its place already.
+      if (token === shown) token = undefined;
       return { outcome: "retry", error: nameOf(reason) };
     }
     const outcome = outcomeOfStatus(status, "APNS");
@@ -107,9 +111,10 @@ export function apnsCarrier({ teamId, keyId, privateKey, topic, baseUrl, clock, 
     name: "apns",
     channel: "apns",
     async carry(note, message, signal) {
+      const shown = bearer();
       const headers = {
         ":path": `/3/device/${note.address.token ?? ""}`,
-        authorization: `bearer ${await bearer()}`,
+        authorization: `bearer ${await shown.text}`,
         "apns-id": message.messageId,
         "apns-topic": topic,
         "apns-push-type": "alert",
@@ -120,7 +125,7 @@ export function apnsCarrier({ teamId, keyId, privateKey, topic, baseUrl, clock, 
       const aps = { alert: { "loc-key": "MFA_APPROVAL_REQUEST" }, sound: "default", "mutable-content": 1 };
       const used = open();
       try {
-        return outcomeOf(await ask(used, headers, JSON.stringify({ aps, ...payloadOf(note) }), signal));
+        return outcomeOf(await ask(used, headers, JSON.stringify({ aps, ...payloadOf(note) }), signal), shown);
       } catch (thrown) {
         // It may have gone silent, which nobody tells us: what others wait for on it may end, the next take another.
         if (session === used) session = undefined;

@@ -1,38 +1,38 @@
 import { growingPauseMs } from "../core/growing-pause.ts";
 import type { Channel } from "../outbox/outbox.table.ts";
-import { type Outcome, type Outgoing, type Provider, unforeseen } from "./provider.ts";
+import { type DeliveryOutcome, type Outgoing, type Provider, unforeseen } from "./provider.ts";
 
 const LONGEST_PAUSE_MS = 3600_000;
 
-/** The pause after the n-th attempt: as long as the provider asked for where that is more, an hour at most. */
+/** Returns the pause after the n-th attempt: at least what the provider asked for, at most an hour. */
 export const pauseMs = (attempts: number, askedMs = 0): number =>
   Math.min(Math.max(growingPauseMs(attempts, LONGEST_PAUSE_MS), askedMs), LONGEST_PAUSE_MS);
 
-/** What came of asking the providers, and which one took it. */
-export type Attempted = Outcome & { readonly provider: string };
+/** The result of an attempt, and the provider that accepted the message. */
+export type Attempted = DeliveryOutcome & { readonly provider: string };
 
-/** A provider that takes nothing from us. */
+/** A provider that refuses this service as a whole. */
 export interface Denied {
   readonly provider: string;
   readonly channel: Channel;
   readonly error: string;
 }
 
-/** What bounds an attempt, and who hears of it. */
+/** The limits and listeners of an attempt. */
 export interface Bounds {
   /** Aborted when the service stops. */
   readonly stopping: AbortSignal;
   /** How long one provider may take. */
   readonly limitMs: number;
   readonly clock: () => Date;
-  /** Hears of each provider that takes nothing from us, also where another then takes the message. */
+  /** Called for each provider that refuses this service as a whole, also where another then accepts the message. */
   readonly onDenied: (denied: Denied) => void;
 }
 
-/** Does not wait for a provider that overhears the signal. */
-async function ask(provider: Provider, message: Outgoing, { stopping, limitMs }: Bounds): Promise<Outcome> {
+/** Does not wait for a provider that ignores the signal. */
+async function ask(provider: Provider, message: Outgoing, { stopping, limitMs }: Bounds): Promise<DeliveryOutcome> {
   const signal = AbortSignal.any([stopping, AbortSignal.timeout(limitMs)]);
-  const over = Promise.withResolvers<Outcome>();
+  const over = Promise.withResolvers<DeliveryOutcome>();
   const end = () => over.resolve({ outcome: "retry", error: stopping.aborted ? "STOPPED" : "TIMEOUT" });
   if (signal.aborted) end();
   signal.addEventListener("abort", end, { once: true });
@@ -44,8 +44,8 @@ async function ask(provider: Provider, message: Outgoing, { stopping, limitMs }:
 }
 
 /**
- * Asks the providers in order until one takes the message or there is nobody to take it to. If any of those that did
- * not may do so later, the message is to be tried again. None is asked once its time has run out.
+ * Asks the providers in order until one accepts the message or the recipient is gone. If any of the others may accept
+ * it later, the message is to be retried. None is asked after its expiry.
  */
 export async function attempt(
   providers: readonly Provider[],

@@ -1,6 +1,7 @@
-import type { Outcome, Outgoing, Provider } from "./provider.ts";
+import type { DeliveryOutcome, Outgoing, Provider } from "./provider.ts";
+import type { ReceiptReader } from "./receipt-reader.ts";
 
-/** What people read. */
+/** A rendered message. */
 export interface Letter {
   /** The full number or address. */
   readonly to: string;
@@ -9,20 +10,23 @@ export interface Letter {
   readonly text: string;
 }
 
-/** Who carries text messages or e-mail. */
+/** A provider of text messages or e-mail. */
 export interface Carrier {
   readonly name: string;
-  /** Hands a letter over; `message` says what it came from. */
-  carry(letter: Letter, message: Outgoing, signal: AbortSignal): Promise<Outcome>;
+  /** Sends a rendered message; `message` is its source. */
+  carry(letter: Letter, message: Outgoing, signal: AbortSignal): Promise<DeliveryOutcome>;
+  /** Reads its delivery reports; absent where it makes none. */
+  readonly receipts?: ReceiptReader;
 }
 
-/** Writes the letter of a message; undefined when its address is no more. */
+/** Renders a message; returns undefined when its address no longer exists. */
 export type Compose = (message: Outgoing) => Promise<Letter | undefined>;
 
-/** A carrier as a provider of a channel. */
+/** Makes a channel's provider of it. */
 export const letterProvider = (channel: "sms" | "email", carrier: Carrier, compose: Compose): Provider => ({
   name: carrier.name,
   channel,
+  ...(carrier.receipts && { receipts: carrier.receipts }),
   async send(message, signal) {
     const letter = await compose(message);
     if (!letter) return { outcome: "gone", error: "NO_ADDRESS" };
@@ -31,21 +35,18 @@ export const letterProvider = (channel: "sms" | "email", carrier: Carrier, compo
 });
 
 const AT_PRESENT = new Set([408, 425, 429]);
-/** Who asks is not known, or may not: nothing that the message could help. */
+/** Authentication or permission failed, independent of the message. */
 const DENIED = new Set([401, 403]);
 
-/** How long a peer asks to be left alone by its `Retry-After` (RFC 9110 §10.2.3): in seconds, or until a date. */
+/** Returns the wait that `Retry-After` asks for (RFC 9110 §10.2.3), given in seconds or as a date. */
 export function retryAfterMs(header: string | null | undefined, now: Date): number | undefined {
   if (!header) return undefined;
   const ms = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now.getTime();
   return ms > 0 ? ms : undefined;
 }
 
-/**
- * What an HTTP status says of a request that was not taken. `prefix` names the peer: "HTTP_503"; `waitMs` is how long it
- * asks to be left alone.
- */
-export function outcomeOfStatus(status: number, prefix = "HTTP", waitMs?: number): Outcome {
+/** Translates an HTTP error status. `prefix` names the peer: "HTTP_503"; `waitMs` is the wait that it asks for. */
+export function outcomeOfStatus(status: number, prefix = "HTTP", waitMs?: number): DeliveryOutcome {
   if (status >= 200 && status < 300) return { outcome: "delivered" };
   const error = `${prefix}_${status}`;
   if (DENIED.has(status)) return { outcome: "denied", error };

@@ -3,7 +3,7 @@ import type { Carrier } from "./carrier.ts";
 import { twilioCarrier } from "./twilio.ts";
 import { webhookCarrier } from "./webhook.ts";
 
-/** A carrier as the settings have it, its secrets read. */
+/** The settings of a provider, with its secrets read. */
 export type CarrierOptions =
   | {
       readonly kind: "smtp";
@@ -15,7 +15,7 @@ export type CarrierOptions =
       readonly password?: string | undefined;
       readonly from: string;
     }
-  | { readonly kind: "webhook"; readonly url: string; readonly secret: string }
+  | { readonly kind: "webhook"; readonly url: string; readonly secret: string; readonly receipts?: boolean | undefined }
   | {
       readonly kind: "twilio";
       readonly accountSid: string;
@@ -23,13 +23,15 @@ export type CarrierOptions =
       readonly apiKeySid?: string | undefined;
       readonly from: string;
       readonly baseUrl: string;
+      readonly receiptUrl?: string | undefined;
+      readonly receiptToken?: string | undefined;
     };
 
-/** Makes the carrier that the settings name. */
+/** Makes the provider that the settings name. */
 export async function openCarrier(options: CarrierOptions, clock: () => Date): Promise<Carrier> {
   switch (options.kind) {
     case "smtp": {
-      // Loaded only where mail goes this way: it costs memory and start.
+      // Loaded only where it is used, since it costs memory and start time.
       const { smtpCarrier } = await import("./smtp.ts");
       const ca = options.caFile === undefined ? undefined : await readFile(options.caFile, "utf8");
       return smtpCarrier({ ...options, ca });

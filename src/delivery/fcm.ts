@@ -22,20 +22,21 @@ export interface FcmOptions {
 const SCOPE = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const HOUR_S = 3600;
-/** Nobody is there any more. */
+/** The token is no longer registered. */
 const GONE = "UNREGISTERED";
-/** The address is another project's: not gone, as a wrong project of ours must not cost all phones their addresses. */
+/** The token is another project's. It is not removed: a wrong project in our settings must not remove all addresses. */
 const FOREIGN = "SENDER_ID_MISMATCH";
-/** A token that is fetched for several is given up by none of them alone. */
+/** A shared fetch is not aborted by one of its waiters. */
 const TOKEN_LIMIT_MS = 10_000;
 const NAME = /^[A-Z][A-Z_]{0,30}$/;
 
 interface AccessToken {
   readonly token: string;
+  readonly sinceTime: number;
   readonly expireTime: number;
 }
 
-/** Access tokens by a signed grant (RFC 7523), one for all who wait, each used until a minute before its end. */
+/** Access tokens by a signed grant (RFC 7523): one shared fetch, each token used until a minute before its expiry. */
 function accessTokens({ account, clock }: FcmOptions, key: KeyObject) {
   let current: AccessToken | undefined;
   let coming: Promise<AccessToken | number> | undefined;
@@ -56,16 +57,21 @@ function accessTokens({ account, clock }: FcmOptions, key: KeyObject) {
     if (!response.ok || typeof reply !== "object" || reply === null || !("access_token" in reply)) {
       return response.ok ? 502 : response.status;
     }
-    const lifetime = "expires_in" in reply ? Number(reply.expires_in) : HOUR_S;
-    return { token: String(reply.access_token), expireTime: (issued + lifetime - 60) * 1000 };
+    const stated = "expires_in" in reply ? Number(reply.expires_in) : HOUR_S;
+    const lifetime = Number.isFinite(stated) ? Math.min(stated, HOUR_S) : HOUR_S;
+    const expireTime = (issued + lifetime - 60) * 1000;
+    return { token: String(reply.access_token), sinceTime: issued * 1000, expireTime };
   };
   return {
-    drop: () => {
-      current = undefined;
+    /** Drops a refused token, unless it has been replaced already. */
+    drop: (token: string) => {
+      if (current?.token === token) current = undefined;
     },
-    /** A token, or the status that the issuer answered in place of one. */
+    /** A token, or the issuer's error status. */
     async get(): Promise<string | number> {
-      if (current && current.expireTime > clock().getTime()) return current.token;
+      const now = clock().getTime();
+      // A clock that is set back does not lengthen a token's use.
+      if (current && current.sinceTime <= now && current.expireTime > now) return current.token;
       coming ??= fetchToken().finally(() => {
         coming = undefined;
       });
@@ -84,14 +90,14 @@ interface FcmError {
   };
 }
 
-/** FCM's own code where it gives one, else the status by name. */
+/** FCM's own error code where given, else the status name. */
 async function codeOf(response: Response): Promise<string> {
   const { error } = ((await response.json().catch(() => undefined)) ?? {}) as FcmError;
   const code = error?.details?.find(({ errorCode }) => errorCode)?.errorCode ?? error?.status ?? "";
   return NAME.test(code) ? code : "";
 }
 
-/** Firebase Cloud Messaging, HTTP v1: a data message, which the app makes something of. */
+/** Firebase Cloud Messaging, HTTP v1: a data message, which the app displays. */
 export function fcmCarrier(options: FcmOptions): PushCarrier {
   const { account, baseUrl, clock } = options;
   const tokens = accessTokens(options, createPrivateKey(account.private_key));
@@ -101,7 +107,7 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
     async carry(note, message, signal) {
       const access = await tokens.get();
       if (typeof access === "number") {
-        // No message has been shown yet: what is refused is the account.
+        // The grant was refused, so the account is at fault.
         const later = outcomeOfStatus(access).outcome === "retry";
         return { outcome: later ? "retry" : "denied", error: `FCM_TOKEN_${access}` };
       }
@@ -125,7 +131,7 @@ export function fcmCarrier(options: FcmOptions): PushCarrier {
       const code = await codeOf(response);
       if (code === GONE) return { outcome: "gone", error: `FCM_${code}` };
       if (code === FOREIGN) return { outcome: "refused", error: `FCM_${code}` };
-      if (response.status === 401) tokens.drop();
+      if (response.status === 401) tokens.drop(access);
       const outcome = outcomeOfStatus(
         response.status,
         "FCM",

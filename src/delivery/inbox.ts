@@ -7,7 +7,7 @@ import { openContent } from "../outbox/outbox.ts";
 import type { Compose } from "./carrier.ts";
 import type { Provider } from "./provider.ts";
 
-/** Dev mode's way out: messages go no further than the outbox, where ListInboxMessages reads them. */
+/** Dev mode's provider: messages stay in the outbox, where ListInboxMessages reads them. */
 export const inboxProviders = (carried: ReadonlySet<Channel>): readonly Provider[] =>
   CHANNELS.filter((channel) => channel !== "notice" && !carried.has(channel)).map((channel) => ({
     name: "inbox",
@@ -16,7 +16,7 @@ export const inboxProviders = (carried: ReadonlySet<Channel>): readonly Provider
     send: async () => ({ outcome: "delivered" }),
   }));
 
-/** A page of kept messages as it is asked for. No channels stand for all. */
+/** The requested page of messages. No channels means all. */
 export interface InboxPage {
   readonly userId: string;
   readonly channels: readonly (Channel | "none")[];
@@ -24,7 +24,7 @@ export interface InboxPage {
   readonly size: number;
 }
 
-/** Reads what dev mode kept: a view of the outbox, so a message is there once the unit of its cause has committed. */
+/** Lists dev mode's messages, a view of the outbox: a message is there once the unit of its cause has committed. */
 export function createInbox({ keyring, compose }: { readonly keyring: Keyring; readonly compose: Compose }) {
   const read = async (row: OutboxRow) => {
     const { tenantId, userId, messageId, channel, createTime } = row;

@@ -1,39 +1,42 @@
-import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Keyring } from "../crypto/keyring.ts";
-import type { Store, Tx } from "../db/store.ts";
+import type { Owner, Store, Tx } from "../db/store.ts";
+import { writingAbout } from "../erasure/tombstones/tombstones.ts";
 import { outboxRepository } from "../outbox/outbox.repository.ts";
 import { enqueue, sealContent } from "../outbox/outbox.ts";
-import { writingAbout } from "../protection/tombstones.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Outgoing, Provider } from "./provider.ts";
 
-/** An address that a user proved to receive at. */
+/** A verified address of a user. */
 export interface Told {
   readonly factorId: string;
   readonly channel: "sms" | "email";
   readonly address: string;
 }
 
-/** What resolving notices needs of the process. */
+/** Dependencies of resolving notices. */
 export interface NoticeOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** Where a notice of that time may go, addresses that the very change took out of force included. */
+  /** Returns the addresses for a notice of that time, including those that the change itself removed. */
   readonly listTold: (owner: Owner, since: Date) => Promise<readonly Told[]>;
-  /** The channels that somebody carries, and the tenant pays for. */
+  /** Channels that have a provider and that the tenant has switched on. */
   readonly isCarried: (owner: Owner, channel: Told["channel"]) => Promise<boolean>;
-  /** What limits how often a user is told: whether once more by this way, and counts it. In a unit that serialised the user. */
+  /**
+   * Limits notices: returns whether one more may be sent by this channel, and counts it. In a unit that has locked the
+   * user's row.
+   */
   readonly limitNotices: (owner: Owner) => Promise<(tx: Tx, channel: Told["channel"], now: Date) => Promise<boolean>>;
 }
 
-/** The factors whose addresses a notice is not for. */
+/** The factors whose addresses do not get the notice. */
 const exceptOf = ({ except }: Outgoing["data"]): readonly unknown[] => (Array.isArray(except) ? except : []);
 
 /**
- * Turns a notice into one message for each address that it is for, whose keys are the notice's and the address': done again after a
- * crash, it adds none a second time. A user without an address is told nothing; events tell the backends.
+ * Turns a notice into one message for each address. Their idempotency keys are made of the notice's key and the
+ * address, so that a repetition after a crash adds none twice. A user without an address gets none; events tell the
+ * backends.
  */
 export const noticeProvider = ({
   store,

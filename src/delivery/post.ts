@@ -1,7 +1,7 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 
-/** A request with a small answer. */
+/** A request with a small response. */
 export interface Posted {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -13,7 +13,9 @@ export interface Posted {
 
 const LONGEST_ANSWER = 16 * 1024;
 
-/** Posts by HTTP/1.1 under a CA of one's own, which `fetch` cannot. Follows no redirect. Answers status, body and `Retry-After`. */
+/**
+ * Posts by HTTP/1.1 with a given CA, which `fetch` cannot. Follows no redirect. Returns status, body and `Retry-After`.
+ */
 export const post = ({
   url,
   headers,

@@ -1,15 +1,16 @@
-import type { Owner } from "../core/caller.ts";
+import type { Owner } from "../db/store.ts";
 import type { Channel } from "../outbox/outbox.table.ts";
 import type { Content } from "../outbox/outbox.ts";
+import type { ReceiptReader } from "./receipt-reader.ts";
 
-/** A message at one of its attempts. */
+/** A message during an attempt. */
 export interface Outgoing {
   readonly owner: Owner;
   readonly messageId: string;
   readonly channel: Channel;
   readonly kind: string;
   readonly data: Readonly<Record<string, unknown>>;
-  /** What was sealed: never to be logged, nor put into an error. */
+  /** The opened content: never to be logged or put into an error. */
   readonly content: Content;
   /** The same for every attempt and every provider. */
   readonly idempotencyKey: string;
@@ -18,13 +19,13 @@ export interface Outgoing {
 }
 
 /**
- * What came of an attempt. "retry": the provider cannot at present, the next one is asked, or later the first again.
- * "denied": the same, as the provider takes nothing from us, whatever it is: a wrong password, a key without the right.
- * "refused": this provider will not take the message, the next one is asked. "gone": there is nobody at the address,
- * nobody is asked any more. `error` is a kind of failure, in capitals, and never holds what a peer said. `retryAfterMs` is
- * how long the provider asks to be left alone.
+ * The result of an attempt. "retry": a temporary failure; the next provider is asked, or later the first again.
+ * "denied": the same, but the provider refuses this service as a whole, for a wrong password or a missing right.
+ * "refused": this provider will not accept the message; the next one is asked. "gone": the recipient does not exist; no
+ * other is asked. `error` is a kind of failure in capitals and never holds the peer's text. `retryAfterMs` is the wait
+ * that the provider asks for.
  */
-export type Outcome =
+export type DeliveryOutcome =
   | { readonly outcome: "delivered" }
   | {
       readonly outcome: "retry" | "denied" | "refused" | "gone";
@@ -32,20 +33,22 @@ export type Outcome =
       readonly retryAfterMs?: number;
     };
 
-/** A way out of the house for one channel. Providers of a channel are asked in order. */
+/** Sends messages of one channel. The providers of a channel are asked in order. */
 export interface Provider {
   readonly name: string;
   readonly channel: Channel;
-  /** Whether what it took stays readable in the outbox: only the inbox of dev mode. */
+  /** Whether accepted messages stay readable in the outbox: only dev mode's inbox. */
   readonly keepsContent?: boolean;
-  /** Hands the message over. The signal ends the attempt: when it takes too long, and when the service stops. */
-  send(message: Outgoing, signal: AbortSignal): Promise<Outcome>;
+  /** Reads its delivery reports; absent where it makes none. */
+  readonly receipts?: ReceiptReader;
+  /** Sends a message. The signal ends the attempt at its time limit and when the service stops. */
+  send(message: Outgoing, signal: AbortSignal): Promise<DeliveryOutcome>;
 }
 
 const KIND = /^[A-Z][A-Z0-9_]{0,39}$/;
 
-/** A failure that nobody foresaw: tried again, told by its code where it has one. */
-export function unforeseen(error: unknown): Outcome {
+/** Translates an unexpected error: a retry, named by the error's code where it has one. */
+export function unforeseen(error: unknown): DeliveryOutcome {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   return { outcome: "retry", error: KIND.test(code) ? code : "ERROR" };

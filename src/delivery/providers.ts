@@ -9,29 +9,29 @@ import type { Provider } from "./provider.ts";
 import { openPushCarrier, type PushCarrierNeeds, type PushCarrierOptions } from "./push-carriers.ts";
 import { type PushRegister, pushProvider } from "./push-provider.ts";
 
-/** Where messages go and what they say: what the features know of them. */
+/** What the features provide: addresses and texts of messages. */
 export interface MailRoom extends Pick<NoticeOptions, "listTold" | "isCarried" | "limitNotices"> {
   readonly compose: Compose;
-  /** What is known of phones, and the keys of tenants for Web Push. */
+  /** The register of phones, and the tenants' keys for Web Push. */
   readonly phones: PushRegister & Pick<PushCarrierNeeds, "vapidKeyOf">;
 }
 
-/** What the ways out of the house need of the process. */
+/** Dependencies of the providers. */
 export interface ProviderOptions extends MailRoom {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** By channel, in the order in which they are asked. */
+  /** Providers by channel, in the order in which they are asked. */
   readonly carriers: {
     readonly email?: readonly CarrierOptions[];
     readonly sms?: readonly CarrierOptions[];
     readonly push?: readonly PushCarrierOptions[];
   };
-  /** Whether what nobody carries is kept for developers to read. */
+  /** Whether messages of channels without a provider go to dev mode's inbox. */
   readonly devMode: boolean;
 }
 
-/** Every way out of the house that the settings name. */
+/** Makes every provider that the settings name. */
 export async function openProviders(options: ProviderOptions): Promise<readonly Provider[]> {
   const { carriers, clock, compose, devMode, phones } = options;
   const letters = async (channel: "sms" | "email") =>

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import type { PushCarrier } from "./push-provider.ts";
 import { pushWebhookCarrier } from "./push-webhook.ts";
-import { type VapidKey, webPushCarrier } from "./web-push.ts";
+import { type EncodedVapidKey, webPushCarrier } from "./web-push.ts";
 
-/** A way to phones as the settings have it, its secrets read. */
+/** The settings of a push provider, with its secrets read. */
 export type PushCarrierOptions =
   | {
       readonly kind: "web-push";
@@ -23,15 +23,15 @@ export type PushCarrierOptions =
     }
   | { readonly kind: "webhook"; readonly url: string; readonly secret: string };
 
-/** What ways to phones need of the process. */
+/** Dependencies of push providers. */
 export interface PushCarrierNeeds {
   readonly clock: () => Date;
-  readonly vapidKeyOf: (tenantId: string) => Promise<VapidKey>;
+  readonly vapidKeyOf: (tenantId: string) => Promise<EncodedVapidKey>;
 }
 
 const caOf = async (caFile: string | undefined) => (caFile === undefined ? undefined : readFile(caFile, "utf8"));
 
-/** Makes the way to phones that the settings name. Throws when its key cannot be read. */
+/** Makes the push provider that the settings name. Throws when its key cannot be read. */
 export async function openPushCarrier(
   options: PushCarrierOptions,
   { clock, vapidKeyOf }: PushCarrierNeeds,
@@ -40,7 +40,7 @@ export async function openPushCarrier(
     case "web-push":
       return webPushCarrier({ ...options, clock, vapidKeyOf, ca: await caOf(options.caFile) });
     case "fcm": {
-      // Loaded only where phones are told this way.
+      // Loaded only where it is used.
       const { fcmCarrier } = await import("./fcm.ts");
       return fcmCarrier({ account: JSON.parse(options.serviceAccount), baseUrl: options.baseUrl, clock });
     }

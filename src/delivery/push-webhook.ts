@@ -1,8 +1,8 @@
 import { type PushCarrier, payloadOf } from "./push-provider.ts";
-import { postSigned, type WebhookOptions } from "./webhook.ts";
+import { type CarrierWebhookOptions, postSigned } from "./webhook.ts";
 
-/** Phones that a program of the operator's tells: the target that the phone named, and the payload. */
-export const pushWebhookCarrier = (options: WebhookOptions): PushCarrier => ({
+/** Push by an operator's webhook: it gets the phone's target and the payload. */
+export const pushWebhookCarrier = (options: CarrierWebhookOptions): PushCarrier => ({
   name: "push-webhook",
   channel: "push-webhook",
   carry: (note, message, signal) =>

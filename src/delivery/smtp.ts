@@ -1,12 +1,12 @@
 import { createTransport } from "nodemailer";
 import type { Carrier } from "./carrier.ts";
-import { type Outcome, unforeseen } from "./provider.ts";
+import { type DeliveryOutcome, unforeseen } from "./provider.ts";
 
-/** A mail server that takes our mail. */
+/** The settings of an SMTP server. */
 export interface SmtpOptions {
   readonly host: string;
   readonly port: number;
-  /** TLS from the first byte (port 465) instead of STARTTLS. Without either nothing is sent. */
+  /** Implicit TLS (port 465) instead of STARTTLS. Without either nothing is sent. */
   readonly implicitTls: boolean;
   /** The CA of the server's certificate, PEM, where it is not a public one. */
   readonly ca?: string | undefined;
@@ -16,30 +16,29 @@ export interface SmtpOptions {
   readonly from: string;
 }
 
-/** What the mailer's errors hold of a server's reply. */
+/** The fields of the mailer's errors that hold the server's reply. */
 interface Reply {
   readonly code?: string;
   readonly responseCode?: number;
   readonly response?: string;
-  /** What was replied to. */
+  /** The command that was replied to. */
   readonly command?: string;
 }
 
-/** Below what an attempt may take as a whole, so that a hanging server is told apart from a slow one. */
+/** Below the limit of an attempt, so that a hanging server is distinguished from a slow one. */
 const TIMEOUTS = { connectionTimeout: 5_000, greetingTimeout: 5_000, socketTimeout: 8_000, dnsTimeout: 5_000 };
 const NOBODY = new Set([550, 551, 553]);
 /** A log-in is needed, failed, or needs another mechanism or encryption (RFC 4954 §6). */
 const NO_LOGIN = new Set([530, 534, 535, 538]);
 const TOO_BIG = 552;
-/** "5.7.1 relay access denied": we may not, whoever the recipient is (RFC 3463 §3.8). */
+/** "5.7.1 relay access denied": no permission, for any recipient (RFC 3463 §3.8). */
 const NO_RIGHT = /^5\d\d[ -]5\.7\./;
 
 /**
- * A reply of the server's decides by its class (RFC 5321 §4.2.1); everything before one is tried again. One that comes
- * before the recipient's turn is about us: our log-in, our sender, our host; so is one at their turn that names our
- * right to send.
+ * The class of the server's reply decides (RFC 5321 §4.2.1); without a reply the message is retried. A refusal before
+ * RCPT concerns this service: its log-in, sender or host; so does one at RCPT that names the permission to send.
  */
-function outcomeOf(thrown: unknown): Outcome {
+function outcomeOf(thrown: unknown): DeliveryOutcome {
   const { code, responseCode, command, response = "" } = thrown as Reply;
   const isReply = responseCode !== undefined && responseCode >= 400;
   if (!isReply) return code === "EAUTH" ? { outcome: "denied", error: code } : unforeseen(thrown);
@@ -83,7 +82,7 @@ export function smtpCarrier({ host, port, implicitTls, ca, user, password, from 
         // Ends the connection: what is tried again elsewhere must not arrive here after all.
         signal,
       };
-      return transport.sendMail(mail).then((): Outcome => ({ outcome: "delivered" }), outcomeOf);
+      return transport.sendMail(mail).then((): DeliveryOutcome => ({ outcome: "delivered" }), outcomeOf);
     },
   };
 }

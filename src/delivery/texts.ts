@@ -1,4 +1,4 @@
-/** What the service says when a tenant has no text of its own: `short` by text message. */
+/** The service's own texts, for tenants without templates; `short` for text messages. */
 export interface Text {
   readonly subject: string;
   readonly body: string;
@@ -7,7 +7,7 @@ export interface Text {
 
 const UNEXPECTED = "If this was not you, change your password and contact support at once.";
 
-/** A notice of something that happened to the reader's account. */
+/** Makes the text of a notice. */
 const notice = (what: string): Text => ({
   subject: `{service}: ${what.toLowerCase()}`,
   body: `${what} for your account at {service}.\n\nWhen: {time}\n\n${UNEXPECTED}\n`,

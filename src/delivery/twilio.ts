@@ -1,4 +1,6 @@
 import { type Carrier, outcomeOfStatus, retryAfterMs } from "./carrier.ts";
+import { outcomeOfCode } from "./twilio-errors.ts";
+import { receiptUrlOf, twilioReceipts } from "./twilio-receipts.ts";
 
 /** An account at Twilio. */
 export interface TwilioOptions {
@@ -9,11 +11,13 @@ export interface TwilioOptions {
   /** A number of the account, or a messaging service ("MG…"). */
   readonly from: string;
   readonly baseUrl: string;
+  /** The URL of delivery reports; none by default. */
+  readonly receiptUrl?: string | undefined;
+  /** The key of report signatures: the account's token, which `authToken` is unless an API key is used. */
+  readonly receiptToken?: string | undefined;
   readonly clock: () => Date;
 }
 
-/** Not a number, none that gets text messages, or one whose holder said STOP. */
-const GONE = new Set([21211, 21217, 21610, 21614]);
 const LONGEST_VALIDITY_S = 36_000;
 
 async function codeOf(response: Response): Promise<number | undefined> {
@@ -22,17 +26,25 @@ async function codeOf(response: Response): Promise<number | undefined> {
   return Number.isSafeInteger(code) ? Number(code) : undefined;
 }
 
-/** Twilio's REST API, by one request a message. A code that runs out on the way is dropped there too. */
+/** Twilio's REST API, one request for each message. Twilio drops a code that expires in its queue. */
 export const twilioCarrier = (options: TwilioOptions): Carrier => ({
   name: "twilio",
-  async carry({ to, text }, { idempotencyKey, expireTime }, signal) {
-    const { accountSid, authToken, apiKeySid = accountSid, from, baseUrl, clock } = options;
+  ...(options.receiptUrl && {
+    receipts: twilioReceipts({
+      receiptUrl: options.receiptUrl,
+      receiptToken: options.receiptToken ?? options.authToken,
+    }),
+  }),
+  async carry({ to, text }, message, signal) {
+    const { accountSid, authToken, apiKeySid = accountSid, from, baseUrl, receiptUrl, clock } = options;
+    const { idempotencyKey, expireTime } = message;
     const left = Math.floor((expireTime.getTime() - clock().getTime()) / 1000);
     const form = new URLSearchParams({
       To: to,
       [from.startsWith("MG") ? "MessagingServiceSid" : "From"]: from,
       Body: text,
       ValidityPeriod: String(Math.min(Math.max(left, 1), LONGEST_VALIDITY_S)),
+      ...(receiptUrl && { StatusCallback: receiptUrlOf(receiptUrl, message) }),
     });
     const response = await fetch(`${baseUrl}/2010-04-01/Accounts/${accountSid}/Messages.json`, {
       method: "POST",
@@ -46,12 +58,9 @@ export const twilioCarrier = (options: TwilioOptions): Carrier => ({
     });
     const code = response.ok ? undefined : await codeOf(response);
     if (response.ok) await response.body?.cancel();
-    if (code !== undefined && GONE.has(code)) return { outcome: "gone", error: `TWILIO_${code}` };
-    const outcome = outcomeOfStatus(
-      response.status,
-      "HTTP",
-      retryAfterMs(response.headers.get("retry-after"), clock()),
-    );
-    return outcome.outcome === "delivered" || code === undefined ? outcome : { ...outcome, error: `TWILIO_${code}` };
+    const waitMs = retryAfterMs(response.headers.get("retry-after"), clock());
+    const outcome = outcomeOfStatus(response.status, "HTTP", waitMs);
+    if (outcome.outcome === "delivered" || code === undefined) return outcome;
+    return { ...outcome, outcome: outcomeOfCode(code) ?? outcome.outcome, error: `TWILIO_${code}` };
   },
 });

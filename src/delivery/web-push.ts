@@ -5,16 +5,16 @@ import { post } from "./post.ts";
 import { type PushCarrier, payloadOf, secondsLeft } from "./push-provider.ts";
 
 /** A tenant's key for Web Push: its public half as the uncompressed point, base64url. */
-export interface VapidKey {
+export interface EncodedVapidKey {
   readonly privateKey: KeyObject;
   readonly publicKey: string;
 }
 
-/** How Web Push is sent. */
+/** The settings of Web Push. */
 export interface WebPushOptions {
-  /** Whom push services can turn to: "mailto:ops@example.com" or a page (RFC 8292 §2.1). */
+  /** The operator's contact for push services: "mailto:ops@example.com" or a page (RFC 8292 §2.1). */
   readonly subject: string;
-  readonly vapidKeyOf: (tenantId: string) => Promise<VapidKey>;
+  readonly vapidKeyOf: (tenantId: string) => Promise<EncodedVapidKey>;
   readonly clock: () => Date;
   readonly ca?: string | undefined;
 }
@@ -48,7 +48,7 @@ export function encryptFor(receiver: { p256dh: Uint8Array; auth: Uint8Array }, p
 }
 
 /** Says who sends, to one push service, for half a day (RFC 8292). */
-async function vapid(endpoint: string, { privateKey, publicKey }: VapidKey, subject: string, now: Date) {
+async function vapid(endpoint: string, { privateKey, publicKey }: EncodedVapidKey, subject: string, now: Date) {
   const issued = Math.floor(now.getTime() / 1000);
   const token = await new SignJWT({ aud: new URL(endpoint).origin, exp: issued + TOKEN_S, sub: subject })
     .setProtectedHeader({ typ: "JWT", alg: "ES256" })

@@ -1,6 +1,7 @@
 import { newId } from "../core/id.ts";
 import { SealBroken } from "../crypto/aead.ts";
 import type { Keyring } from "../crypto/keyring.ts";
+import type { TimeOf } from "../db/database-time.ts";
 import type { Store } from "../db/store.ts";
 import { type OutboxRow, outboxRepository } from "../outbox/outbox.repository.ts";
 import { CHANNELS, type Channel } from "../outbox/outbox.table.ts";
@@ -8,7 +9,7 @@ import { openContent } from "../outbox/outbox.ts";
 import { type Attempted, attempt, type Denied, pauseMs } from "./attempt.ts";
 import type { Provider } from "./provider.ts";
 
-/** How a message ended or was put back, for the log. Names no address and no content. */
+/** The result of a message's attempt, for the log. Names no address and no content. */
 export interface Delivered {
   readonly messageId: string;
   readonly channel: Channel;
@@ -19,44 +20,46 @@ export interface Delivered {
   readonly error: string;
 }
 
-/** What the worker needs of the process. */
+/** Dependencies of the worker. */
 export interface WorkerOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
+  /** The time that all instances share, by which messages are due and leases expire. */
+  readonly timeOf: TimeOf;
   /** In the order in which those of one channel are asked. */
   readonly providers: readonly Provider[];
   readonly onDelivered: (delivered: Delivered) => void;
   readonly onDenied: (denied: Denied) => void;
-  /** Hears of a store or of keys that are away; what was not settled is tried again. */
+  /** Called when the store or the keys are unavailable; unsettled messages are retried. */
   readonly onTrouble: (error: unknown) => void;
-  /** How often it looks without being woken: for retries, and for what other instances wrote. */
+  /** The polling interval, for retries and for messages of other instances. */
   readonly pollMs?: number;
   /** How long one provider may take with one message. */
   readonly limitMs?: number;
 }
 
-/** The delivery of messages, running. */
+/** The running worker. */
 export interface Worker {
-  /** Has it look for messages now. */
+  /** Wakes the worker. */
   wake(): void;
-  /** Begins no attempt any more, gives those under way some time, ends them, and returns them to the queue. */
+  /** Starts no attempt any more, gives running ones some time, aborts them, and returns their messages to the queue. */
   stop(graceMs: number): Promise<void>;
 }
 
-/** Attempts at once on one channel: one whose provider hangs keeps no other waiting. */
+/** Concurrent attempts of one channel, so that a hanging provider delays no other channel. */
 const PLACES = 8;
 
 /**
- * Delivers what the outbox holds. An attempt begins with a lease by one conditional statement, so that of any number of
- * workers on any number of instances one has it; a lease that is not settled in time lapses, and the message is tried
- * again under the same idempotency key.
+ * Delivers the outbox. An attempt starts with a lease by one conditional statement, so that one of any number of
+ * workers gets it; an expired lease is taken again, and the message is retried under the same idempotency key.
  */
 export function startWorker(options: WorkerOptions): Worker {
   const {
     store,
     keyring,
     clock,
+    timeOf,
     providers,
     onDelivered,
     onDenied,
@@ -72,10 +75,8 @@ export function startWorker(options: WorkerOptions): Worker {
   let stopping = false;
   let looking: Promise<void> | undefined;
   let again = false;
-  // One process at a time has a SQLite file: what is leased there was leased by one that is dead.
+  // A SQLite file has one process at a time, so leases found at start are those of a dead process.
   let orphaned = store.engine === "sqlite";
-
-  const later = (ms: number) => new Date(clock().getTime() + ms);
 
   const keepers = new Set(providers.filter(({ keepsContent }) => keepsContent).map(({ name }) => name));
 
@@ -93,11 +94,15 @@ export function startWorker(options: WorkerOptions): Worker {
     { provider, error, retryAfterMs = 0 }: { provider: string; error: string; retryAfterMs?: number | undefined },
   ): Promise<void> {
     const { tenantId, messageId, channel, kind, attempts, expireTime, state } = row;
-    const pause = later(stopping ? 0 : pauseMs(attempts, retryAfterMs));
-    // Due when its time runs out at the latest: then its content is forgotten.
-    const nextAttemptTime = pause < expireTime ? pause : expireTime;
-    const retry = { tenantId, messageId, leaseId: row.leaseId ?? "", nextAttemptTime, lastError: error, now: clock() };
-    const ours = await store.write((tx) => outboxRepository(tx).retry(retry));
+    const waitMs = stopping ? 0 : pauseMs(attempts, retryAfterMs);
+    const ours = await store.write(async (tx) => {
+      const now = await timeOf(tx);
+      const pause = new Date(now.getTime() + waitMs);
+      // Due at its expiry at the latest, when its content is deleted.
+      const nextAttemptTime = pause < expireTime ? pause : expireTime;
+      const retry = { tenantId, messageId, leaseId: row.leaseId ?? "", nextAttemptTime, lastError: error, now };
+      return outboxRepository(tx).retry(retry);
+    });
     if (ours) onDelivered({ messageId, channel, kind, state, attempts, provider, error });
   }
 
@@ -112,7 +117,7 @@ export function startWorker(options: WorkerOptions): Worker {
 
   async function deliver(row: OutboxRow): Promise<void> {
     const { tenantId, userId, ...message } = row;
-    // Before anything that can fail: what cannot be opened at present is forgotten in time all the same.
+    // Before anything that can fail, so that content which cannot be opened now is still deleted in time.
     if (row.expireTime <= clock()) return conclude(row, "expired");
     const content = await openContent(keyring, row).catch((error: unknown) => {
       if (error instanceof SealBroken) return "SEAL_BROKEN" as const;
@@ -140,23 +145,25 @@ export function startWorker(options: WorkerOptions): Worker {
     underWay.set(delivery, row.channel);
   }
 
-  /** Begins what is due, as far as there is room. Says whether it began anything. */
+  /** Starts due attempts as far as there are slots. Returns whether it started any. */
   async function look(): Promise<boolean> {
-    const now = clock();
     const due = await store.read(async (tx) => {
+      const now = await timeOf(tx);
       const found = [];
       for (const channel of CHANNELS) {
         if (free(channel) === 0) continue;
         const keys = await outboxRepository(tx).listDue({ channel, now, limit: free(channel) });
-        found.push(...keys.map((key) => ({ ...key, leaseId: newId(), now, leaseExpireTime: later(leaseMs(channel)) })));
+        found.push(...keys.map((key) => ({ ...key, leaseId: newId(), leaseMs: leaseMs(channel) })));
       }
       return found;
     });
     if (due.length === 0 || stopping) return false;
     const leased = await store.write(async (tx) => {
       const rows: OutboxRow[] = [];
-      for (const lease of due) {
-        const row = await outboxRepository(tx).lease(lease);
+      const now = await timeOf(tx);
+      for (const { leaseMs: ms, ...key } of due) {
+        const leaseExpireTime = new Date(now.getTime() + ms);
+        const row = await outboxRepository(tx).lease({ ...key, now, leaseExpireTime });
         if (row) rows.push(row);
       }
       return rows;
@@ -166,7 +173,7 @@ export function startWorker(options: WorkerOptions): Worker {
   }
 
   async function lookAround(): Promise<void> {
-    if (orphaned) await store.write((tx) => outboxRepository(tx).release(clock()));
+    if (orphaned) await store.write(async (tx) => outboxRepository(tx).release(await timeOf(tx)));
     orphaned = false;
     let more = true;
     while (more && !stopping) {
@@ -182,7 +189,7 @@ export function startWorker(options: WorkerOptions): Worker {
       .catch(onTrouble)
       .finally(() => {
         looking = undefined;
-        // Asked for while the last look was ending.
+        // Woken while the last pass was ending.
         if (again && !stopping) setImmediate(wake);
       });
   }

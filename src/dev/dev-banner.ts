@@ -1,17 +1,33 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { mintDevToken } from "./dev-issuer.ts";
 
-/** What to paste after the start of dev mode: a token, a first call for either tool, and how to mint more. */
+/** Where the service listens, and which pages may call. */
+function doors(
+  { listeners: settings }: Pick<Config, "listeners">,
+  listeners: readonly { kind: string; port: number }[],
+) {
+  const lines = listeners.flatMap(({ kind, port }) => {
+    if (kind === "gateway") return [`Console: http://localhost:${port}/console/`, `Browsers: http://localhost:${port}`];
+    return kind === "internal" ? [`Backends, by JSON: http://127.0.0.1:${port}`] : [];
+  });
+  const origins = settings.flatMap((listener) => ("origins" in listener ? listener.origins : []));
+  const allowed = ["those of this machine, on any port", ...new Set(origins)].join(", ");
+  return [...lines, `Pages that may call: ${allowed} (MFA_ORIGINS adds more)`].join("\n");
+}
+
+/** What to paste after the start of dev mode: addresses, a token, a first call for either tool, and how to mint more. */
 export async function devBanner(
-  { dataDir }: Pick<Config, "dataDir">,
+  config: Pick<Config, "dataDir" | "listeners">,
   listeners: readonly { kind: string; port: number }[],
 ): Promise<string> {
+  const { dataDir } = config;
   const port = listeners.find(({ kind }) => kind === "grpc")?.port;
   const token = await mintDevToken(dataDir, { audience: "mfa", subject: "ann", acr: "aal1" });
   return `
 Data and generated keys: ${dataDir} (development only)
+${doors(config, listeners)}
 
-Enrol an authenticator app as the user "ann":
+Enroll an authenticator app as the user "ann":
 
   TOKEN=${token}
 

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { createLocalJWKSet, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import { writeOnce } from "../core/write-once.ts";
 import { randomSecret } from "../crypto/random.ts";
-import type { Issuer } from "../rpc/authentication.ts";
+import type { Issuer } from "../rpc/access/tokens/issuer.ts";
 
 /** What a minted token says. */
-export interface Claims {
+export interface DevTokenClaims {
   readonly audience: "mfa" | "mfa-admin" | "mfa-internal";
   readonly subject: string;
   readonly acr?: "aal1" | "aal2";
@@ -54,7 +54,7 @@ export async function openDevIssuer(dataDir: string): Promise<Issuer> {
 const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);
 
 /** Mints an access token (RFC 9068) of the dev issuer, good for an hour. */
-export async function mintDevToken(dataDir: string, claims: Claims, now = new Date()): Promise<string> {
+export async function mintDevToken(dataDir: string, claims: DevTokenClaims, now = new Date()): Promise<string> {
   const { issuer, privateKey } = await load(dataDir);
   const { audience, subject, acr, scope, tenant = "dev", session, authTime = now } = claims;
   const stated = { ...(acr && { acr }), ...(scope && { scope }), ...(session && { sid: session }) };

@@ -1,9 +1,9 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { ownerOf } from "../core/caller.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
-import type { Handlers } from "../rpc/service.ts";
 import { createDeviceSync, type Synced } from "./device-sync.ts";
 import { syncedDeviceRepository } from "./synced-devices.repository.ts";
 

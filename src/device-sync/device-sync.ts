@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { type SyncedBlobRow, type SyncedDeviceRow, syncedDeviceRepository } from "./synced-devices.repository.ts";
 

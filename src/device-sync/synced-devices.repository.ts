@@ -1,8 +1,8 @@
 import { and, asc, eq, lte } from "drizzle-orm";
-import type { Owner } from "../core/caller.ts";
-import { all, having } from "../db/conditions.ts";
+import { whereAll, whereEquals } from "../db/conditions.ts";
 import { after, type PageParams, type Position, pageParams, slice } from "../db/page.ts";
 import { deleteRows, insert, select } from "../db/rows.ts";
+import type { Owner } from "../db/store.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { syncedBlobs, syncedDevices } from "./synced-devices.table.ts";
 
@@ -13,9 +13,9 @@ export type SyncedBlobRow = ReturnType<typeof syncedBlobs>["$inferSelect"];
 type Key = Owner & { syncedDeviceId: string };
 type Version = Key & { version: number };
 
-const isOwners = having(syncedDevices, "tenantId", "userId");
-const isThis = having(syncedDevices, "tenantId", "userId", "syncedDeviceId");
-const isBlobOf = having(syncedBlobs, "tenantId", "userId", "syncedDeviceId");
+const isOwners = whereEquals(syncedDevices, "tenantId", "userId");
+const isThis = whereEquals(syncedDevices, "tenantId", "userId", "syncedDeviceId");
+const isBlobOf = whereEquals(syncedBlobs, "tenantId", "userId", "syncedDeviceId");
 
 const statements = {
   insert: insert(syncedDevices),
@@ -54,7 +54,7 @@ const statements = {
   }),
   delete: deleteRows(syncedDevices, isThis),
   insertBlob: insert(syncedBlobs),
-  findBlob: select(syncedBlobs, all(isBlobOf, having(syncedBlobs, "version"))),
+  findBlob: select(syncedBlobs, whereAll(isBlobOf, whereEquals(syncedBlobs, "version"))),
   deleteBlobs: statement((s: Building<Version>) => {
     const t = s.table(syncedBlobs);
     return s.db

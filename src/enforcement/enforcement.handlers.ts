@@ -1,11 +1,17 @@
+import { toJson } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
-import type { EnforcementSelector } from "../../gen/mfa/v1/enforcement_pb.js";
+import {
+  type EnforcementSelector,
+  type UpdateEnforcementRuleRequest,
+  UpdateEnforcementRuleRequestSchema,
+} from "../../gen/mfa/v1/enforcement_pb.js";
 import { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
+import type { Call } from "../core/call.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { pageOf } from "../db/page.ts";
-import type { Handlers } from "../rpc/service.ts";
 import type { EnforcementRuleRow } from "./enforcement.repository.ts";
 import type { EnforcementRules } from "./enforcement-rules.ts";
 
@@ -35,6 +41,17 @@ const selectorOf = (selector: EnforcementSelector | undefined) => ({
   applications: selector?.applications ?? [],
 });
 
+const partsOf = (request: UpdateEnforcementRuleRequest) => {
+  const { description, selector, strength, gracePeriod, startTime, reportOnly, enabled } = request;
+  return {
+    ...{ description, reportOnly, enabled },
+    selector: selector && selectorOf(selector),
+    strength: strength === undefined ? undefined : strengthOf(strength),
+    graceMs: gracePeriod && durationMs(gracePeriod),
+    startTime: startTime && timestampDate(startTime),
+  };
+};
+
 /** What administrators do about who must have a second factor. */
 export function createEnforcementHandlers(rules: EnforcementRules, pageTokens: PageTokens) {
   const admin = {
@@ -48,7 +65,7 @@ export function createEnforcementHandlers(rules: EnforcementRules, pageTokens: P
         startTime: startTime && timestampDate(startTime),
       });
       if (created instanceof Refusal) return created;
-      return { rule: toProto(created.row), unenrolledCount: BigInt(created.unenrolled) };
+      return { rule: toProto(created.row), unenrolledCount: BigInt(created.unable) };
     },
 
     getEnforcementRule: async ({ ruleId }, call) => {
@@ -64,20 +81,29 @@ export function createEnforcementHandlers(rules: EnforcementRules, pageTokens: P
     },
 
     updateEnforcementRule: async (request, call) => {
-      const { ruleId, description, selector, strength, gracePeriod, startTime, reportOnly, enabled, reason } = request;
-      const parts = {
-        ...{ description, reportOnly, enabled },
-        selector: selector && selectorOf(selector),
-        strength: strength === undefined ? undefined : strengthOf(strength),
-        graceMs: gracePeriod && durationMs(gracePeriod),
-        startTime: startTime && timestampDate(startTime),
-      };
+      const { ruleId, reason } = request;
+      const parts = partsOf(request);
       const changed = await rules.change(call, { ruleId, version: Number(request.version), parts, reason });
-      return changed instanceof Refusal ? changed : { rule: toProto(changed) };
+      if (changed instanceof Refusal) return changed;
+      return { rule: toProto(changed.row), unenrolledCount: BigInt(changed.unable) };
     },
 
     deleteEnforcementRule: async ({ ruleId, reason }, call) => (await rules.remove(call, ruleId, reason)) ?? {},
   } satisfies Handlers<typeof AdminMfaService>;
 
-  return { admin };
+  /** What takes more than one administrator, where their tenant asks for two. */
+  const guards = {
+    updateEnforcementRule: {
+      needsTwo: (call: Call, request: UpdateEnforcementRuleRequest) =>
+        rules.weakens(call, { ruleId: request.ruleId, parts: partsOf(request) }),
+      describe: (request: UpdateEnforcementRuleRequest) =>
+        `Weaken rule ${request.ruleId}: ${JSON.stringify(toJson(UpdateEnforcementRuleRequestSchema, request))}`,
+    },
+    deleteEnforcementRule: {
+      needsTwo: async () => true,
+      describe: ({ ruleId }: { ruleId: string }) => `Delete rule ${ruleId}`,
+    },
+  };
+
+  return { admin, guards };
 }

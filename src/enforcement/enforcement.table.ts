@@ -1,7 +1,8 @@
 import type { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 
-/** Whom a rule is for: whoever any part names. */
+/** The users of a rule: those that any part names. */
 export interface Selector {
   readonly everyone: boolean;
   readonly roles: readonly string[];
@@ -20,7 +21,7 @@ export const enforcementRules = (d: Dialect) =>
       selector: d.json<Selector>("selector").notNull(),
       /** What proofs have to be worth. */
       strength: d.text("strength").$type<keyof typeof AuthenticationStrength>().notNull(),
-      /** How long enrolment may be put off, from the user's first log-in under the rule. */
+      /** How long enrollment may be put off, from the user's first log-in under the rule. */
       graceMs: d.counter("grace_ms").notNull(),
       /** From when it holds. */
       startTime: d.instant("start_time").notNull(),
@@ -31,11 +32,12 @@ export const enforcementRules = (d: Dialect) =>
       version: d.counter("version").notNull(),
       createTime: d.instant("create_time").notNull(),
       updateTime: d.instant("update_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [d.primaryKey({ columns: [t.tenantId, t.ruleId] })],
   );
 
-/** Until when a user may put enrolment off under a rule: written at the first log-in under it, and never again. */
+/** Until when a user may put enrollment off under a rule: written at the first log-in under it, and never again. */
 export const enforcementDeadlines = (d: Dialect) =>
   d.table(
     "enforcement_deadlines",
@@ -47,9 +49,23 @@ export const enforcementDeadlines = (d: Dialect) =>
       /** Whether the rule meant the user when they last logged in; without it the deadline stays, for the day it does again. */
       applies: d.boolean("applies").notNull(),
       createTime: d.instant("create_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.ruleId] }),
       d.index("enforcement_deadlines_by_rule").on(t.tenantId, t.ruleId),
     ],
   );
+
+bindRows(
+  enforcementRules,
+  [
+    ...(["tenantId", "ruleId", "description", "selector", "strength", "graceMs", "startTime", "reportOnly"] as const),
+    ...(["enabled", "version", "createTime", "updateTime"] as const),
+  ],
+  {},
+);
+
+bindRows(enforcementDeadlines, ["tenantId", "userId", "ruleId", "deadline", "createTime"], {
+  applies: "counts users; what is asked of one is worked out anew at each log-in",
+});

@@ -1,10 +1,9 @@
-import type { Owner } from "../core/caller.ts";
-import type { Span } from "../db/span.ts";
-import type { Tx } from "../db/store.ts";
+import type { UserSpan } from "../db/span.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { type DeadlineRow, type EnforcementRuleRow, enforcementRepository } from "./enforcement.repository.ts";
 
 /** What a backend states of a user who logs in. */
-export interface Stated {
+export interface StatedUser {
   readonly roles: readonly string[];
   readonly groups: readonly string[];
   readonly application: string;
@@ -18,11 +17,13 @@ export interface Enforced {
   readonly graceUntil: Date | undefined;
   /** What their proofs have to be worth by the rules whose deadline has passed. */
   readonly demanded: readonly EnforcementRuleRow["strength"][];
+  /** The same by the rules whose deadline has yet to pass; absent where there are none. */
+  readonly coming?: readonly EnforcementRuleRow["strength"][];
   /** The same, of rules that are only reported, as it will be once their deadlines have passed. */
   readonly reported: readonly EnforcementRuleRow["strength"][];
 }
 
-const isMeant = ({ selector }: EnforcementRuleRow, { roles, groups, application }: Stated): boolean =>
+const isMeant = ({ selector }: EnforcementRuleRow, { roles, groups, application }: StatedUser): boolean =>
   selector.everyone ||
   selector.roles.some((role) => roles.includes(role)) ||
   selector.groups.some((group) => groups.includes(group)) ||
@@ -34,11 +35,13 @@ const inForce = (rules: readonly EnforcementRuleRow[], now: Date) =>
 /** Under each rule its deadline; together the earliest counts. */
 function together(under: readonly { rule: EnforcementRuleRow; deadline: Date }[], now: Date) {
   const passed = under.filter(({ deadline }) => deadline <= now);
+  const coming = under.filter(({ deadline }) => deadline > now);
   const times = under.map(({ deadline }) => deadline.getTime());
   return {
     enforced: under.length > 0,
     graceUntil: passed.length > 0 || under.length === 0 ? undefined : new Date(Math.min(...times)),
     demanded: passed.map(({ rule }) => rule.strength),
+    ...(coming.length > 0 && { coming: coming.map(({ rule }) => rule.strength) }),
   };
 }
 
@@ -46,7 +49,7 @@ function together(under: readonly { rule: EnforcementRuleRow; deadline: Date }[]
  * What rules demand of a user who logs in now. The first log-in under a rule writes the user's deadline, which nothing
  * moves afterwards; a rule that is only reported writes none, or its trial would use up the grace.
  */
-export async function enforceAt(tx: Tx, owner: Owner, stated: Stated, now: Date): Promise<Enforced> {
+export async function enforceAt(tx: Tx, owner: Owner, stated: StatedUser, now: Date): Promise<Enforced> {
   const repository = enforcementRepository(tx);
   const rules = inForce(await repository.list(owner.tenantId), now);
   const held = new Map((await repository.deadlines(owner)).map((row) => [row.ruleId, row]));
@@ -92,8 +95,29 @@ export async function enforcedOf(tx: Tx, owner: Owner, now: Date): Promise<Omit<
   return knownOf(rules, await enforcementRepository(tx).deadlines(owner), now);
 }
 
+/**
+ * What rules demand by now of a user who is logging in, whose backend stated this of them; where it is not known what was
+ * stated, as without a log-in. Writes no deadline: where a rule gives grace, it begins with the next log-in.
+ */
+export async function demandedAt(
+  tx: Tx,
+  owner: Owner,
+  stated: StatedUser | null,
+  now: Date,
+): Promise<readonly EnforcementRuleRow["strength"][]> {
+  const rules = await notTrials(tx, owner.tenantId, now);
+  if (rules.length === 0) return [];
+  const deadlines = await enforcementRepository(tx).deadlines(owner);
+  if (!stated) return knownOf(rules, deadlines, now).demanded;
+  const held = new Map(deadlines.map((row) => [row.ruleId, row.deadline]));
+  const under = rules
+    .filter((rule) => isMeant(rule, stated))
+    .map((rule) => ({ rule, deadline: held.get(rule.ruleId) ?? new Date(now.getTime() + rule.graceMs) }));
+  return together(under, now).demanded;
+}
+
 /** Whether a user of a span must have a factor by now; the same as `enforcedOf`, of many at once. */
-export async function overdueIn(tx: Tx, span: Span, now: Date): Promise<(userId: string) => boolean> {
+export async function overdueIn(tx: Tx, span: UserSpan, now: Date): Promise<(userId: string) => boolean> {
   const rules = await notTrials(tx, span.tenantId, now);
   if (rules.length === 0) return () => false;
   const held = Map.groupBy(await enforcementRepository(tx).deadlinesIn(span), ({ userId }) => userId);

@@ -6,7 +6,7 @@ import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import { cursorOf } from "./event-stream.ts";
 import type { EventRow } from "./events.repository.ts";
 
-/** An event as backends and webhooks get it. */
+/** Makes the contract's message of an event, for backends and webhooks. */
 export const toEvent = (row: EventRow): Event =>
   create(EventSchema, {
     eventId: row.eventId,
@@ -14,8 +14,8 @@ export const toEvent = (row: EventRow): Event =>
     type: EventType[row.type],
     userId: row.userId,
     factorType: FactorType[row.factorType],
-    factorId: row.factorId,
-    challengeId: row.challengeDigest,
+    ...(row.type === "USER_ERASED" ? { receiptId: row.factorId } : { factorId: row.factorId }),
+    challengeDigest: row.challengeDigest,
     failureReason: FailureReason[row.failureReason],
     attemptsRemaining: row.attemptsRemaining,
     ip: row.ip,

@@ -1,40 +1,43 @@
 import { Refusal } from "../core/refusal.ts";
 import type { Store } from "../db/store.ts";
 import { eventStreamRepository } from "./event-streams.repository.ts";
-import { type EventRow, eventRepository } from "./events.repository.ts";
-import { placeEvents } from "./placing.ts";
+import { type EventRow, eventRepository, typesOf } from "./events.repository.ts";
+import { sequenceEvents } from "./sequencer.ts";
 
-/** Which events; no types take all, and an empty user everybody's. */
+/** A filter of events; no types means all, an empty user id all users. */
 export interface EventFilter {
   readonly types: readonly EventRow["type"][];
   readonly userId: string;
   readonly since: Date;
 }
 
-/** Some events of a stream, and the place behind them. */
-export interface Part {
+/** Events of a stream, and the sequence number up to which it was read. */
+export interface StreamPart {
   readonly events: readonly EventRow[];
-  /** Up to where the stream was looked through. */
+  /** The sequence number up to which the stream was read. */
   readonly place: number;
-  /** Whether that was its end. */
+  /** Whether that is its end. */
   readonly isEnd: boolean;
 }
 
 const EPOCH = new Date(0);
-/** Everything. */
+/** Every sequence number. */
 export const ALL: EventFilter = { types: [], userId: "", since: EPOCH };
 
-/** Places that one unit looks through. */
+/** Sequence numbers scanned and whole rows read in one unit at most; other units run in between. */
 const WINDOW = 2_000;
-/** Units that one call reads before it answers with what it has. */
+const ROWS = 100;
+/** Units that one call reads before it returns what it found. */
 const WINDOWS = 50;
 
-/** How far the order of places may be from that of times: units take their time, and clocks differ. */
+/** The largest expected skew between sequence order and timestamp order: units take time, and clocks differ. */
 const SKEW_MS = 5 * 60_000;
 
 const CURSOR = /^(0|[1-9]\d{0,14})\.([0-9a-f]{12}|0)$/;
 
-/** Names a place in a stream, and the event there: after a restored backup the same place holds another one. */
+/**
+ * A cursor names a sequence number and the event there: after a restored backup the same number holds another event.
+ */
 export const cursorOf = (place: number, event: Pick<EventRow, "eventId"> | undefined): string =>
   `${place}.${event?.eventId.slice(-12) ?? "0"}`;
 
@@ -45,7 +48,8 @@ export function createEventStream(store: Store) {
 
   const span = (tenantId: string, filter: EventFilter, after: number, through: number, limit: number) => {
     const { userId, since } = filter;
-    return store.read((tx) => eventRepository(tx).list({ tenantId, userId, since, after, through, limit }));
+    const types = typesOf(filter.types);
+    return store.read((tx) => eventRepository(tx).list({ tenantId, userId, types, since, after, through, limit }));
   };
 
   const expired = (floorTime: Date | null) =>
@@ -68,7 +72,7 @@ export function createEventStream(store: Store) {
   }
 
   async function end(tenantId: string): Promise<number> {
-    await placeEvents(store, tenantId);
+    await sequenceEvents(store, tenantId);
     return (await bounds(tenantId)).position;
   }
 
@@ -96,24 +100,19 @@ export function createEventStream(store: Store) {
     },
 
     /** Events after a place. */
-    async after(tenantId: string, filter: EventFilter, from: number, size: number): Promise<Part> {
+    async after(tenantId: string, filter: EventFilter, from: number, size: number): Promise<StreamPart> {
       const { position } = await bounds(tenantId);
-      const wanted = new Set(filter.types);
-      const found: EventRow[] = [];
+      const events: EventRow[] = [];
       let place = from;
-      for (let n = 0; n < WINDOWS && place < position; n += 1) {
+      for (let n = 0; n < WINDOWS && place < position && events.length < size; n += 1) {
         const through = Math.min(place + WINDOW, position);
-        const rows = await span(tenantId, filter, place, through, WINDOW);
-        for (const row of rows) {
-          if (wanted.size > 0 && !wanted.has(row.type)) continue;
-          found.push(row);
-          if (found.length < size) continue;
-          const last = row.position ?? through;
-          return { events: found, place: last, isEnd: last >= position };
-        }
-        place = through;
+        const limit = Math.min(size - events.length, ROWS);
+        const rows = await span(tenantId, filter, place, through, limit);
+        events.push(...rows);
+        // A part of a window that is full ends with its last event.
+        place = rows.length < limit ? through : (rows.at(-1)?.position ?? through);
       }
-      return { events: found, place, isEnd: place >= position };
+      return { events, place, isEnd: place >= position };
     },
   };
 }

@@ -1,5 +1,5 @@
 import { and, asc, gt, lt, sql } from "drizzle-orm";
-import { having } from "../db/conditions.ts";
+import { whereEquals } from "../db/conditions.ts";
 import { select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { eventStreams } from "./event-streams.table.ts";
@@ -9,7 +9,7 @@ export type EventStreamRow = ReturnType<typeof eventStreams>["$inferSelect"];
 
 type Key = { tenantId: string };
 
-const isTenant = having(eventStreams, "tenantId");
+const isTenant = whereEquals(eventStreams, "tenantId");
 
 const statements = {
   find: select(eventStreams, isTenant),

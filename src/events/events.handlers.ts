@@ -1,20 +1,20 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { EventType, type EventFilter as FilterMessage } from "../../gen/mfa/v1/event_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
+import type { Handlers } from "../core/handlers.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { START } from "../db/page.ts";
 import type { Store } from "../db/store.ts";
-import type { Handlers } from "../rpc/service.ts";
-import type { Hub } from "../watch/hub.ts";
+import type { Notifier } from "../streams/notifier.ts";
 import { toEvent } from "./event-message.ts";
 import { ALL, createEventStream, cursorOf, type EventFilter } from "./event-stream.ts";
 import type { EventRow } from "./events.repository.ts";
 import { follow } from "./following.ts";
 
-/** What reading events needs of the process. */
+/** Dependencies of reading events. */
 export interface EventOptions {
   readonly store: Store;
-  readonly hub: Hub;
+  readonly notifier: Notifier;
   readonly pageTokens: PageTokens;
 }
 
@@ -26,8 +26,8 @@ const toFilter = (filter: FilterMessage | undefined, since = ALL.since): EventFi
   since,
 });
 
-/** What backends read of what happened. */
-export function createEventHandlers({ store, hub, pageTokens }: EventOptions) {
+/** RPCs by which backends read events. */
+export function createEventHandlers({ store, notifier, pageTokens }: EventOptions) {
   const stream = createEventStream(store);
 
   const internal = {
@@ -47,7 +47,7 @@ export function createEventHandlers({ store, hub, pageTokens }: EventOptions) {
       const now = await stream.end(tenantId);
       const from = afterCursor === "" ? now : await stream.placeOf(tenantId, afterCursor);
       yield { cursor: cursorOf(from, undefined) };
-      for await (const { place, event } of follow({ stream, hub }, call, { filter: toFilter(filter), from })) {
+      for await (const { place, event } of follow({ stream, notifier }, call, { filter: toFilter(filter), from })) {
         yield { cursor: cursorOf(place, event), ...(event && { event: toEvent(event) }) };
       }
     },

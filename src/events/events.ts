@@ -1,41 +1,37 @@
 import { createHash } from "node:crypto";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { type EventRow, eventRepository } from "./events.repository.ts";
-import { enqueueNotice } from "./notices.ts";
+import { enqueueNotice, enqueueNotices } from "./notices.ts";
 
-/** Something that happened to a user. */
+/** An event before it is stored. */
 export interface Happening {
   readonly owner: Owner;
   readonly type: EventRow["type"];
   readonly factorType?: EventRow["factorType"];
   readonly factorId?: string;
-  /** The challenge it is about. Whoever knows the id of one may answer it, so only its digest is kept. */
+  /** The challenge concerned. Its id is a bearer secret, so only its digest is stored. */
   readonly challengeId?: string;
-  /** Only events tell why a proof was refused; replies never do. */
+  /** Why a proof was refused: only events tell, replies never do. */
   readonly failureReason?: EventRow["failureReason"];
-  /** After a refused proof, how many more would be judged before a lock. */
+  /** After a refused proof, the attempts left before a lock. */
   readonly attemptsRemaining?: number;
-  /** The user's epoch after it, where it changed. */
+  /** The user's epoch after the event, where it changed. */
   readonly mfaEpoch?: number;
 }
 
 const digestOf = (challengeId: string): string =>
   challengeId === "" ? "" : createHash("sha256").update(challengeId).digest("base64url");
 
-/**
- * Writes an event in the unit of its cause, so that neither exists without the other, and the notice to the user where
- * users are told of such events. Its place in the tenant's stream it is given after the commit.
- */
-export async function recordEvent(tx: Tx, call: Call, happening: Happening): Promise<void> {
+/** Makes the event of something that happened in a call. */
+function rowOf(call: Call, happening: Happening): EventRow {
   const { owner, type, factorType = "UNSPECIFIED", factorId = "", failureReason = "UNSPECIFIED" } = happening;
   const { attemptsRemaining = 0 } = happening;
   const { rpc, now, caller, client } = call;
   const { ip, userAgent, application } = client;
-  const row = {
+  return {
     ...owner,
     ...{
       eventId: newId(),
@@ -53,11 +49,31 @@ export async function recordEvent(tx: Tx, call: Call, happening: Happening): Pro
     actorType: Principal[caller.principal],
     actorId: caller.subject === owner.userId ? "" : caller.subject,
   };
-  await eventRepository(tx).insert(row);
-  await enqueueNotice(tx, call, { owner, type, factorType, key: row.eventId });
 }
 
-/** Writes an event that nobody's call caused, in the unit that found it out: as of when it happened. */
+/** Makes the notice of an event. */
+const notableOf = ({ tenantId, userId, type, factorType, eventId }: EventRow) => ({
+  ...{ owner: { tenantId, userId }, type, factorType, key: eventId },
+});
+
+/**
+ * Writes an event in the unit of its cause, so that neither exists without the other, and the notice to the user where
+ * such events are notified. The sequencer gives its sequence number after the commit.
+ */
+export async function recordEvent(tx: Tx, call: Call, happening: Happening): Promise<void> {
+  const row = rowOf(call, happening);
+  await eventRepository(tx).insert(row);
+  await enqueueNotice(tx, call, notableOf(row));
+}
+
+/** Writes many events in the unit of their cause, in few statements. */
+export async function recordEvents(tx: Tx, call: Call, happenings: readonly Happening[]): Promise<void> {
+  const rows = happenings.map((happening) => rowOf(call, happening));
+  await eventRepository(tx).insertAll(rows);
+  await enqueueNotices(tx, call, rows.map(notableOf));
+}
+
+/** Writes an event without a call, such as an expiry, in the unit that finds it, with the time at which it happened. */
 export async function recordUpkeepEvent(
   tx: Tx,
   { owner, type, factorType = "UNSPECIFIED", challengeId = "" }: Happening,

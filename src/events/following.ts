@@ -1,27 +1,27 @@
 import type { Call } from "../core/call.ts";
-import type { Hub } from "../watch/hub.ts";
+import type { Notifier } from "../streams/notifier.ts";
 import type { createEventStream, EventFilter } from "./event-stream.ts";
 import type { EventRow } from "./events.repository.ts";
-import { streamTopic } from "./placing.ts";
+import { streamTopic } from "./sequencer.ts";
 
-/** The next event, or a sign of life: where the stream stands. */
+/** The next event, or a heartbeat with the stream's sequence number. */
 export type Followed = { readonly place: number; readonly event?: EventRow };
 
-/** How often a stream without events shows that it lives, and after which it ends. */
+/** The interval of heartbeats, and the longest life of a stream. */
 const SIGN_OF_LIFE_MS = 30_000;
 const LONGEST_MS = 3600_000;
 const PART = 250;
 
-/** Follows a tenant's events from a place on, for an hour or until the call ends. */
+/** Follows a tenant's events from a sequence number on, for an hour or until the call ends. */
 export async function* follow(
-  { stream, hub }: { stream: ReturnType<typeof createEventStream>; hub: Hub },
+  { stream, notifier }: { stream: ReturnType<typeof createEventStream>; notifier: Notifier },
   call: Call,
   { filter, from }: { filter: EventFilter; from: number },
 ): AsyncIterable<Followed> {
   const { tenantId } = call.caller;
   const time = () => call.clock().getTime();
-  // Before the first look: what comes in between is not missed.
-  const waiting = hub.watch(streamTopic(tenantId), call.signal);
+  // Subscribed before the first read, so that no event in between is missed.
+  const waiting = notifier.watch(streamTopic(tenantId), call.signal);
   const ends = time() + LONGEST_MS;
   let shown = time();
   let place = from;

@@ -1,13 +1,12 @@
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
-import type { Tx } from "../db/store.ts";
-import { enqueue } from "../outbox/outbox.ts";
+import type { Owner, Tx } from "../db/store.ts";
+import { enqueue, enqueueAll, type Message } from "../outbox/outbox.ts";
 import type { EventRow } from "./events.repository.ts";
 
-/** What users are told of that is no event by itself: what several come to. */
+/** Notices that sum up several events. */
 export type Summary = "FACTORS_IMPORTED" | "PUSH_DENIED_TWICE";
 
-/** What users are told of, wherever they proved to receive (NIST SP 800-63B-4 §4.6): by the name of the template. */
+/** Events that users are notified of at every verified address (NIST SP 800-63B-4 §4.6), with the template's name. */
 const notices: Partial<Record<EventRow["type"] | Summary, string>> = {
   FACTOR_ENROLLED: "factor_added",
   FACTOR_UPDATED: "factor_changed",
@@ -15,7 +14,7 @@ const notices: Partial<Record<EventRow["type"] | Summary, string>> = {
   FACTOR_DISABLED: "factor_disabled",
   FACTOR_REMOVED: "factor_removed",
   FACTOR_RESET: "factor_reset",
-  // Once an import, however many it brought: each of them is an event, FACTOR_IMPORTED.
+  // One notice for an import of any size; each factor is an event, FACTOR_IMPORTED.
   FACTORS_IMPORTED: "factors_imported",
   BACKUP_CODES_GENERATED: "backup_codes_generated",
   BACKUP_CODES_LOW: "backup_codes_low",
@@ -31,29 +30,43 @@ const notices: Partial<Record<EventRow["type"] | Summary, string>> = {
   TEMPORARY_PASS_ISSUED: "temporary_pass_issued",
 };
 
-/** As long as somebody may be without a working address and still want to know. */
+/** Notices are retried for as long as a user may be without a working address. */
 const WORTH_KNOWING_MS = 3 * 24 * 3600 * 1000;
 
-/** Something that a user may be told of. */
+/** A notice to a user. */
 export interface Notable {
   readonly owner: Owner;
   readonly type: EventRow["type"] | Summary;
   readonly factorType: EventRow["factorType"];
-  /** One notice a key. Defaults to one of its own. */
+  /** At most one notice is sent for each key. Defaults to a unique one. */
   readonly key?: string;
-  /** The factors whose addresses are not told. */
+  /** Factors whose addresses do not get the notice. */
   readonly except?: readonly string[];
 }
 
-/** Tells a user, if it is something that users are told of. Their addresses are looked up when it is delivered. */
+/** Enqueues the notice to a user, for events that users are notified of. Addresses are looked up at delivery. */
 export async function enqueueNotice(tx: Tx, { now }: Call, notable: Notable): Promise<void> {
-  const { owner, type, factorType, key, except } = notable;
+  for (const message of messagesOf(now, notable)) await enqueue(tx, now, message);
+}
+
+/** Enqueues the notices to many users, in few statements. */
+export const enqueueNotices = (tx: Tx, { now }: Call, notables: readonly Notable[]): Promise<void> =>
+  enqueueAll(
+    tx,
+    now,
+    notables.flatMap((notable) => messagesOf(now, notable)),
+  );
+
+/** Returns the notice of an event; undefined where users are not notified of it. */
+function messagesOf(now: Date, { owner, type, factorType, key, except }: Notable): Message[] {
   const kind = notices[type];
-  if (kind === undefined) return;
-  await enqueue(tx, now, {
-    ...{ owner, channel: "notice", kind },
-    data: { factorType, time: now.toISOString(), ...(except && { except }) },
-    expireTime: new Date(now.getTime() + WORTH_KNOWING_MS),
-    ...(key !== undefined && { idempotencyKey: key }),
-  });
+  if (kind === undefined) return [];
+  return [
+    {
+      ...{ owner, channel: "notice", kind },
+      data: { factorType, time: now.toISOString(), ...(except && { except }) },
+      expireTime: new Date(now.getTime() + WORTH_KNOWING_MS),
+      ...(key !== undefined && { idempotencyKey: key }),
+    },
+  ];
 }

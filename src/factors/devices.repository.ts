@@ -2,7 +2,7 @@ import { and, eq, gt, ne, or, type SQL, sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { Column, Condition } from "../db/conditions.ts";
 import type { Define } from "../db/dialect.ts";
-import { isInSpan, type Span } from "../db/span.ts";
+import { isInSpan, type UserSpan } from "../db/span.ts";
 import { type Building, type Statement, statement } from "../db/store.ts";
 
 /** What every table of enrolled instances has. */
@@ -28,8 +28,8 @@ export const isLive =
 export const holders = <Params>(
   define: Define<Owned>,
   condition: Condition<Params>,
-): Statement<Span & Params, { userId: string }> =>
-  statement((s: Building<Span & Params>) => {
+): Statement<UserSpan & Params, { userId: string }> =>
+  statement((s: Building<UserSpan & Params>) => {
     const t = s.table(define);
     return s.db
       .select({ userId: t.userId })

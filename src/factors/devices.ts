@@ -1,8 +1,7 @@
 import { recordUpdate } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Renaming } from "./devices.repository.ts";
 import type { Factor } from "./factor.ts";

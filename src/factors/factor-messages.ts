@@ -42,19 +42,18 @@ export function toLockStatus(lockouts: readonly Lockout[]) {
 }
 
 /** The contract's MfaStatus; with a `type`, its kinds are only that one. */
-export const toStatus = (status: Status, type = FactorType.UNSPECIFIED) => ({
+export const toMfaStatus = (status: Status, type = FactorType.UNSPECIFIED) => ({
   enrolled: status.enrolled,
   factors: status.kinds
     .filter(({ factor }) => type === FactorType.UNSPECIFIED || FactorType[factor.type] === type)
     .map(toSummary),
   enrollableTypes: status.enrollable.map((factor) => FactorType[factor.type]),
   primaryFactorType: status.primary ? FactorType[status.primary.factor.type] : FactorType.UNSPECIFIED,
-  backupCodesRemaining: status.kinds.find(({ factor }) => factor.type === "BACKUP_CODE")?.activeCount ?? 0,
   enforced: status.rules.enforced,
   ...(status.rules.graceUntil && { graceUntilTime: timestampFromDate(status.rules.graceUntil) }),
   lock: toLockStatus(status.lockouts),
   trustedDeviceCount: status.trustedDevices,
-  temporaryPass: status.kinds.some(({ factor }) => factor.type === "TEMPORARY_PASS"),
+  ...Object.assign({}, ...status.kinds.map((kind) => kind.factor.statusFields?.(kind))),
   mfaEpoch: BigInt(status.mfaEpoch),
   recommendations: status.recommendations.map((name) => Recommendation[name]),
 });

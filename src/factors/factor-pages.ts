@@ -5,7 +5,7 @@ import { factors, type Held } from "./index.ts";
  * A page of what a user holds: the strongest kind first, then the oldest. They come from many tables, so the place of
  * one is the rank of its kind, where lists of one table have a time, and its id, which grows with creation.
  */
-export function pageOf(held: readonly Held[], { time, id }: Position, size: number) {
+export function factorPageOf(held: readonly Held[], { time, id }: Position, size: number) {
   const placed = held.map((one) => ({ one, rank: factors.indexOf(one.factor) + 1 }));
   const behind = placed
     .filter(({ one, rank }) => rank > time.getTime() || (rank === time.getTime() && one.factorId > id))

@@ -2,17 +2,17 @@ import type { KdfPool } from "../crypto/kdf-pool.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import type { Store } from "../db/store.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
+import type { SettingsOf } from "../tenant-settings/settings.ts";
 import { createBackupCodeHandlers } from "./backup-codes/backup-codes.handlers.ts";
 import { backupCodeProver } from "./backup-codes/backup-codes.prover.ts";
 import { createBackupCodes } from "./backup-codes/backup-codes.ts";
-import type { AnyProver, ChallengeOutcomes } from "./factor.ts";
+import type { Answer, AnyProver, ChallengeOutcomes, ImportKind, Prover, ToImport } from "./factor.ts";
 import { createFactorHandlers } from "./factors.handlers.ts";
-import { createImportHandlers } from "./import.handlers.ts";
-import { createImport } from "./import.ts";
-import { factorSet, factors, hasFactor } from "./index.ts";
+import { createImportHandlers } from "./import/import.handlers.ts";
+import { createImport } from "./import/import.ts";
+import { createFactorSet, factors, hasFactor, type SettingsIn } from "./index.ts";
 import { type ChannelName, otpChannels } from "./otp/channels.ts";
-import { createOtpHandlers } from "./otp/otp.handlers.ts";
+import { createOtpHandlers, type OtpHandlerOptions } from "./otp/otp.handlers.ts";
 import { otpImport } from "./otp/otp.import.ts";
 import { emailProver, smsProver } from "./otp/otp.prover.ts";
 import { createOtp } from "./otp/otp.ts";
@@ -38,6 +38,7 @@ export interface FactorServiceOptions {
   readonly kdf: KdfPool;
   readonly clock: () => Date;
   readonly settingsOf: SettingsOf;
+  readonly settingsIn: SettingsIn;
   readonly pageTokens: PageTokens;
   /** What factors that are answered elsewhere do to challenges. */
   readonly challenges: ChallengeOutcomes;
@@ -50,56 +51,53 @@ export interface FactorServiceOptions {
 }
 
 /** What the handlers of factors need of the challenges that factors prove. */
-export type Challenging = Pick<WebAuthnHandlerOptions, "challenges" | "describeAction"> &
+export type Challenging = Pick<WebAuthnHandlerOptions & OtpHandlerOptions, "challenges" | "describeAction"> &
   Pick<PushHandlerOptions, "ask">;
 
 /** What each factor brings to the API: how it is proved, its RPCs, and how it comes from other systems. */
 export function createFactorServices({ store, keyring, settingsOf, pageTokens, ...options }: FactorServiceOptions) {
   const { kdf, clock, challenges, carried, metadata } = options;
+  const factorSet = createFactorSet(options.settingsIn);
   const backupCodes = createBackupCodes({ keyring, kdf, settingsOf, hasFactor });
   const temporaryPasses = createTemporaryPasses({ keyring, kdf, settingsOf });
-  const codes = backupCodes.forEnrolment;
-  const apps = { keyring, settingsOf, factorSet, codes };
+  const codes = backupCodes.forEnrollment;
+  const totp = createTotp({ keyring, settingsOf, factorSet, codes });
   const webauthn = createWebAuthn({ keyring, settingsOf, metadata, factors: factorSet, codes });
   const otp = createOtp({
-    ...{ keyring, settingsOf, carried, guardLast: factorSet.guardLast },
+    ...{ keyring, settingsOf, carried, codes, guardLast: factorSet.guardLast },
     allowed: (of) => factors.filter((factor) => factor.isEnrollable(of)).map(({ type }) => type),
   });
   const push = createPush({ ...options.push, store, keyring, clock, settingsOf, hasFactor, factorSet, challenges });
-  const provers: readonly AnyProver[] = [
-    ...[webauthnProver(webauthn), push.prover, totpProver(createTotp(apps))],
-    ...[smsProver(otp), emailProver(otp)],
-    ...[backupCodeProver(backupCodes), temporaryPassProver(temporaryPasses)],
-  ];
-  const kinds = [
-    totpImport({ keyring, settingsOf }),
-    webauthnImport({ keyring, settingsOf }),
-    otpImport("phoneNumber", otpChannels.sms, { settingsOf, book: otp.book }),
-    otpImport("email", otpChannels.email, { settingsOf, book: otp.book }),
-  ];
+  /** A case of the contract's Proof that nobody judges does not compile. */
+  const provers = {
+    webauthn: webauthnProver(webauthn),
+    push: push.prover,
+    totpCode: totpProver(totp),
+    smsCode: smsProver(otp),
+    emailCode: emailProver(otp),
+    backupCode: backupCodeProver(backupCodes),
+    temporaryPass: temporaryPassProver(temporaryPasses),
+  } satisfies { readonly [C in Answer["case"]]: Prover<C> };
+  const kinds = {
+    totp: totpImport({ keyring, settingsOf }),
+    webauthn: webauthnImport({ keyring, settingsOf }),
+    phoneNumber: otpImport("phoneNumber", otpChannels.sms, { settingsOf, book: otp.book }),
+    email: otpImport("email", otpChannels.email, { settingsOf, book: otp.book }),
+  } satisfies { readonly [C in ToImport["case"]]: ImportKind<C> };
 
-  /** The RPCs of all factors, by service. */
+  /** The handlers of each factor, and those of factors of any kind. */
   const handlersWith = ({ ask, ...proving }: Challenging) => {
-    const all = createFactorHandlers({ settingsOf, pageTokens });
-    const imports = createImportHandlers(createImport({ keyring, kinds }));
-    const totp = createTotpHandlers({ ...apps, pageTokens });
-    const passkeys = createWebAuthnHandlers({ ...proving, webauthn, pageTokens });
-    const sent = createOtpHandlers(otp, factorSet);
-    const approvals = createPushHandlers({ push, factorSet, settingsOf, pageTokens, ask });
-    const spare = createBackupCodeHandlers(backupCodes, pageTokens);
-    const passes = createTemporaryPassHandlers(temporaryPasses);
     return {
-      user: {
-        ...{ ...all.user, ...passkeys.user, ...totp.user, ...sent.user },
-        ...{ ...approvals.user, ...spare.user },
-      },
-      admin: {
-        ...{ ...all.admin, ...totp.admin, ...approvals.admin },
-        ...{ ...spare.admin, ...passes.admin },
-      },
-      internal: { ...all.internal, ...totp.internal, ...approvals.internal, ...imports.internal },
+      factors: createFactorHandlers({ settingsOf, pageTokens, factorSet }),
+      imports: createImportHandlers(createImport({ keyring, kinds: Object.values(kinds) })),
+      totp: createTotpHandlers({ totp, factorSet, settingsOf, pageTokens }),
+      webauthn: createWebAuthnHandlers({ ...proving, webauthn, pageTokens }),
+      otp: createOtpHandlers({ otp, primaryOf: factorSet.primaryOf, challenges: proving.challenges }),
+      push: createPushHandlers({ push, factorSet, settingsOf, pageTokens, ask }),
+      backupCodes: createBackupCodeHandlers(backupCodes, pageTokens),
+      temporaryPass: createTemporaryPassHandlers(temporaryPasses),
     };
   };
 
-  return { provers, otp, push, handlersWith };
+  return { provers: Object.values<AnyProver>(provers), otp, push, handlersWith };
 }

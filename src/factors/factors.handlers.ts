@@ -3,20 +3,29 @@ import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import type { Call } from "../core/call.ts";
-import { type Owner, ownerOf } from "../core/caller.ts";
+import { ownerOf } from "../core/caller.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
-import type { Handlers } from "../rpc/service.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
+import type { Owner } from "../db/store.ts";
+import type { SettingsOf } from "../tenant-settings/settings.ts";
+import type { FactorSet } from "./factor.ts";
 import { choosePrimary, forgetKind } from "./factor-changes.ts";
-import { toFactor, toStatus } from "./factor-messages.ts";
-import { pageOf } from "./factor-pages.ts";
+import { toFactor, toMfaStatus } from "./factor-messages.ts";
+import { factorPageOf } from "./factor-pages.ts";
 import { factors, primaryAmong } from "./index.ts";
 import { statusOf } from "./status.ts";
-import { forgottenSignals } from "./webauthn/credentials.ts";
 
 /** What is asked about factors of any kind, by users, administrators and backends. */
-export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: SettingsOf; pageTokens: PageTokens }) {
+export function createFactorHandlers({
+  settingsOf,
+  pageTokens,
+  factorSet,
+}: {
+  settingsOf: SettingsOf;
+  pageTokens: PageTokens;
+  factorSet: Pick<FactorSet, "guardLast">;
+}) {
   const status = async (call: Call, owner: Owner) => {
     const settings = await settingsOf(owner.tenantId);
     return call.unit((tx) => statusOf(tx, call, owner, settings));
@@ -32,7 +41,7 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
         (factorType === FactorType.UNSPECIFIED || FactorType[held.factor.type] === factorType) &&
         (state === FactorState.UNSPECIFIED || FactorState[held.state] === state),
     );
-    const { rows, next } = pageOf(wanted, position, pageSize || 50);
+    const { rows, next } = factorPageOf(wanted, position, pageSize || 50);
     return {
       found,
       factors: rows.map((held) => toFactor(held, found.primary)),
@@ -42,7 +51,7 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
 
   const user = {
     getMfaStatus: async ({ factorType }, call) => ({
-      status: toStatus(await status(call, ownerOf(call.caller)), factorType),
+      status: toMfaStatus(await status(call, ownerOf(call.caller)), factorType),
     }),
 
     listFactors: async (request, call) => {
@@ -60,9 +69,14 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
       const factor = factors.find(({ type }) => FactorType[type] === factorType);
       if (!factor) return new Refusal("NOT_ENROLLED");
       const owner = ownerOf(call.caller);
-      const webauthnSignals = factor.type === "WEBAUTHN" ? await call.unit((tx) => forgottenSignals(tx, owner)) : [];
-      const { count, untrusted } = await forgetKind(call, owner, factor, confirmLastFactor);
-      const left = toStatus(await status(call, owner));
+      const webauthnSignals = await call.unit(async (tx) => [
+        ...((await factor.signalsOfForgetting?.(tx, owner)) ?? []),
+      ]);
+      const { count, untrusted } = await forgetKind(call, owner, factor, {
+        confirmed: confirmLastFactor,
+        set: factorSet,
+      });
+      const left = toMfaStatus(await status(call, owner));
       return { deletedCount: count, revokedTrustedDeviceCount: untrusted, status: left, webauthnSignals };
     },
   } satisfies Handlers<typeof MfaService>;
@@ -71,13 +85,13 @@ export function createFactorHandlers({ settingsOf, pageTokens }: { settingsOf: S
     listUserFactors: async (request, call) => {
       const owner = { tenantId: call.caller.tenantId, userId: request.userId };
       const { found, factors, nextPageToken } = await list(call, owner, request);
-      return { factors, status: toStatus(found), nextPageToken };
+      return { factors, status: toMfaStatus(found), nextPageToken };
     },
   } satisfies Handlers<typeof AdminMfaService>;
 
   const internal = {
     getUserMfaStatus: async ({ userId }, call) => ({
-      status: toStatus(await status(call, { tenantId: call.caller.tenantId, userId })),
+      status: toMfaStatus(await status(call, { tenantId: call.caller.tenantId, userId })),
     }),
   } satisfies Handlers<typeof InternalMfaService>;
 

@@ -1,19 +1,20 @@
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { enforcedOf } from "../enforcement/enforcement.ts";
 import { lockoutsOf } from "../protection/lockouts.ts";
-import type { Settings } from "../tenants/settings.ts";
+import type { EffectiveSettings } from "../tenant-settings/settings.ts";
+import { trustedSince } from "../trusted-devices/trust-terms.ts";
 import { trustedDeviceRepository } from "../trusted-devices/trusted-devices.repository.ts";
 import { userRepository } from "../users/users.repository.ts";
 import type { Factor, FactorInstance } from "./factor.ts";
-import { factors, type Held, listHeld, primaryAmong } from "./index.ts";
+import { enrollableBy, factors, type Held, listHeld, primaryAmong } from "./index.ts";
 
 type Recommended = NonNullable<FactorInstance["recommendation"]>;
 
 /** Most urgent first. */
 const URGENCY: readonly Recommended[] = [
   "REVIEW_CLONE_WARNING",
+  "REVIEW_BACKUP_ELIGIBILITY",
   "ADD_FIRST_FACTOR",
   "REPLACE_SMS",
   "ADD_SECOND_PASSKEY",
@@ -37,17 +38,23 @@ export interface KindSummary {
 const isOf = (type: Factor["type"]) => (held: { readonly factor: Factor }) => held.factor.type === type;
 
 /** What would make the set better, most urgent first. */
-export function recommend(held: readonly Held[], enrollable: readonly Factor[]): Recommended[] {
+export function recommend(
+  held: readonly Held[],
+  enrollable: readonly Factor[],
+  settings: Pick<EffectiveSettings, "backupCodes">,
+): Recommended[] {
   const active = held.filter(({ state }) => state === "ACTIVE");
   const counting = active.filter(({ factor }) => factor.counts);
   const [only, ...others] = counting;
   const found = new Set(active.flatMap(({ recommendation }) => recommendation ?? []));
   if (!only) found.add("ADD_FIRST_FACTOR");
   else if (others.length === 0) found.add(only.deviceBound ? "ADD_SECOND_PASSKEY" : "ADD_SECOND_FACTOR");
-  if (only && counting.every(isOf("SMS"))) found.add("REPLACE_SMS");
-  const offers = (type: Factor["type"]) => only && enrollable.some((factor) => factor.type === type);
-  if (offers("WEBAUTHN") && !counting.some(isOf("WEBAUTHN"))) found.add("ADD_PASSKEY");
-  if (offers("BACKUP_CODE") && !active.some(isOf("BACKUP_CODE"))) found.add("GENERATE_BACKUP_CODES");
+  for (const factor of only ? factors : []) {
+    const isOwn = isOf(factor.type);
+    const share = { has: active.some(isOwn), isOnly: counting.every(isOwn), enrollable: enrollable.includes(factor) };
+    const recommended = factor.recommend?.(share, settings);
+    if (recommended) found.add(recommended);
+  }
   return URGENCY.filter((recommendation) => found.has(recommendation));
 }
 
@@ -68,12 +75,12 @@ function summarise(factor: Factor, held: readonly Held[], primary: Held | undefi
 }
 
 /** A user's second factors at a glance, from live rows: the same shape for users that are not known. */
-export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner, settings: Settings) {
+export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner, settings: EffectiveSettings) {
   const user = await userRepository(tx).find(owner);
   const epoch = user?.mfaEpoch ?? 0;
   const held = await listHeld(tx, owner, now);
   const primary = primaryAmong(held, user?.primaryFactorId);
-  const enrollable = factors.filter((factor) => factor.isEnrollable(settings));
+  const enrollable = enrollableBy(held, settings);
   const summaries = factors.map((factor) => summarise(factor, held, primary));
   return {
     held,
@@ -84,8 +91,11 @@ export async function statusOf(tx: Tx, { now }: Pick<Call, "now">, owner: Owner,
     lockouts: await lockoutsOf(tx, owner, now),
     rules: await enforcedOf(tx, owner, now),
     mfaEpoch: epoch,
-    trustedDevices: await trustedDeviceRepository(tx).countStanding({ ...owner, epoch, now }),
-    recommendations: recommend(held, enrollable),
+    trustedDevices: await trustedDeviceRepository(tx).countStanding({
+      ...{ ...owner, epoch, now },
+      since: trustedSince(settings, now),
+    }),
+    recommendations: recommend(held, enrollable, settings),
   };
 }
 

@@ -1,12 +1,26 @@
+import { toJson } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import {
+  type CreateIpWhitelistEntryRequest,
+  type UpdateIpWhitelistEntryRequest,
+  UpdateIpWhitelistEntryRequestSchema,
+} from "../../gen/mfa/v1/ip_whitelist_pb.js";
 import type { Call } from "../core/call.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { pageOf } from "../db/page.ts";
-import type { Handlers } from "../rpc/service.ts";
 import { type IpWhitelistRow, ipWhitelistRepository } from "./ip-whitelist.repository.ts";
-import { changeEntry, type Listed, listEntries, listNetwork, removeEntry } from "./ip-whitelist.ts";
+import {
+  changeEntry,
+  type EntryChange,
+  type ListedNetwork,
+  listEntries,
+  listNetwork,
+  removeEntry,
+  widens,
+} from "./ip-whitelist.ts";
 import type { ListedNetworks } from "./listed-networks.ts";
 
 const toProto = (row: IpWhitelistRow) => ({
@@ -20,8 +34,16 @@ const toProto = (row: IpWhitelistRow) => ({
   ...(row.expireTime && { expireTime: timestampFromDate(row.expireTime) }),
 });
 
-const reply = (listed: Listed | Refusal) =>
+const reply = (listed: ListedNetwork | Refusal) =>
   listed instanceof Refusal ? listed : { entry: toProto(listed.row), warnings: [...listed.warnings] };
+
+const changeOf = (request: UpdateIpWhitelistEntryRequest): EntryChange => {
+  const { entryId, cidr, force, label, enabled, clearExpireTime, reason } = request;
+  const given = request.expireTime && timestampDate(request.expireTime);
+  const expireTime = clearExpireTime ? null : given;
+  const network = cidr === undefined ? undefined : { cidr, force };
+  return { entryId, version: Number(request.version), network, label, enabled, expireTime, reason };
+};
 
 /** What administrators do with the networks that their tenant trusts a little more. */
 export function createIpWhitelistHandlers(pageTokens: PageTokens, { forget }: Pick<ListedNetworks, "forget">) {
@@ -51,19 +73,28 @@ export function createIpWhitelistHandlers(pageTokens: PageTokens, { forget }: Pi
     },
 
     updateIpWhitelistEntry: async (request, call) => {
-      const { entryId, cidr, force, label, enabled, clearExpireTime, reason } = request;
-      const given = request.expireTime && timestampDate(request.expireTime);
-      if (given && clearExpireTime) return new Refusal("INVALID_FIELD", { metadata: { field: "clear_expire_time" } });
-      const expireTime = clearExpireTime ? null : given;
-      const network = cidr === undefined ? undefined : { cidr, force };
-      const version = Number(request.version);
-      const change = { entryId, version, network, label, enabled, expireTime, reason };
-      return reply(await changed(call, changeEntry(call, change)));
+      if (request.expireTime && request.clearExpireTime) {
+        return new Refusal("INVALID_FIELD", { metadata: { field: "clear_expire_time" } });
+      }
+      return reply(await changed(call, changeEntry(call, changeOf(request))));
     },
 
     deleteIpWhitelistEntry: async ({ entryId, reason }, call) =>
       (await changed(call, removeEntry(call, entryId, reason))) ?? {},
   } satisfies Handlers<typeof AdminMfaService>;
 
-  return { admin };
+  /** What takes more than one administrator, where their tenant asks for two. */
+  const guards = {
+    createIpWhitelistEntry: {
+      needsTwo: async (_call: Call, { disabled }: CreateIpWhitelistEntryRequest) => !disabled,
+      describe: ({ cidr }: CreateIpWhitelistEntryRequest) => `Trust the network ${cidr} a little more`,
+    },
+    updateIpWhitelistEntry: {
+      needsTwo: (call: Call, request: UpdateIpWhitelistEntryRequest) => widens(call, changeOf(request)),
+      describe: (request: UpdateIpWhitelistEntryRequest) =>
+        `Trust a listed network more: ${JSON.stringify(toJson(UpdateIpWhitelistEntryRequestSchema, request))}`,
+    },
+  };
+
+  return { admin, guards };
 }

@@ -1,9 +1,11 @@
-import { and, asc, eq } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
+import { type RowOf, reading, type WithMac, writing } from "../db/bound-rows.ts";
+import { select } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { ipWhitelist } from "./ip-whitelist.table.ts";
 
 /** A row of the table. */
-export type IpWhitelistRow = ReturnType<typeof ipWhitelist>["$inferSelect"];
+export type IpWhitelistRow = RowOf<typeof ipWhitelist>;
 
 /** An entry of a tenant. */
 export type EntryKey = { readonly tenantId: string; readonly entryId: string };
@@ -19,27 +21,30 @@ const isEntry = (s: Building<EntryKey>) => {
 };
 
 const statements = {
-  find: statement((s: Building<EntryKey>) => s.db.select().from(s.table(ipWhitelist)).where(isEntry(s))),
-  list: statement((s: Building<{ tenantId: string }>) => {
-    const t = s.table(ipWhitelist);
-    return s.db.select().from(t).where(isTenant(s)).orderBy(asc(t.createTime), asc(t.entryId));
-  }),
-  insert: statement((s: Building<IpWhitelistRow>) => {
-    const t = s.table(ipWhitelist);
-    return s.db
-      .insert(t)
-      .values(s.row(t))
-      .onConflictDoNothing({ target: [t.tenantId, t.cidr] })
-      .returning({ entryId: t.entryId });
-  }),
+  find: select(ipWhitelist, isEntry),
+  list: select(ipWhitelist, isTenant, { time: "createTime", id: "entryId" }),
+  insert: writing(
+    ipWhitelist,
+    statement((s: Building<WithMac<IpWhitelistRow>>) => {
+      const t = s.table(ipWhitelist);
+      return s.db
+        .insert(t)
+        .values(s.row(t))
+        .onConflictDoNothing({ target: [t.tenantId, t.cidr] })
+        .returning({ entryId: t.entryId });
+    }),
+  ),
   delete: statement((s: Building<EntryKey>) => s.db.delete(s.table(ipWhitelist)).where(isEntry(s)).returning()),
-  deleteVersion: statement((s: Building<EntryKey & { version: number }>) => {
-    const t = s.table(ipWhitelist);
-    return s.db
-      .delete(t)
-      .where(and(isEntry(s), eq(t.version, s.param("version", t.version))))
-      .returning();
-  }),
+  deleteVersion: reading(
+    ipWhitelist,
+    statement((s: Building<EntryKey & { version: number }>) => {
+      const t = s.table(ipWhitelist);
+      return s.db
+        .delete(t)
+        .where(and(isEntry(s), eq(t.version, s.param("version", t.version))))
+        .returning();
+    }),
+  ),
 };
 
 /** Listed networks. */

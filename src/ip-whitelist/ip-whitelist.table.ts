@@ -1,3 +1,4 @@
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 
 /** Networks that a tenant trusts a little more. */
@@ -17,9 +18,17 @@ export const ipWhitelist = (d: Dialect) =>
       version: d.counter("version").notNull(),
       createTime: d.instant("create_time").notNull(),
       updateTime: d.instant("update_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.entryId] }),
       d.uniqueIndex("ip_whitelist_by_cidr").on(t.tenantId, t.cidr),
     ],
   );
+
+bindRows(
+  ipWhitelist,
+  ["tenantId", "entryId", "cidr", "label", "enabled", "expireTime", "version", "createTime", "updateTime"],
+  {},
+  { broken: "absent" },
+);

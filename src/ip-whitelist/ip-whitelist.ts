@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import { newId } from "../core/id.ts";
@@ -9,7 +10,7 @@ import { type IpWhitelistRow, ipWhitelistRepository } from "./ip-whitelist.repos
 import { listing, type Network, overlap, readNetwork, type Written } from "./network.ts";
 
 /** What somebody asks to be listed. */
-export interface Asked {
+export interface WhitelistRequest {
   readonly cidr: string;
   readonly force: boolean;
 }
@@ -18,7 +19,7 @@ export interface Asked {
 export interface EntryChange {
   readonly entryId: string;
   readonly version: number;
-  readonly network: Asked | undefined;
+  readonly network: WhitelistRequest | undefined;
   readonly label: string | undefined;
   readonly enabled: boolean | undefined;
   /** Null for never. */
@@ -27,7 +28,7 @@ export interface EntryChange {
 }
 
 /** An entry, and what deserves a second look. */
-export interface Listed {
+export interface ListedNetwork {
   readonly row: IpWhitelistRow;
   readonly warnings: readonly string[];
 }
@@ -37,7 +38,7 @@ const MAX_ENTRIES = 1_000;
 
 const invalid = (field: string) => new Refusal("INVALID_FIELD", { metadata: { field } });
 
-function networkOf({ cidr, force }: Asked): Written {
+function networkOf({ cidr, force }: WhitelistRequest): Written {
   const written = readNetwork(cidr);
   if (!written) throw invalid("cidr");
   const { network, hadHostBits, isBroad, isEverything } = written;
@@ -88,9 +89,9 @@ async function record(
 /** Lists a network. */
 export async function listNetwork(
   call: Call,
-  asked: Asked,
+  asked: WhitelistRequest,
   { reason, ...entry }: Pick<IpWhitelistRow, "label" | "enabled" | "expireTime"> & { reason: string },
-): Promise<Listed | Refusal> {
+): Promise<ListedNetwork | Refusal> {
   const { tenantId } = call.caller;
   if (entry.expireTime && entry.expireTime <= call.now) return invalid("expire_time");
   const written = networkOf(asked);
@@ -107,7 +108,7 @@ export async function listNetwork(
 }
 
 /** Changes an entry, if nobody else has since `version`. */
-export async function changeEntry(call: Call, change: EntryChange): Promise<Listed | Refusal> {
+export async function changeEntry(call: Call, change: EntryChange): Promise<ListedNetwork | Refusal> {
   const { network: asked, label, enabled, expireTime, entryId, version, reason } = change;
   if ([asked, label, enabled, expireTime].every((field) => field === undefined)) return new Refusal("EMPTY_UPDATE");
   if (expireTime && expireTime <= call.now) return invalid("expire_time");
@@ -132,12 +133,26 @@ export async function changeEntry(call: Call, change: EntryChange): Promise<List
       version: version + 1,
       updateTime: call.now,
     };
+    const parts = ({ cidr, label: named, enabled: isOn, expireTime: end }: IpWhitelistRow) => [cidr, named, isOn, end];
+    if (isDeepStrictEqual(parts(row), parts(before))) throw new Refusal("EMPTY_UPDATE");
     const others = await entries.list(key.tenantId);
     if (!(await entries.insert(row))) throw new Refusal("DUPLICATE");
     await record(tx, call, "updated", { reason, before, after: row });
     return { row, warnings: written ? warningsOf(written, others) : [] };
   });
 }
+
+/** Whether a change has a network count that does not, or for longer: it lowers the risk of log-ins from there. */
+export const widens = (
+  call: Call,
+  { entryId, network, enabled, expireTime }: Pick<EntryChange, "entryId" | "network" | "enabled" | "expireTime">,
+): Promise<boolean> =>
+  call.read(async (tx) => {
+    const before = await ipWhitelistRepository(tx).find({ tenantId: call.caller.tenantId, entryId });
+    if (!before || !(enabled ?? before.enabled)) return false;
+    const isLonger = expireTime !== undefined && before.expireTime && (!expireTime || expireTime > before.expireTime);
+    return network !== undefined || !before.enabled || Boolean(isLonger);
+  });
 
 /** Takes an entry off the list. */
 export const removeEntry = (call: Call, entryId: string, reason: string): Promise<Refusal | undefined> =>

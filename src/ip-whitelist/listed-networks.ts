@@ -1,4 +1,4 @@
-import { createRecent } from "../core/recent.ts";
+import { createTenantCache } from "../core/tenant-cache.ts";
 import type { Store } from "../db/store.ts";
 import { type IpWhitelistRow, ipWhitelistRepository } from "./ip-whitelist.repository.ts";
 import { networksOf } from "./ip-whitelist.ts";
@@ -27,7 +27,7 @@ function askable(rows: readonly IpWhitelistRow[]) {
 
 /** The lists of all tenants, made ready to be asked: a log-in reads none of their thousand entries. */
 export function createListedNetworks(store: Pick<Store, "read">, clock: () => Date): ListedNetworks {
-  const lists = createRecent(
+  const lists = createTenantCache(
     async (tenantId) => askable(await store.read((tx) => ipWhitelistRepository(tx).list(tenantId))),
     clock,
   );

@@ -1,26 +1,25 @@
-import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import type { Cell, Keyring } from "../crypto/keyring.ts";
-import type { Tx } from "../db/store.ts";
-import { outboxRepository } from "./outbox.repository.ts";
+import type { Owner, Tx } from "../db/store.ts";
+import { type OutboxRow, outboxRepository } from "./outbox.repository.ts";
 import type { Channel } from "./outbox.table.ts";
 
-/** What a message holds that must not be read in the database: a code, an address. */
+/** The secret content of a message: a code, an address. */
 export type Content = Readonly<Record<string, string>>;
 
-/** A message that does not exist before its unit commits. */
+/** A message to be enqueued. */
 export interface Message {
   readonly owner: Owner;
   readonly channel: Channel;
-  /** Which message: the name of its template, "code" or "factor_added". */
+  /** The template's name: "code", "factor_added". */
   readonly kind: string;
-  /** What belongs to it and is no secret: which address or device it goes to, its language. */
+  /** Values that are not secret: the address's or device's id, the language. */
   readonly data?: Readonly<Record<string, unknown>>;
-  /** From then on it is not sent any more. */
+  /** When it expires unsent. */
   readonly expireTime: Date;
-  /** Whether somebody waits for it, as for a code: it goes before what nobody waits for. */
+  /** Whether a user waits for it, as for a code: it is sent before others. */
   readonly urgent?: boolean;
-  /** One message a key and tenant; a second one is dropped. Defaults to an id of its own. */
+  /** One message for each key and tenant; a second one is dropped. Defaults to a unique id. */
   readonly idempotencyKey?: string;
   /** From `sealContent`. */
   readonly sealed?: SealedContent;
@@ -39,7 +38,7 @@ const cellOf = ({ tenantId, userId }: Owner, messageId: string): Cell => ({
   column: "outbox_messages.sealed_content",
 });
 
-/** Seals what a message holds. Outside of units, before the one that enqueues it. */
+/** Seals a message's content. Call it outside of units, before the one that enqueues it. */
 export async function sealContent(keyring: Keyring, owner: Owner, content: Content): Promise<SealedContent> {
   const messageId = newId();
   const plain = Buffer.from(JSON.stringify(content));
@@ -48,7 +47,7 @@ export async function sealContent(keyring: Keyring, owner: Owner, content: Conte
   return { messageId, bytes };
 }
 
-/** Opens what a message holds. Outside of units. */
+/** Opens a message's content. Call it outside of units. */
 export async function openContent(
   keyring: Keyring,
   { tenantId, userId, messageId, sealedContent }: Owner & { messageId: string; sealedContent: Buffer | null },
@@ -60,23 +59,38 @@ export async function openContent(
   return content;
 }
 
-/** What is due longest goes first, so what is urgent is due since long before. */
-const AHEAD_MS = 24 * 3600 * 1000;
+/** The message due earliest goes first, so urgent ones are dated back. */
+const URGENT_MS = 24 * 3600 * 1000;
+/** Other messages are dated back by an hour, so that none waits when its instance's clock is ahead. */
+const AHEAD_MS = 3600 * 1000;
 
 const enqueuing = new WeakSet<Tx>();
 
-/** Whether a unit has enqueued anything: then the worker has reason to look once it is committed. */
+/** Whether a unit has enqueued a message, so that the worker is woken after the commit. */
 export const hasEnqueued = (tx: Tx): boolean => enqueuing.has(tx);
 
 /**
- * Writes a message in the unit of its cause: it is delivered if and only if the unit commits. Answers its id, which is
- * that of no message when the key was there before.
+ * Writes a message in the unit of its cause: it is delivered if and only if the unit commits. Returns its id, which
+ * names no message when the key existed already.
  */
 export async function enqueue(tx: Tx, now: Date, message: Message): Promise<string> {
+  const row = rowOf(now, message);
+  enqueuing.add(tx);
+  await outboxRepository(tx).insert(row);
+  return row.messageId;
+}
+
+/** Writes many messages, in few statements. */
+export async function enqueueAll(tx: Tx, now: Date, messages: readonly Message[]): Promise<void> {
+  if (messages.length === 0) return;
+  enqueuing.add(tx);
+  await outboxRepository(tx).insertAll(messages.map((message) => rowOf(now, message)));
+}
+
+function rowOf(now: Date, message: Message): OutboxRow {
   const { owner, channel, kind, data = {}, expireTime, sealed, urgent } = message;
   const messageId = sealed?.messageId ?? newId();
-  enqueuing.add(tx);
-  await outboxRepository(tx).insert({
+  return {
     ...owner,
     messageId,
     channel,
@@ -88,11 +102,10 @@ export async function enqueue(tx: Tx, now: Date, message: Message): Promise<stri
     state: "queued",
     attempts: 0,
     leaseId: null,
-    nextAttemptTime: urgent ? new Date(now.getTime() - AHEAD_MS) : now,
+    nextAttemptTime: new Date(now.getTime() - (urgent ? URGENT_MS : AHEAD_MS)),
     provider: "",
     lastError: "",
     createTime: now,
     updateTime: now,
-  });
-  return messageId;
+  };
 }

@@ -1,7 +1,7 @@
 import type { Store } from "../db/store.ts";
 import { hasEnqueued } from "./outbox.ts";
 
-/** The store, with `wake` called after each commit of a unit that enqueued something. */
+/** Wraps the store: `wake` is called after each commit of a unit that enqueued a message. */
 export const wakingStore = (store: Store, wake: () => void): Store => ({
   ...store,
   async write(work, about) {

@@ -1,12 +1,12 @@
 import { randomSecret } from "../crypto/random.ts";
 
-/** How failed attempts lock: as the tenant has it. */
+/** The lock rules of a tenant. */
 export type LockProfile = "standard" | "pci";
 
 interface LockRule {
-  /** How many attempts are judged before the user is locked. */
+  /** The attempts judged before the user is locked. */
   readonly failures: number;
-  /** How long the first lock lasts, the second …; the last of them for good. */
+  /** The durations of the first lock, the second …; the last one repeats. */
   readonly minutes: readonly [number, ...number[]];
 }
 
@@ -16,9 +16,9 @@ const rules: Readonly<Record<LockProfile, LockRule>> = {
   pci: { failures: 10, minutes: [30] },
 };
 
-/** How many failures are judged in any 24 hours, whatever lies between them. */
+/** The failures judged in any 24 hours, successes in between or not. */
 export const DAY_FAILURES = 20;
-/** How many failures in a row lock until an administrator clears it (NIST SP 800-63B-4 §3.2.2). */
+/** The failures in a row that lock until an administrator clears it (NIST SP 800-63B-4 §3.2.2). */
 export const FINAL_FAILURES = 100;
 /** The end of a lock that does not end by itself. */
 export const NEVER = new Date("9999-12-31T00:00:00.000Z");
@@ -26,8 +26,8 @@ export const NEVER = new Date("9999-12-31T00:00:00.000Z");
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
-/** What a row of attempts holds, as far as locking goes. */
-export interface Counted {
+/** The columns of a row of attempts that decide on locks. */
+export interface AttemptCount {
   /** In this row of attempts, since the last lock or success. */
   readonly failures: number;
   /** In a row, across locks. */
@@ -38,8 +38,17 @@ export interface Counted {
   readonly recent: string;
 }
 
-/** When an attempt was made, and which it is: attempts of one millisecond must not be taken back together. */
-export const markOf = (now: Date): string => `${now.getTime().toString(36)}.${randomSecret(6).toString("base64url")} `;
+/**
+ * A mark: an attempt's time with a random part, so that attempts of one millisecond are not taken back together. It
+ * ends in "!" until the attempt is found wrong.
+ */
+export const markOf = (now: Date): string => `${now.getTime().toString(36)}.${randomSecret(6).toString("base64url")}! `;
+
+/** The mark of an attempt that was found wrong. */
+export const wrongMark = (mark: string): string => mark.replace("!", "");
+
+/** Longer than any attempt is judged: what is open for longer was lost in a crash, and counts as wrong. */
+const JUDGED_MS = MINUTE_MS;
 
 const timeOf = (mark: string) => Number.parseInt(mark, 36); // up to the dot
 
@@ -50,8 +59,12 @@ export const marksOfDay = (recent: string, now: Date): string[] =>
     .filter((mark) => mark !== "" && timeOf(mark) > now.getTime() - DAY_MS)
     .map((mark) => `${mark} `);
 
+/** Whether an attempt may still turn out right: it was counted and is being judged. */
+export const isJudging = (recent: string, now: Date): boolean =>
+  recent.split(" ").some((mark) => mark.endsWith("!") && timeOf(mark) > now.getTime() - JUDGED_MS);
+
 /** How many more attempts are judged before one locks, after the one that was just counted and did not. */
-export function attemptsLeft(counted: Counted, profile: LockProfile, now: Date): number {
+export function attemptsLeft(counted: AttemptCount, profile: LockProfile, now: Date): number {
   const left = [
     rules[profile].failures - counted.failures,
     DAY_FAILURES - marksOfDay(counted.recent, now).length,
@@ -61,7 +74,7 @@ export function attemptsLeft(counted: Counted, profile: LockProfile, now: Date):
 }
 
 /** Until when the attempt that was just counted locks; undefined when it does not. */
-export function lockedUntil(counted: Counted, profile: LockProfile, now: Date): Date | undefined {
+export function lockedUntil(counted: AttemptCount, profile: LockProfile, now: Date): Date | undefined {
   const { failures, minutes } = rules[profile];
   if (counted.consecutiveFailures >= FINAL_FAILURES) return NEVER;
   const ends: number[] = [];

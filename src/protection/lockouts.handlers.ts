@@ -1,9 +1,9 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { LockScope } from "../../gen/mfa/v1/lockout_pb.js";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
-import type { Handlers } from "../rpc/service.ts";
 import type { Counter } from "./attempts.table.ts";
 import { clearLockouts, type Lockout, listLockouts, lockoutsOf } from "./lockouts.ts";
 
@@ -25,7 +25,7 @@ const toProto = ({ userId, counter, consecutiveFailures, dayFailures, lockTime, 
   ...(unlockTime && { unlockTime: timestampFromDate(unlockTime) }),
 });
 
-/** What administrators do about users who are stopped by failed attempts. */
+/** RPCs by which administrators list and clear locks. */
 export function createLockoutHandlers(pageTokens: PageTokens) {
   const admin = {
     listLockouts: async (request, call) => {

@@ -1,24 +1,32 @@
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { Position } from "../db/page.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { type AttemptsRow, attemptRepository } from "./attempts.repository.ts";
 import type { Counter } from "./attempts.table.ts";
 import { marksOfDay, NEVER } from "./lock-rules.ts";
 
-/** What stops a user, as administrators see it. */
+/** A lock of a user, as administrators see it. */
 export interface Lockout {
   readonly userId: string;
   readonly counter: Counter;
   readonly consecutiveFailures: number;
   readonly dayFailures: number;
   readonly lockTime: Date;
-  /** Undefined for one that only an administrator ends. */
+  /** The end of the lock; undefined for one that only an administrator ends. */
   readonly unlockTime: Date | undefined;
+}
+
+/**
+ * Returns when a lock ends; undefined for one that only an administrator ends. One that begins after `now`, since the
+ * clock was set back, begins anew and is not lengthened.
+ */
+function endOf({ lockExpireTime: end, updateTime: began }: AttemptsRow, now: Date): Date | undefined {
+  if (!end || end.getTime() === NEVER.getTime()) return undefined;
+  return now < began ? new Date(now.getTime() + end.getTime() - began.getTime()) : end;
 }
 
 const toLockout = (row: AttemptsRow, now: Date): Lockout => ({
@@ -27,18 +35,33 @@ const toLockout = (row: AttemptsRow, now: Date): Lockout => ({
   consecutiveFailures: row.consecutiveFailures,
   dayFailures: marksOfDay(row.recent, now).length,
   lockTime: row.updateTime,
-  unlockTime: row.lockExpireTime?.getTime() === NEVER.getTime() ? undefined : (row.lockExpireTime ?? undefined),
+  unlockTime: endOf(row, now),
 });
 
 const isLocked = ({ lockExpireTime }: AttemptsRow, now: Date) => lockExpireTime !== null && lockExpireTime > now;
 
-/** What stops this user at present. */
+const lockoutsIn = (rows: readonly AttemptsRow[], now: Date) =>
+  rows.filter((row) => isLocked(row, now)).map((row) => toLockout(row, now));
+
+/** Returns the user's present locks. */
 export async function lockoutsOf(tx: Tx, owner: Owner, now: Date): Promise<Lockout[]> {
-  const rows = await attemptRepository(tx).list(owner);
-  return rows.filter((row) => isLocked(row, now)).map((row) => toLockout(row, now));
+  return lockoutsIn(await attemptRepository(tx).list(owner), now);
 }
 
-/** How often a user's proofs failed, of whatever counter: in a row, and in the last 24 hours. */
+/**
+ * Returns the user's locks in a writing unit. Locks that begin after `now` are set to begin now, so that they end in
+ * time.
+ */
+export async function lockoutsFrom(tx: Tx, owner: Owner, now: Date): Promise<Lockout[]> {
+  const attempts = attemptRepository(tx);
+  for (const row of await attempts.list(owner)) {
+    const end = isLocked(row, now) && now < row.updateTime ? endOf(row, now) : undefined;
+    if (end) await attempts.moveLock(row, row.updateTime, now, end);
+  }
+  return lockoutsOf(tx, owner, now);
+}
+
+/** Returns a user's failures over all counters: in a row, and in the last 24 hours. */
 export async function failuresOf(tx: Tx, owner: Owner, now: Date): Promise<{ inRow: number; inDay: number }> {
   const rows = await attemptRepository(tx).list(owner);
   return {
@@ -47,7 +70,7 @@ export async function failuresOf(tx: Tx, owner: Owner, now: Date): Promise<{ inR
   };
 }
 
-/** A page of the lockouts of the caller's tenant, newest first. */
+/** Lists the locks of the caller's tenant, newest first. */
 export async function listLockouts(tx: Tx, call: Call, page: { position: Position; size: number }) {
   const { tenantId } = call.caller;
   const { rows, next } = await attemptRepository(tx).listLocked(tenantId, { ...page, now: call.now });
@@ -55,8 +78,8 @@ export async function listLockouts(tx: Tx, call: Call, page: { position: Positio
 }
 
 /**
- * Lets another user try again: ends the locks of `counters` and their failures in a row, and answers which locks that
- * were. The day's failures stay: past the day's number the next failure locks again, however often that is cleared.
+ * Clears the locks of `counters` and their failures in a row; returns the cleared locks. The failures of the last 24
+ * hours stay counted: beyond their limit the next failure locks again.
  */
 export async function clearLockouts(
   call: Call,
@@ -67,7 +90,10 @@ export async function clearLockouts(
   return call.unit(async (tx) => {
     await userRepository(tx).serialise(owner, call.now);
     const attempts = attemptRepository(tx);
-    const locked = (await lockoutsOf(tx, owner, call.now)).filter(({ counter }) => counters.includes(counter));
+    // Unchecked: what somebody else wrote there is what is to be cleared.
+    const locked = lockoutsIn(await attempts.listStored(owner), call.now).filter(({ counter }) =>
+      counters.includes(counter),
+    );
     for (const counter of counters) await attempts.clear({ ...owner, counter });
     await recordAudit(tx, call, {
       owner,

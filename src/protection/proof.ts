@@ -1,64 +1,68 @@
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { type Reason, Refusal } from "../core/refusal.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { type Happening, recordEvent } from "../events/events.ts";
 import { topicOf } from "../users/user-topic.ts";
 import type { Counter } from "./attempts.table.ts";
-import { confirmLock, type Reservation, refund, reserve, settle } from "./attempts.ts";
+import { noteWrong, type Reservation, refund, reserve, settle } from "./attempts.ts";
 
 /** Why a proof was refused, as events tell it. */
-export type Failure = NonNullable<Happening["failureReason"]>;
+export type ProofFailure = NonNullable<Happening["failureReason"]>;
 
-/** What the caller hears of a no, and what the event keeps of it where nothing more is known. */
+/** The refusal for the caller, and the default failure reason of the event. */
 export interface Rejection {
   readonly reason: Reason & ("CODE_REJECTED" | "SIGNATURE_REJECTED");
-  /** Nothing matched. */
-  readonly unmatched: Failure;
-  /** It matched and could not be spent. */
-  readonly unspent: Failure;
+  /** The proof did not match. */
+  readonly unmatched: ProofFailure;
+  /** The proof matched and was already used. */
+  readonly unspent: ProofFailure;
 }
 
-/** How typed codes are refused. */
+/** The refusals of typed codes. */
 const CODE: Rejection = { reason: "CODE_REJECTED", unmatched: "WRONG", unspent: "REPLAYED" };
 
-/** One kind of proof, cut where the units of work are cut. */
+/** A kind of proof, divided at the boundaries of units of work. */
 export interface Proof<Loaded, Match, Result> {
   readonly factorType: Happening["factorType"] & string;
-  /** What its attempts are counted with. */
+  /** The counter of its attempts. */
   readonly counter: Counter;
   /** The challenge that it answers, for the event; absent without one. */
   readonly challengeId?: string;
-  /** How it is refused; as a code unless it says otherwise. */
+  /** Its refusals; by default those of typed codes. */
   readonly rejection?: Rejection;
   /**
-   * Judging costs so little that it may come first: then counting, spending and the event share one unit. What it finds
-   * stays inside until the count is committed, and a locked user's right code is refused like a wrong one. `load` has
-   * a unit of its own, beside the writers': the connection that only reads drops its pages with each commit.
+   * Judging is cheap and may come first: then counting, spending and the event share one unit. Its result is not
+   * revealed before the count is committed, and a locked user's right code is refused like a wrong one. `load` has a
+   * read unit of its own.
    */
   readonly isCheap?: true;
   /**
-   * Where judging is dear: takes a place for it, to be left in the end. Throws RATE_LIMITED when there is none, before
-   * anything is counted: a queue that is full is nobody's failed attempt.
+   * For expensive judging (scrypt): reserves a slot, released afterwards. Throws RATE_LIMITED when the pool is full,
+   * before an attempt is counted.
    */
   admit?(): { leave(): void };
-  /** Reads what the judgement needs, in the unit that counts the attempt. A refusal here is not counted. */
+  /** Reads what judging needs, in the unit that counts the attempt. A refusal here is not counted. */
   load(tx: Tx): Promise<Loaded | Refusal>;
-  /** Says what the code matches, outside any unit: undefined when nothing. */
+  /** Returns what the code matches, outside of units; undefined without a match. */
   judge(loaded: Loaded): Promise<Match | undefined>;
   /**
-   * Consumes the match by conditional statements: undefined when another call consumed it first. A refusal when the
-   * code was right but something else is in the way: then it is no failed attempt, and nothing was proved either.
+   * Consumes the match by conditional statements; returns undefined when another call consumed it first. Returns a
+   * refusal when the code was right but another condition fails: this is neither a failed attempt nor a proof.
    */
   spend(tx: Tx, match: Match): Promise<Result | Refusal | undefined>;
   /**
-   * What is known of why it was refused, beyond that nothing matched or that it could not be spent, for the event. Looks
-   * at no secret again: how long a wrong code takes must not depend on how wrong it is.
+   * Records a refusal by `spend` in the unit that takes the attempt back: the spending unit where the refusal is
+   * returned, a unit of its own where it is thrown and rolls back the spending.
    */
-  failureOf?(tx: Tx, loaded: Loaded, match: Match | undefined): Promise<Failure | undefined>;
+  noteRefused?(tx: Tx, match: Match, refusal: Refusal): Promise<void>;
+  /**
+   * Returns a more precise failure reason for the event. Must not compare secrets: the time of a refusal must not
+   * depend on the code.
+   */
+  failureOf?(tx: Tx, loaded: Loaded, match: Match | undefined): Promise<ProofFailure | undefined>;
 }
 
-/** The same proof, with what its spending says made into something else. */
+/** Returns the same proof with the result of its spending transformed. */
 export const resulting = <Loaded, Match, A extends object, B>(
   { spend, ...proof }: Proof<Loaded, Match, A>,
   toResult: (spent: A) => B,
@@ -71,9 +75,9 @@ export const resulting = <Loaded, Match, A extends object, B>(
 });
 
 /**
- * The only way a proof travels: reserve, judge, spend. Nobody learns what the judgement found before the attempt is
- * counted and committed; judging sees no transaction; spending, clearing the count and the event share one unit. Every
- * no of one kind is the same, and only the event says which.
+ * Runs a proof: reserve, judge, spend; the only way to do so. The result of judging is not revealed before the attempt
+ * is counted and committed; judging runs outside of transactions; spending, clearing the count and the event share one
+ * unit. All refusals of one kind are alike to the caller; only the event tells why.
  */
 export async function prove<Loaded, Match, Result extends object>(
   call: Call,
@@ -89,7 +93,7 @@ export async function prove<Loaded, Match, Result extends object>(
     return outcome;
   } finally {
     place?.leave();
-    // What was not judged was no guess either.
+    // A proof that was not judged does not count as an attempt.
     if (!(outcome instanceof Refusal && outcome.reason === (proof.rejection ?? CODE).reason)) right();
   }
 }
@@ -106,6 +110,7 @@ async function travel<Loaded, Match, Result extends object>(
     load,
     judge,
     spend,
+    noteRefused,
     failureOf,
   }: Proof<Loaded, Match, Result>,
 ): Promise<Result | Refusal> {
@@ -114,26 +119,27 @@ async function travel<Loaded, Match, Result extends object>(
 
   const fail = async (
     tx: Tx,
-    { lockExpireTime, remaining: attemptsRemaining }: Reservation,
+    reserved: Reservation,
     { loaded, match }: { loaded: Loaded; match: Match | undefined },
   ) => {
     const otherwise = match === undefined ? rejection.unmatched : rejection.unspent;
     const failureReason = (await failureOf?.(tx, loaded, match)) ?? otherwise;
     const type = failureReason === "REPLAYED" ? "PROOF_REPLAYED" : "PROOF_FAILED";
+    const attemptsRemaining = reserved.remaining;
     await recordEvent(tx, call, { owner, type, factorType, challengeId, failureReason, attemptsRemaining });
-    if (lockExpireTime) {
-      await confirmLock(tx, count, call.now);
+    if (await noteWrong(tx, count, reserved, call.now)) {
       tx.announce(topicOf(owner));
       await recordEvent(tx, call, { owner, type: "USER_LOCKED" });
     }
     return new Refusal(rejection.reason);
   };
-  /** Spends what matched; undefined when it cannot be spent. */
+  /** Spends the match; returns undefined when it cannot be spent. A refusal that must roll back is thrown. */
   const conclude = async (tx: Tx, reserved: Reservation, match: Match): Promise<Result | Refusal | undefined> => {
     const spent = await spend(tx, match);
     if (!spent) return undefined;
     if (spent instanceof Refusal) {
       await refund(tx, count, reserved);
+      await noteRefused?.(tx, match, spent);
       return spent;
     }
     await settle(tx, count, reserved);
@@ -165,8 +171,13 @@ async function travel<Loaded, Match, Result extends object>(
     call
       .unit((tx) => conclude(tx, reserved, of))
       .catch(async (thrown: unknown) => {
-        // Something else was in the way, and its unit is undone: the attempt was right all the same.
-        if (thrown instanceof Refusal) await call.unit((tx) => refund(tx, count, reserved));
+        // Another condition failed and its unit is rolled back; the attempt was right.
+        if (thrown instanceof Refusal) {
+          await call.unit(async (tx) => {
+            await refund(tx, count, reserved);
+            await noteRefused?.(tx, of, thrown);
+          });
+        }
         throw thrown;
       });
   const result = match === undefined ? undefined : await concluded(match);

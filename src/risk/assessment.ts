@@ -28,17 +28,21 @@ const factsSchema = v.strictObject({
   reported: v.boolean(),
   /** What the caller knows: how bad, from 0 to 1. */
   caller: v.array(
-    v.strictObject({ name: v.string(), value: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(1)) }),
+    v.strictObject({
+      name: v.string(),
+      detail: v.optional(v.string(), ""),
+      value: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(1)),
+    }),
   ),
   /** What could not be read. */
   broken: v.array(v.string()),
 });
 
 /** What is known of a log-in, as far as risk goes. */
-export type Facts = v.InferOutput<typeof factsSchema>;
+export type RiskFacts = v.InferInput<typeof factsSchema>;
 
 /** One signal's share. */
-export interface Reason {
+export interface RiskContribution {
   readonly signal: Signal;
   /** The caller's name for it; empty for the service's own. */
   readonly name: string;
@@ -46,13 +50,15 @@ export interface Reason {
   /** In points; 100 are the contract's 1. */
   readonly points: number;
   readonly rule: string;
+  /** What the caller saw it by; absent for the service's own signals, and where the caller does not say. */
+  readonly detail?: string;
 }
 
 /** How risky a log-in is, and why. */
 export interface Assessment {
   readonly level: Level;
   readonly points: number;
-  readonly reasons: readonly Reason[];
+  readonly reasons: readonly RiskContribution[];
 }
 
 /** From how many points on a log-in is of medium and of high risk. */
@@ -73,10 +79,10 @@ const strictest = (value: string): Assessment => ({
 const step = (value: number, steps: readonly (readonly [from: number, points: number])[]) =>
   steps.reduce((points, [from, worth]) => (value >= from ? Math.max(points, worth) : points), 0);
 
-type Weighed = Omit<Reason, "name"> & { readonly name?: string; readonly atLeast?: Level };
+type Weighed = Omit<RiskContribution, "name"> & { readonly name?: string; readonly atLeast?: Level };
 
 /** Each fact by itself, so that no fact can make another count for less. */
-function weigh(facts: Facts): Weighed[] {
+function weigh(facts: v.InferOutput<typeof factsSchema>): Weighed[] {
   const { travelKmh } = facts;
   const failures = Math.max(
     step(facts.failures, [
@@ -124,8 +130,9 @@ function weigh(facts: Facts): Weighed[] {
       rule: "reported",
       ...(facts.reported && { atLeast: "HIGH" as const }),
     },
-    ...facts.caller.map(({ name, value }) => ({
+    ...facts.caller.map(({ name, value, detail }) => ({
       ...({ signal: "CALLER", name, value: String(value), rule: "caller" } as const),
+      ...(detail !== "" && { detail }),
       points: Math.round(value * CALLER_POINTS),
     })),
     { signal: "IP_WHITELIST", value: "listed", points: facts.listed ? -20 : 0, rule: "listed-network" },
@@ -133,7 +140,7 @@ function weigh(facts: Facts): Weighed[] {
   ];
 }
 
-function read(given: unknown): Facts | undefined {
+function read(given: unknown): v.InferOutput<typeof factsSchema> | undefined {
   try {
     const parsed = v.safeParse(factsSchema, given);
     return parsed.success ? parsed.output : undefined;
@@ -162,7 +169,7 @@ export function assess(given: unknown): Assessment {
   const points = weighed.reduce((sum, reason) => sum + reason.points, 0);
   const level = weighed.reduce((most, { atLeast = "LOW" }) => higher(most, atLeast), levelOf(points));
   const reasons = weighed
-    .filter((reason) => reason.points !== 0 || reason.rule === "absent")
+    .filter((reason) => reason.points !== 0 || reason.rule === "absent" || reason.detail !== undefined)
     .map(({ atLeast: _, name = "", ...reason }) => ({ name, ...reason }));
   return { level, points, reasons };
 }

@@ -4,14 +4,18 @@ import { canBeWorth, raisesLevel, STRENGTHS, type Strength, strongest } from "..
 import { isForAll, type Level, type Requirement } from "./requirement.ts";
 
 /** What a log-in still needs, by the contract's names. */
-export type Outcome = Exclude<keyof typeof MfaDecision, "UNSPECIFIED">;
+export type DecisionName = Exclude<keyof typeof MfaDecision, "UNSPECIFIED">;
 
 /** What a user has, and what is asked of them besides what the level asks. Kept with a decision, to judge it again. */
-export interface Standing {
+export interface Posture {
   /** What could be proved at present: active, and of a kind that the tenant has on. */
   readonly held: readonly { readonly type: Factor["type"]; readonly deviceBound: boolean }[];
   /** Whether any factor that counts is active, on or not. */
   readonly enrolled: boolean;
+  /** The kinds that the tenant has on; absent in decisions from before this was kept, which count every kind. */
+  readonly on?: readonly Factor["type"][];
+  /** The kinds that the user can enroll; absent likewise. */
+  readonly enrollable?: readonly Factor["type"][];
   /** Whether the client is trusted. */
   readonly trusted: boolean;
   /** What the application asks for. */
@@ -20,9 +24,12 @@ export interface Standing {
   readonly enforced: Strength;
 }
 
-/** What was decided: the kinds that will do, and what the proof has to be worth. */
+/**
+ * What was decided: the kinds that will do, and what the proof has to be worth. For a user with factors who is to enroll a
+ * stronger one, the kinds that they prove first.
+ */
 export interface Decided {
-  readonly decision: Outcome;
+  readonly decision: DecisionName;
   readonly strength: Strength;
   readonly types: readonly Factor["type"][];
   /** The groups of the level that the user can complete; empty where any kind will do. */
@@ -34,7 +41,7 @@ const isAtMost = (strength: Strength, limit: Strength) => STRENGTHS.indexOf(stre
 /** The groups that a user can complete with what they hold, one of them enough. */
 function completable(
   factors: readonly Factor[],
-  { held }: Standing,
+  { held }: Posture,
   { anyOf }: Requirement,
   strength: Strength,
 ): Factor["type"][][] {
@@ -53,15 +60,48 @@ function completable(
     .map((group) => [...group]);
 }
 
+/** The kinds by whose enrollment a user comes to meet a demand, strongest first; none where no enrollment helps. */
+export function helpful(
+  factors: readonly Factor[],
+  { on, enrollable }: Pick<Posture, "on" | "enrollable">,
+  { anyOf }: Pick<Requirement, "anyOf">,
+  strength: Strength,
+): Factor["type"][] {
+  const possible = anyOf.filter((group) => group.every((type) => on?.includes(type) ?? true));
+  if (anyOf.length > 0 && possible.length === 0) return [];
+  const worth = factors
+    .filter((factor) => factor.counts && canBeWorth(factor, strength))
+    .map(({ type }) => type)
+    .filter((type) => enrollable?.includes(type) ?? true);
+  const named = worth.filter((type) => possible.some((group) => group.includes(type)));
+  if (named.length > 0) return named;
+  // Where only kinds that do not count are named, one that does comes first.
+  const isSpare = (type: Factor["type"]) => factors.some((factor) => factor.type === type && !factor.counts);
+  return anyOf.length === 0 || possible.some((group) => group.every(isSpare)) ? worth : [];
+}
+
+/** The kinds that a user proves first, who meets everything but what a rule asks for, and can enroll that. */
+function provenFirst(
+  factors: readonly Factor[],
+  { level, requirement }: { level: Level; requirement: Requirement },
+  standing: Posture,
+): Factor["type"][] {
+  const without = strongest(requirement.strength, standing.asked);
+  // At high risk the proof may be somebody else's too: nothing that lasts is made of it.
+  if (level === "HIGH" || isAtMost(standing.enforced, without)) return [];
+  if (helpful(factors, standing, requirement, standing.enforced).length === 0) return [];
+  return [...new Set(completable(factors, standing, requirement, without).flat())];
+}
+
 /**
- * What a log-in of a level needs. A level's demand is put to users who have factors; of those who have none one is asked
- * for where a rule, the application or the level names kinds or a strength, and at high risk nobody enrols their first:
+ * What a log-in of a level needs. A rule's demand has users enroll what meets it, who first prove what they have. A level's demand is put to users who have factors; of those who have none one is asked
+ * for where a rule, the application or the level names kinds or a strength, and at high risk nobody enrolls their first:
  * it may be somebody else's.
  */
 export function decide(
   factors: readonly Factor[],
   { level, requirement }: { level: Level; requirement: Requirement },
-  standing: Standing,
+  standing: Posture,
 ): Decided {
   const { enrolled, trusted, asked, enforced } = standing;
   const strength = strongest(requirement.strength, asked, enforced);
@@ -78,8 +118,12 @@ export function decide(
     const types = factors.map(({ type }) => type).filter((type) => groups.some((group) => group.includes(type)));
     return { decision: "CHALLENGE", strength, types, groups: isNamed ? groups : [] };
   }
-  if (enrolled) return { ...nothing, decision: "DENY" };
+  if (enrolled) {
+    const first = provenFirst(factors, { level, requirement }, standing);
+    return first.length > 0 ? { ...nothing, types: first, decision: "ENROLL" } : { ...nothing, decision: "DENY" };
+  }
   const isDemanded = isForAll(requirement) || asked !== "UNSPECIFIED" || enforced !== "UNSPECIFIED";
   if (!isDemanded) return { ...nothing, decision: "ALLOW" };
-  return { ...nothing, decision: level === "HIGH" ? "DENY" : "ENROLL" };
+  const isPossible = level !== "HIGH" && helpful(factors, standing, requirement, strength).length > 0;
+  return { ...nothing, decision: isPossible ? "ENROLL" : "DENY" };
 }

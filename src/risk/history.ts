@@ -1,29 +1,12 @@
-import type { Owner } from "../core/caller.ts";
 import type { ClientOrigin } from "../core/client-origin.ts";
 import { parseIp, sourceOf, textOfIp } from "../core/ip-address.ts";
 import type { Keyring } from "../crypto/keyring.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { clientName } from "../trusted-devices/client-name.ts";
-import type { Facts } from "./assessment.ts";
+import type { RiskFacts } from "./assessment.ts";
 import { distanceKm, type Locations, type Place } from "./locations.ts";
 import { riskHistoryRepository } from "./risk-histories.repository.ts";
-
-/** Something that was seen, and when last. */
-interface Seen {
-  /** A peppered digest, or a country. */
-  readonly key: string;
-  /** Milliseconds. */
-  readonly time: number;
-}
-
-/** What log-ins of a user looked like. */
-export interface History {
-  readonly devices: readonly Seen[];
-  readonly networks: readonly Seen[];
-  readonly countries: readonly Seen[];
-  /** Where the user was last, as far as that is known, and when. */
-  readonly last: { readonly point: readonly [latitude: number, longitude: number]; readonly time: number } | null;
-}
+import type { History, Seen } from "./risk-histories.table.ts";
 
 /** What one log-in looks like: what its user's history gets if it goes through. */
 export interface Look {
@@ -35,7 +18,7 @@ export interface Look {
 }
 
 /** What a log-in says of where it comes from. */
-export interface Origin {
+export interface LogInOrigin {
   readonly client: Pick<ClientOrigin, "ip" | "userAgent">;
   /** The caller's fingerprint of the client; empty for none. */
   readonly fingerprint: string;
@@ -75,7 +58,7 @@ export function createHistories({
 }) {
   const key = (of: "device" | "network", { tenantId, userId }: Owner, value: string) =>
     [`risk-${of}/v1`, tenantId, userId, value] as const;
-  const deviceOf = ({ client: { userAgent }, fingerprint }: Origin) => {
+  const deviceOf = ({ client: { userAgent }, fingerprint }: LogInOrigin) => {
     if (fingerprint !== "") return `fingerprint ${fingerprint}`;
     return userAgent === "" ? "" : `client ${clientName(userAgent) || userAgent}`;
   };
@@ -88,7 +71,7 @@ export function createHistories({
 
   return {
     /** What is new about a log-in, and what it looks like. */
-    async compare(tx: Tx, owner: Owner, origin: Origin, now: Date) {
+    async compare(tx: Tx, owner: Owner, origin: LogInOrigin, now: Date) {
       const row = await riskHistoryRepository(tx).find(owner);
       const [device, network] = [deviceOf(origin), networkOf(origin.client.ip)];
       const place = locations?.find(origin.client.ip) ?? null;
@@ -97,7 +80,7 @@ export function createHistories({
         if (!history) return "first";
         return isKnown ? "known" : "new";
       };
-      const facts: Pick<Facts, "device" | "network" | "country" | "countryCode" | "travelKmh" | "inactiveDays"> = {
+      const facts: Pick<RiskFacts, "device" | "network" | "country" | "countryCode" | "travelKmh" | "inactiveDays"> = {
         device: told(history !== undefined && isSeen(history.devices, "device", owner, device)),
         network: told(history !== undefined && isSeen(history.networks, "network", owner, network)),
         country: place ? told(history?.countries.some((seen) => seen.key === place.country) ?? false) : "absent",

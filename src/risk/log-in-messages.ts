@@ -14,5 +14,5 @@ export function originOf(client: ClientContext | undefined): ClientOrigin {
   };
 }
 
-/** Reads what a caller knows; its detail is not judged. */
-export const signalOf = ({ name, value }: RiskSignal) => ({ name, value });
+/** Reads what a caller knows; its detail is kept and not judged. */
+export const signalOf = ({ name, value, detail }: RiskSignal) => ({ name, value, detail });

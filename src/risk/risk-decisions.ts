@@ -1,22 +1,23 @@
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
+import { createTurnTaking } from "../core/turn-taking.ts";
+import { forEachTenant, inPages } from "../db/each-tenant.ts";
 import { type Position, START } from "../db/page.ts";
-import type { Store } from "../db/store.ts";
+import type { Owner, Store } from "../db/store.ts";
 import { enforcedOf } from "../enforcement/enforcement.ts";
 import { listHeld } from "../factors/index.ts";
 import { strongest } from "../factors/strength.ts";
 import type { ListedNetworks } from "../ip-whitelist/listed-networks.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
+import type { SettingsOf } from "../tenant-settings/settings.ts";
 import type { TrustedDevices } from "../trusted-devices/trusted-devices.ts";
-import type { Outcome } from "./decision.ts";
-import type { LogInSeen } from "./judging.ts";
-import { type Judging, rowOf, standingOf } from "./judging.ts";
+import type { DecisionName } from "./decision.ts";
+import type { LogInSeen } from "./engine.ts";
+import { postureOf, type RiskEngine, rowOf } from "./engine.ts";
 import type { Requirements } from "./requirement.ts";
 import { type RiskDecisionRow, riskDecisionRepository, type WantedDecisions } from "./risk-decisions.repository.ts";
 
-/** What decisions need of the process. */
+/** Dependencies of decisions. */
 export interface DecisionOptions {
-  readonly judging: Judging;
+  readonly judging: RiskEngine;
   readonly settingsOf: SettingsOf;
   readonly trustedDevices: TrustedDevices;
   readonly listedNetworks: ListedNetworks;
@@ -35,14 +36,20 @@ export interface Trial {
 /** What another policy would have made of past log-ins. */
 export interface Replay {
   readonly judged: number;
-  readonly transitions: readonly { readonly before: Outcome; readonly after: Outcome; readonly count: number }[];
+  readonly transitions: readonly {
+    readonly before: DecisionName;
+    readonly after: DecisionName;
+    readonly count: number;
+  }[];
   readonly examples: readonly RiskDecisionRow[];
 }
 
 /** Decisions that one unit reads: others must not wait for a long replay. */
-const WINDOW = 500;
+const WINDOW = 250;
 /** Units that one list looks through before it answers with what it has, and where to go on. */
-const WINDOWS = 50;
+const WINDOWS = 250;
+/** The scope of who may leave a decision behind: one that only reads does not write. */
+const RECORDS = "mfa.policy.write";
 const everything: WantedDecisions = {
   ...{ userId: "", level: "", decision: "" },
   since: new Date(0),
@@ -58,14 +65,14 @@ export function createRiskDecisions({ judging, settingsOf, trustedDevices, liste
       const { application, ip } = seen.client;
       const listed = await listedNetworks.isListed(owner.tenantId, ip, call.now);
       return call.unit(async (tx) => {
-        const trusted = await trustedDevices.isTrusted(tx, call, owner, { trustToken, application });
-        const has = standingOf(await listHeld(tx, owner, call.now), settings);
+        const trusted = await trustedDevices.isTrusted(tx, call, owner, { trustToken, application, settings });
+        const has = postureOf(await listHeld(tx, owner, call.now), settings);
         const { demanded } = await enforcedOf(tx, owner, call.now);
         const standing = { ...has, trusted, asked: "UNSPECIFIED", enforced: strongest(...demanded) } as const;
         const about = { standing, candidate, now: call.now };
         const judgement = await judging.judge(tx, owner, { ...seen, listed, trusted }, about);
-        const recorded = { judgement, client: seen.client, underWay: false };
-        const isKept = !dryRun && candidate === undefined;
+        const recorded = { judgement, client: seen.client, underWay: false } as const;
+        const isKept = !dryRun && candidate === undefined && call.caller.scopes.has(RECORDS);
         const row = isKept
           ? await judging.record(tx, call, owner, recorded)
           : { ...rowOf(call, owner, recorded), decisionId: "" };
@@ -90,7 +97,8 @@ export function createRiskDecisions({ judging, settingsOf, trustedDevices, liste
 
     /** Judges the latest decisions again by other levels. */
     async replay(call: Call, levels: Requirements, { most, examples }: { most: number; examples: number }) {
-      const counts = new Map<string, { before: Outcome; after: Outcome; count: number }>();
+      const takeTurn = createTurnTaking();
+      const counts = new Map<string, { before: DecisionName; after: DecisionName; count: number }>();
       const changed: RiskDecisionRow[] = [];
       let judged = 0;
       let position: Position | undefined = START;
@@ -98,6 +106,7 @@ export function createRiskDecisions({ judging, settingsOf, trustedDevices, liste
         const page: { position: Position; size: number } = { position, size: Math.min(WINDOW, most - judged) };
         const found = await call.unit((tx) => riskDecisionRepository(tx).list(call.caller.tenantId, everything, page));
         for (const row of found.rows) {
+          await takeTurn();
           const [before, after] = [row.decision, judging.rejudge(row, levels).decision];
           const key = `${before} ${after}`;
           counts.set(key, { before, after, count: (counts.get(key)?.count ?? 0) + 1 });
@@ -114,7 +123,6 @@ export function createRiskDecisions({ judging, settingsOf, trustedDevices, liste
 /** What administrators ask about decisions. */
 export type RiskDecisions = ReturnType<typeof createRiskDecisions>;
 
-const TENANTS = 100;
 const BATCH = 500;
 
 /** Forgets decisions that are older than their tenant keeps them; says how many. */
@@ -123,19 +131,18 @@ export async function forgetRiskDecisions(
   { now, retentionMsOf }: { now: Date; retentionMsOf: (tenantId: string) => Promise<number> },
 ): Promise<number> {
   let forgotten = 0;
-  for (let after = "", full = true; full; ) {
-    const tenants = await store.read((tx) => riskDecisionRepository(tx).listTenants(after, TENANTS));
-    full = tenants.length === TENANTS;
-    for (const tenantId of tenants) {
-      after = tenantId;
-      const retentionMs = await retentionMsOf(tenantId);
-      if (!Number.isFinite(retentionMs)) continue;
-      const time = new Date(now.getTime() - retentionMs);
-      for (let count = BATCH; count === BATCH; ) {
-        count = await store.write((tx) => riskDecisionRepository(tx).deleteBefore(tenantId, time, BATCH));
-        forgotten += count;
-      }
+  const tenants = inPages(
+    (after, size) => store.read((tx) => riskDecisionRepository(tx).listTenants(after, size)),
+    (tenantId) => tenantId,
+  );
+  await forEachTenant(tenants, async (tenantId) => {
+    const retentionMs = await retentionMsOf(tenantId);
+    if (!Number.isFinite(retentionMs)) return;
+    const time = new Date(now.getTime() - retentionMs);
+    for (let count = BATCH; count === BATCH; ) {
+      count = await store.write((tx) => riskDecisionRepository(tx).deleteBefore(tenantId, time, BATCH));
+      forgotten += count;
     }
-  }
+  });
   return forgotten;
 }

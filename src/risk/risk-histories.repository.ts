@@ -1,25 +1,29 @@
-import type { Owner } from "../core/caller.ts";
-import { having } from "../db/conditions.ts";
-import { select } from "../db/rows.ts";
+import { type RowOf, type WithMac, writing } from "../db/bound-rows.ts";
+import { whereEquals } from "../db/conditions.ts";
+import { select, setParams } from "../db/rows.ts";
+import type { Owner } from "../db/store.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { riskHistories } from "./risk-histories.table.ts";
 
 /** A row of the table. */
-export type RiskHistoryRow = ReturnType<typeof riskHistories>["$inferSelect"];
+export type RiskHistoryRow = RowOf<typeof riskHistories>;
 
 const statements = {
-  find: select(riskHistories, having(riskHistories, "tenantId", "userId")),
-  put: statement((s: Building<RiskHistoryRow>) => {
-    const t = s.table(riskHistories);
-    return s.db
-      .insert(t)
-      .values(s.row(t))
-      .onConflictDoUpdate({
-        target: [t.tenantId, t.userId],
-        set: { history: s.param("history", t.history), lastTime: s.param("lastTime", t.lastTime) },
-      })
-      .returning({ userId: t.userId });
-  }),
+  find: select(riskHistories, whereEquals(riskHistories, "tenantId", "userId")),
+  put: writing(
+    riskHistories,
+    statement((s: Building<WithMac<RiskHistoryRow>>) => {
+      const t = s.table(riskHistories);
+      return s.db
+        .insert(t)
+        .values(s.row(t))
+        .onConflictDoUpdate({
+          target: [t.tenantId, t.userId],
+          set: setParams(s, t, "history", "lastTime", "boundMac"),
+        })
+        .returning({ userId: t.userId });
+    }),
+  ),
 };
 
 /** What users' log-ins looked like. */

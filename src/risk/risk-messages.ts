@@ -9,7 +9,7 @@ import {
 } from "../../gen/mfa/v1/risk_pb.js";
 import type { Factor } from "../factors/factor.ts";
 import type { Strength } from "../factors/strength.ts";
-import type { Reason } from "./assessment.ts";
+import type { RiskContribution } from "./assessment.ts";
 import type { Level, Requirement, Requirements } from "./requirement.ts";
 import type { RiskDecisionRow } from "./risk-decisions.repository.ts";
 import type { Replay } from "./risk-decisions.ts";
@@ -64,7 +64,7 @@ export const policyMessage = ({ level, requirement, row }: LevelPolicy) => ({
 });
 
 /** Why a log-in was judged as it was, as the contract has it. */
-export const reasonMessage = ({ signal, points, ...rest }: Reason) => ({
+export const reasonMessage = ({ signal, points, ...rest }: RiskContribution) => ({
   ...rest,
   signal: RiskSignalType[signal],
   weight: points / 100,

@@ -1,12 +1,13 @@
 import { sql } from "drizzle-orm";
-import { having } from "../db/conditions.ts";
-import { deleteRows, given, select } from "../db/rows.ts";
+import { type RowOf, type WithMac, writing } from "../db/bound-rows.ts";
+import { whereEquals } from "../db/conditions.ts";
+import { deleteRows, select, setParams } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import type { Level } from "./requirement.ts";
 import { riskPolicies, riskPolicyVersions } from "./risk-policies.table.ts";
 
 /** A row of the table. */
-export type RiskPolicyRow = ReturnType<typeof riskPolicies>["$inferSelect"];
+export type RiskPolicyRow = RowOf<typeof riskPolicies>;
 
 type Tenant = { readonly tenantId: string };
 type Key = Tenant & { readonly level: Level };
@@ -20,22 +21,25 @@ const statements = {
       .onConflictDoUpdate({ target: t.tenantId, set: { version: sql`${t.version} + 1` } })
       .returning({ version: t.version });
   }),
-  version: select(riskPolicyVersions, having(riskPolicyVersions, "tenantId")),
-  list: select(riskPolicies, having(riskPolicies, "tenantId")),
-  put: statement((s: Building<RiskPolicyRow>) => {
-    const t = s.table(riskPolicies);
-    return s.db
-      .insert(t)
-      .values(s.row(t))
-      .onConflictDoUpdate({
-        target: [t.tenantId, t.level],
-        set: {
-          ...given(s, t, "requirement", "description", "enabled", "version", "updateTime"),
-        },
-      })
-      .returning({ level: t.level });
-  }),
-  delete: deleteRows(riskPolicies, having(riskPolicies, "tenantId", "level")),
+  version: select(riskPolicyVersions, whereEquals(riskPolicyVersions, "tenantId")),
+  list: select(riskPolicies, whereEquals(riskPolicies, "tenantId")),
+  put: writing(
+    riskPolicies,
+    statement((s: Building<WithMac<RiskPolicyRow>>) => {
+      const t = s.table(riskPolicies);
+      return s.db
+        .insert(t)
+        .values(s.row(t))
+        .onConflictDoUpdate({
+          target: [t.tenantId, t.level],
+          set: {
+            ...setParams(s, t, "requirement", "description", "enabled", "version", "updateTime", "boundMac"),
+          },
+        })
+        .returning({ level: t.level });
+    }),
+  ),
+  delete: deleteRows(riskPolicies, whereEquals(riskPolicies, "tenantId", "level")),
 };
 
 /** What tenants ask for by level of risk. */

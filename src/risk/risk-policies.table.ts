@@ -1,3 +1,4 @@
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 import type { Level, Requirement } from "./requirement.ts";
 
@@ -17,6 +18,7 @@ export const riskPolicies = (d: Dialect) =>
       version: d.counter("version").notNull(),
       createTime: d.instant("create_time").notNull(),
       updateTime: d.instant("update_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [d.primaryKey({ columns: [t.tenantId, t.level] })],
   );
@@ -27,3 +29,8 @@ export const riskPolicyVersions = (d: Dialect) =>
     tenantId: d.text("tenant_id").primaryKey(),
     version: d.counter("version").notNull(),
   });
+
+bindRows(riskPolicies, ["tenantId", "level", "requirement", "description", "enabled", "version", "updateTime"], {
+  policyId: "a name for lists",
+  createTime: "shown, and asked nowhere",
+});

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import { newId } from "../core/id.ts";
@@ -5,25 +6,20 @@ import { Refusal } from "../core/refusal.ts";
 import { StoreConflict, type Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import type { Factor } from "../factors/factor.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
-import {
-  defaults,
-  isForAll,
-  isSatisfiable,
-  LEVELS,
-  type Level,
-  type Requirement,
-  type Requirements,
-  warningsOf,
-} from "./requirement.ts";
+import type { EffectiveSettings, SettingsOf } from "../tenant-settings/settings.ts";
+import { type PolicyInForce, policyInForce, requirementsFrom } from "./policy-in-force.ts";
+import type { PolicyWarnings } from "./policy-warnings.ts";
+import { defaults, LEVELS, type Level, type Requirement, type Requirements, warningsOf } from "./requirement.ts";
 import { type RiskPolicyRow, riskPolicyRepository } from "./risk-policies.repository.ts";
+import { conflictsOf, factorPolicyOf, unsatisfiable } from "./satisfiable.ts";
 
-/** What policies need of the process. */
+/** Dependencies of policies. */
 export interface RiskPolicyOptions {
   readonly factors: readonly Factor[];
   readonly settingsOf: SettingsOf;
-  /** How many of the users that are known have no factor that counts. Outside of units. */
-  readonly countUnenrolled: (tenantId: string) => Promise<number>;
+  /** The settings as a unit sees them, also those that another unit has just changed. */
+  readonly settingsIn: (tx: Tx, tenantId: string) => Promise<EffectiveSettings>;
+  readonly warnings: PolicyWarnings;
 }
 
 /** One level, as it is set; without a row it is as the service has it. */
@@ -43,47 +39,32 @@ export interface LevelChange {
   readonly reason: string;
 }
 
-/** What is in force for a tenant. */
-export interface PolicyInForce {
-  readonly levels: Requirements;
-  readonly version: number;
-}
-
 const policiesFrom = (rows: readonly RiskPolicyRow[]): LevelPolicy[] =>
   LEVELS.map((level) => {
     const row = rows.find((one) => one.level === level);
     return { level, requirement: row?.requirement ?? defaults[level], row };
   });
 
-const requirementsFrom = (rows: readonly RiskPolicyRow[]): Requirements => {
-  const of = (level: Level) => rows.find((row) => row.level === level && row.enabled)?.requirement ?? defaults[level];
-  return { LOW: of("LOW"), MEDIUM: of("MEDIUM"), HIGH: of("HIGH") };
-};
-
-/** What a tenant's levels ask for at present, and the version that says so. */
-export async function policyInForce(tx: Tx, tenantId: string): Promise<PolicyInForce> {
-  const policies = riskPolicyRepository(tx);
-  return { levels: requirementsFrom(await policies.list(tenantId)), version: await policies.version(tenantId) };
-}
-
 const stale = (version: number) => new Refusal("STALE_VERSION", { metadata: { version: String(version) } });
 
 const shown = ({ requirement, description, enabled }: RiskPolicyRow) => ({ ...requirement, description, enabled });
 
 /** What administrators ask for by level of risk: a row for each level that was changed, and one version of them all. */
-export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: RiskPolicyOptions) {
-  const check = async (tenantId: string, level: Level, requirement: Requirement, field: string) => {
-    // A stolen browser would be all it takes.
-    if (level === "HIGH" && requirement.allowTrusted) return new Refusal("INVALID_FIELD", { metadata: { field } });
-    if (isSatisfiable(requirement, factors, await settingsOf(tenantId))) return undefined;
-    return new Refusal("POLICY_UNSATISFIABLE", { metadata: { level } });
-  };
+export function createRiskPolicies({ factors, settingsOf, settingsIn, warnings }: RiskPolicyOptions) {
+  /** A stolen browser would be all it takes. */
+  const trustAtHigh = (level: Level, requirement: Requirement, field: string) =>
+    level === "HIGH" && requirement.allowTrusted ? new Refusal("INVALID_FIELD", { metadata: { field } }) : undefined;
 
-  /** How many users have to enrol before they meet it, if any. */
-  const enrolments = async (tenantId: string, requirements: readonly Requirement[]): Promise<string[]> => {
-    if (!requirements.some((requirement) => isForAll(requirement) && !requirement.block)) return [];
-    const count = await countUnenrolled(tenantId);
-    return count === 0 ? [] : [`known users without a factor, who have to enrol: ${count}`];
+  /**
+   * Throws where nobody could meet one of the changed levels, alone or with a rule. In a unit that holds the end of the
+   * tenant's audit chain, as changes of settings and rules do: of several at once each sees the one before.
+   */
+  const requireSatisfiable = async (tx: Tx, tenantId: string, changed: readonly Level[]): Promise<void> => {
+    const policy = await factorPolicyOf(tx, tenantId, await settingsIn(tx, tenantId));
+    const refused = unsatisfiable(
+      conflictsOf(policy, factors).filter(({ level }) => level !== "" && changed.includes(level)),
+    );
+    if (refused) throw refused;
   };
 
   const record = async (
@@ -115,10 +96,11 @@ export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: Ris
       const { level, requirement, description, enabled, version, reason } = asked;
       const { tenantId } = call.caller;
       if ([requirement, description, enabled].every((part) => part === undefined)) return new Refusal("EMPTY_UPDATE");
-      const refused = requirement && (await check(tenantId, level, requirement, "requirement.allow_trusted"));
+      const refused = requirement && trustAtHigh(level, requirement, "requirement.allow_trusted");
       if (refused) return refused;
-      const enrolling = await enrolments(tenantId, requirement ? [requirement] : []);
-      return call.unit(async (tx) => {
+      // What is asked for is as it was where neither is given.
+      const changed = requirement === undefined && enabled === undefined ? [] : [level];
+      const made = await call.unit(async (tx) => {
         const policies = riskPolicyRepository(tx);
         const next = await policies.advance(tenantId);
         const rows = await policies.list(tenantId);
@@ -132,12 +114,16 @@ export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: Ris
           createTime: before?.createTime ?? call.now,
           updateTime: call.now,
         };
+        if (before && isDeepStrictEqual(shown(before), shown(row))) throw new Refusal("EMPTY_UPDATE");
         await policies.put(row);
         const states = { ...(before && { before: shown(before) }), after: shown(row) };
         await record(tx, call, { action: "risk_policy.updated", targetId: level, reason, ...states });
-        const warnings = warningsOf(requirementsFrom([...rows.filter((one) => one !== before), row]));
-        return { policy: { level, requirement: row.requirement, row }, warnings: [...warnings, ...enrolling] };
+        await requireSatisfiable(tx, tenantId, changed);
+        const levels = requirementsFrom([...rows.filter((one) => one !== before), row]);
+        return { policy: { level, requirement: row.requirement, row }, levels };
       });
+      const counted = await warnings.ofLevels(tenantId, changed, made.levels, await settingsOf(tenantId));
+      return { policy: made.policy, warnings: [...warningsOf(made.levels), ...counted] };
     },
 
     /** Returns one level to its default; one that is there already stays, and nothing is recorded. */
@@ -153,6 +139,7 @@ export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: Ris
         // Another reset was quicker: this one looks again, and finds nothing to do.
         if (!before) throw new StoreConflict();
         await record(tx, call, { action: "risk_policy.deleted", targetId: level, reason, before: shown(before) });
+        await requireSatisfiable(tx, tenantId, [level]);
         return policy;
       });
     },
@@ -160,19 +147,18 @@ export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: Ris
     /** Replaces all levels, if nobody else has changed any since `version`. */
     async replace(
       call: Call,
-      { levels, version, reason }: { levels: Requirements; version: number; reason: string },
+      { levels, version: basedOn, reason }: { levels: Requirements; version: number; reason: string },
     ): Promise<(PolicyInForce & { warnings: string[] }) | Refusal> {
       const { tenantId } = call.caller;
       for (const level of LEVELS) {
         const field = `policy.${level.toLowerCase()}_risk.allow_trusted`;
-        const refused = await check(tenantId, level, levels[level], field);
+        const refused = trustAtHigh(level, levels[level], field);
         if (refused) return refused;
       }
-      const enrolling = await enrolments(tenantId, Object.values(levels));
-      return call.unit(async (tx) => {
+      const version = await call.unit(async (tx) => {
         const policies = riskPolicyRepository(tx);
         const next = await policies.advance(tenantId);
-        if (next - 1 !== version) throw stale(next - 1);
+        if (next - 1 !== basedOn) throw stale(next - 1);
         const rows = await policies.list(tenantId);
         const times = { createTime: call.now, updateTime: call.now };
         for (const level of LEVELS) {
@@ -183,8 +169,11 @@ export function createRiskPolicies({ factors, settingsOf, countUnenrolled }: Ris
         }
         const states = { before: requirementsFrom(rows), after: levels };
         await record(tx, call, { action: "risk_policy.replaced", targetId: tenantId, reason, ...states });
-        return { levels, version: next, warnings: [...warningsOf(levels), ...enrolling] };
+        await requireSatisfiable(tx, tenantId, LEVELS);
+        return next;
       });
+      const counted = await warnings.ofLevels(tenantId, LEVELS, levels, await settingsOf(tenantId));
+      return { levels, version, warnings: [...warningsOf(levels), ...counted] };
     },
   };
 }

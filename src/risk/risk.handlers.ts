@@ -1,12 +1,22 @@
+import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { MfaDecision, RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
+import {
+  MfaDecision,
+  RiskLevel,
+  type UpdateMfaRiskPolicyRequest,
+  UpdateMfaRiskPolicyRequestSchema,
+  type UpdateRiskPolicyRequest,
+  UpdateRiskPolicyRequestSchema,
+} from "../../gen/mfa/v1/risk_pb.js";
+import type { Call } from "../core/call.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
-import type { Handlers } from "../rpc/service.ts";
 import { originOf, signalOf } from "./log-in-messages.ts";
 import { pageOfLevels } from "./policy-pages.ts";
+import { defaults, LEVELS, type Level, type Requirement, weakens } from "./requirement.ts";
 import type { RiskDecisions } from "./risk-decisions.ts";
 import {
   decisionMessage,
@@ -93,5 +103,35 @@ export function createRiskHandlers({
     },
   } satisfies Handlers<typeof AdminMfaService>;
 
-  return { admin };
+  const weakensLevel = async (call: Call, level: Level, after: Requirement) =>
+    weakens((await policies.find(call)).levels[level], after);
+
+  /** What takes more than one administrator, where their tenant asks for two. */
+  const guards = {
+    updateRiskPolicy: {
+      needsTwo: async (call: Call, { level, requirement, enabled }: UpdateRiskPolicyRequest) => {
+        const own = requirement && readRequirement(requirement);
+        const stated = own ?? (await policies.list(call)).find((one) => one.level === readLevel(level))?.requirement;
+        const after = enabled === false || !stated ? defaults[readLevel(level)] : stated;
+        return weakensLevel(call, readLevel(level), after);
+      },
+      describe: (request: UpdateRiskPolicyRequest) =>
+        `Weaken a level of risk: ${JSON.stringify(toJson(UpdateRiskPolicyRequestSchema, request))}`,
+    },
+    deleteRiskPolicy: {
+      needsTwo: (call: Call, { level }: { level: RiskLevel }) =>
+        weakensLevel(call, readLevel(level), defaults[readLevel(level)]),
+      describe: ({ level }: { level: RiskLevel }) => `Return the level ${RiskLevel[level]} to its default`,
+    },
+    updateMfaRiskPolicy: {
+      needsTwo: async (call: Call, { policy }: UpdateMfaRiskPolicyRequest) => {
+        const [{ levels }, after] = [await policies.find(call), readRequirements(policy)];
+        return LEVELS.some((level) => weakens(levels[level], after[level]));
+      },
+      describe: (request: UpdateMfaRiskPolicyRequest) =>
+        `Weaken the policy of risk: ${JSON.stringify(toJson(UpdateMfaRiskPolicyRequestSchema, request))}`,
+    },
+  };
+
+  return { admin, guards };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { syncFolder } from "../core/write-once.ts";
 import type { Running } from "./task.ts";
 
-/** Where backups go, and how many are kept. */
+/** The folder of backups, and how many are kept. */
 export interface BackupSettings {
   readonly folder: string;
   readonly keep: number;

@@ -1,5 +1,4 @@
 import { newId } from "../core/id.ts";
-import type { Rhythm } from "../core/rhythm.ts";
 import type { TimeOf } from "../db/database-time.ts";
 import type { Store, Tx } from "../db/store.ts";
 import {
@@ -9,17 +8,18 @@ import {
   taskRunRepository,
 } from "./schedule.repository.ts";
 import type { TaskEnd } from "./schedule.table.ts";
+import type { ScheduleExpression } from "./schedule-expression.ts";
 
-/** How long a run counts as alive without a word of it. */
+/** The lease of a run: without a renewal for this long it is lost. */
 export const LEASE_MS = 30_000;
 
-/** The run has lost its task to another instance, or the service stops: nothing of it may be written any more. */
+/** The run has lost its task to another instance, or the service stops: it may write nothing any more. */
 export class TaskLost extends Error {
   override readonly name = "TaskLost";
 }
 
-/** A run that has begun. */
-export interface Begun extends RunKey {
+/** A started run. */
+export interface BegunRun extends RunKey {
   readonly manual: boolean;
   readonly scheduledTime: Date;
   readonly startTime: Date;
@@ -30,11 +30,11 @@ export interface Ended {
   readonly outcome: Exclude<TaskEnd, "" | "LOST">;
   readonly count: number;
   readonly error: string;
-  /** Whether it is due again at once, for whichever instance. */
+  /** Whether the task is due again at once, for any instance. */
   readonly again: boolean;
 }
 
-/** What leases need of the process. */
+/** Dependencies of leases. */
 export interface LeaseOptions {
   readonly store: Store;
   readonly timeOf: TimeOf;
@@ -42,32 +42,32 @@ export interface LeaseOptions {
   readonly instance: string;
 }
 
-/** Whether nobody has spoken for a run in time. One that is good for longer than any lease is of another clock. */
+/** Whether a lease has expired. One that ends later than any lease can was made under another clock. */
 const isLapsed = ({ leaseExpireTime: end }: ScheduledTaskRow, now: Date) =>
   end === null || end <= now || end.getTime() > now.getTime() + 2 * LEASE_MS;
 
-/** Whether there is something to decide about a task. Whoever decides asks again, having touched its row. */
-export function isDue(row: ScheduledTaskRow, rhythm: Rhythm, now: Date): boolean {
+/** Whether a task needs a decision. The caller checks again after it has locked the row. */
+export function isDue(row: ScheduledTaskRow, rhythm: ScheduleExpression, now: Date): boolean {
   if (row.runId !== null) return isLapsed(row, now);
   return !row.paused && (row.requestTime !== null || row.nextRunTime <= now || row.nextRunTime > rhythm.latest(now));
 }
 
 /**
- * Who runs a task. A run begins in the unit that takes its task and moves the next time, so of any number of instances
- * one has it. It goes on for as long as it is spoken for; then another instance takes over, under a higher fence, and
- * whatever the former still tries to write fails. Times are the database's, never an instance's own.
+ * Leases of tasks. A run starts in the unit that takes the task and sets its next time, so one of any number of
+ * instances gets it. It lasts while its lease is renewed; then another instance takes over with a higher fencing token,
+ * and writes of the former fail. Times are the database's, never an instance's own.
  */
 export function createLeases({ store, timeOf, instance }: LeaseOptions) {
   const lease = (now: Date) => new Date(now.getTime() + LEASE_MS);
 
-  /** Notes that a run is lost, and answers what it was for. */
+  /** Records that a run is lost; returns what it was for. */
   async function lose(tx: Tx, runId: string, now: Date) {
     const lost = await taskRunRepository(tx).find(runId);
     await taskRunRepository(tx).end({ runId, outcome: "LOST", count: 0, error: "", endTime: now });
     return lost && { scheduledTime: lost.scheduledTime, manual: lost.manual };
   }
 
-  /** What a run would be for; undefined when the task is not due. */
+  /** Returns the reason of a run; undefined when the task is not due. */
   async function causeOf(tx: Tx, row: ScheduledTaskRow, now: Date) {
     const lost = row.runId === null ? undefined : await lose(tx, row.runId, now);
     if (row.paused) return undefined;
@@ -76,7 +76,7 @@ export function createLeases({ store, timeOf, instance }: LeaseOptions) {
     return row.nextRunTime <= now ? { scheduledTime: row.nextRunTime, manual: false } : undefined;
   }
 
-  const begin = (name: string, rhythm: Rhythm): Promise<Begun | undefined> =>
+  const begin = (name: string, rhythm: ScheduleExpression): Promise<BegunRun | undefined> =>
     store.write(async (tx) => {
       const tasks = scheduledTaskRepository(tx);
       const row = await tasks.touch(name);
@@ -85,7 +85,7 @@ export function createLeases({ store, timeOf, instance }: LeaseOptions) {
       const cause = await causeOf(tx, row, now);
       if (!cause) {
         if (row.runId !== null) await tasks.drop(name);
-        // Worked out under a clock that has been set back since.
+        // Computed under a clock that has been set back since.
         else await tasks.reschedule(name, row.schedule, rhythm.latest(now));
         return undefined;
       }
@@ -110,7 +110,7 @@ export function createLeases({ store, timeOf, instance }: LeaseOptions) {
     },
 
     /** Notes how a run ended and gives its task back. False when it has lost the task: then that is noted already. */
-    end: (begun: Begun, { outcome, count, error, again }: Ended): Promise<boolean> =>
+    end: (begun: BegunRun, { outcome, count, error, again }: Ended): Promise<boolean> =>
       store.write(async (tx) => {
         const { name, fence, runId, startTime, scheduledTime, manual } = begun;
         const tasks = scheduledTaskRepository(tx);

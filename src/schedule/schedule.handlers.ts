@@ -2,12 +2,12 @@ import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { TaskOutcome, TaskState } from "../../gen/mfa/v1/schedule_pb.js";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
-import type { Handlers } from "../rpc/service.ts";
 import type { TaskRunRow } from "./schedule.repository.ts";
 import type { TaskEnd } from "./schedule.table.ts";
-import { createSchedule, type Listed, type ScheduleOptions } from "./schedule.ts";
+import { createSchedule, type ListedTask, type ScheduleOptions } from "./schedule.ts";
 
 const outcomes: Readonly<Record<TaskEnd, TaskOutcome>> = {
   "": TaskOutcome.UNSPECIFIED,
@@ -25,11 +25,11 @@ const ends: Readonly<Record<TaskOutcome, TaskEnd>> = {
 
 const timed = (time: Date | null) => (time ? timestampFromDate(time) : undefined);
 
-/** A field where there is something for it. */
+/** Omits a field without a value. */
 const given = <K extends string, T>(name: K, value: T | undefined) =>
   (value === undefined ? {} : { [name]: value }) as { [P in K]?: T };
 
-function toProto({ task: { name, description, schedule }, row }: Listed) {
+function toProto({ task: { name, description, schedule }, row }: ListedTask) {
   const { paused, runId, requestTime, nextRunTime } = row;
   const idle = paused ? TaskState.PAUSED : TaskState.IDLE;
   return {
@@ -53,9 +53,9 @@ const toRun = (row: TaskRunRow) => ({
   ...given("endTime", timed(row.endTime)),
 });
 
-const reply = (listed: Listed | Refusal) => (listed instanceof Refusal ? listed : { task: toProto(listed) });
+const reply = (listed: ListedTask | Refusal) => (listed instanceof Refusal ? listed : { task: toProto(listed) });
 
-/** What operators do with the service's own upkeep. */
+/** RPCs by which operators steer scheduled tasks. */
 export function createScheduleHandlers({ pageTokens, ...options }: ScheduleOptions & { pageTokens: PageTokens }) {
   const schedule = createSchedule(options);
 

@@ -1,26 +1,26 @@
 import { and, asc, eq, isNotNull, or, sql } from "drizzle-orm";
-import { all, having } from "../db/conditions.ts";
-import { given, insert, insertIfNew, type PageAsked, select, selectPage } from "../db/rows.ts";
+import { whereAll, whereEquals } from "../db/conditions.ts";
+import { insert, insertIfNew, type PageAsked, select, selectPage, setParams } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { scheduledTasks, type TaskEnd, taskRuns } from "./schedule.table.ts";
 
-/** A task as it stands. */
+/** A row of the table of tasks. */
 export type ScheduledTaskRow = ReturnType<typeof scheduledTasks>["$inferSelect"];
 /** A run. */
 export type TaskRunRow = ReturnType<typeof taskRuns>["$inferSelect"];
 
 type Named = { name: string };
-/** A run under way, as its instance knows it. */
+/** The key of a running run. */
 export type RunKey = { readonly name: string; readonly fence: number; readonly runId: string };
 type Begin = Named & Pick<ScheduledTaskRow, "runId" | "leaseOwner" | "leaseExpireTime" | "nextRunTime" | "lastRunTime">;
 type End = RunKey & Pick<ScheduledTaskRow, "lastCount" | "lastError" | "lastDurationMs">;
 type RunEnd = Pick<TaskRunRow, "runId" | "outcome" | "count" | "error" | "endTime">;
 type Wanted = { taskName: string; outcome: TaskEnd };
 
-const isNamed = having(scheduledTasks, "name");
+const isNamed = whereEquals(scheduledTasks, "name");
 
-/** The task while this run has it. */
-const isHeld = having(scheduledTasks, "name", "fence", "runId");
+/** The task's row while this run holds it. */
+const isHeld = whereEquals(scheduledTasks, "name", "fence", "runId");
 
 const hasOutcome = (s: Building<Pick<Wanted, "outcome">>) => {
   const t = s.table(taskRuns);
@@ -71,7 +71,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        ...given(s, t, "paused", "nextRunTime"),
+        ...setParams(s, t, "paused", "nextRunTime"),
         requestTime: null,
       })
       .where(isNamed(s))
@@ -82,7 +82,7 @@ const statements = {
     return s.db
       .update(t)
       .set({
-        ...given(s, t, "runId", "leaseOwner", "leaseExpireTime", "nextRunTime", "lastRunTime"),
+        ...setParams(s, t, "runId", "leaseOwner", "leaseExpireTime", "nextRunTime", "lastRunTime"),
         fence: sql`${t.fence} + 1`,
         requestTime: null,
       })
@@ -115,24 +115,24 @@ const statements = {
       .update(t)
       .set({
         ...NOBODY,
-        ...given(s, t, "lastCount", "lastError", "lastDurationMs"),
+        ...setParams(s, t, "lastCount", "lastError", "lastDurationMs"),
       })
       .where(isHeld(s))
       .returning({ name: t.name });
   }),
   insertRun: insert(taskRuns),
-  findRun: select(taskRuns, having(taskRuns, "runId")),
+  findRun: select(taskRuns, whereEquals(taskRuns, "runId")),
   endRun: statement((s: Building<RunEnd>) => {
     const t = s.table(taskRuns);
     return s.db
       .update(t)
       .set({
-        ...given(s, t, "outcome", "count", "error", "endTime"),
+        ...setParams(s, t, "outcome", "count", "error", "endTime"),
       })
       .where(and(eq(t.runId, s.param("runId", t.runId)), eq(t.outcome, "")))
       .returning({ runId: t.runId });
   }),
-  listRuns: selectPage(taskRuns, all(having(taskRuns, "taskName"), hasOutcome), newestRun),
+  listRuns: selectPage(taskRuns, whereAll(whereEquals(taskRuns, "taskName"), hasOutcome), newestRun),
 };
 
 /** Tasks and who runs them. A unit that decides about a task touches it first. */

@@ -1,48 +1,51 @@
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import { Refusal } from "../core/refusal.ts";
-import { rhythmOf } from "../core/rhythm.ts";
 import type { TimeOf } from "../db/database-time.ts";
 import { type Position, pageOf } from "../db/page.ts";
 import type { Tx } from "../db/store.ts";
 import { type ScheduledTaskRow, scheduledTaskRepository, taskRunRepository } from "./schedule.repository.ts";
 import type { TaskEnd } from "./schedule.table.ts";
+import { parseSchedule } from "./schedule-expression.ts";
 import { SCHEDULE_TOPIC } from "./scheduler.ts";
 import type { Task } from "./task.ts";
 
-/** A task of this version, and how it stands. */
-export interface Listed {
+/** A task of this version with its state. */
+export interface ListedTask {
   readonly task: Task;
   readonly row: ScheduledTaskRow;
 }
 
-/** Which page of a list. */
-export interface Page {
+/** The requested page of a list. */
+export interface RequestedPage {
   readonly position: Position;
   readonly size: number;
 }
 
-/** What the schedule needs of the process. */
+/** Dependencies of the schedule. */
 export interface ScheduleOptions {
   readonly tasks: readonly Task[];
   readonly timeOf: TimeOf;
 }
 
-/** The place of a task in a list by name; page tokens take no underscores, and names have no hyphens. */
-const placeOf = ({ task }: Listed): Position => ({ time: new Date(0), id: task.name.replaceAll("_", "-") });
+/** The position of a task in a list by name; page tokens take no underscores, and names have no hyphens. */
+const placeOf = ({ task }: ListedTask): Position => ({ time: new Date(0), id: task.name.replaceAll("_", "-") });
 
 const shown = ({ paused, nextRunTime }: ScheduledTaskRow) => ({ paused, nextRunTime: nextRunTime.toISOString() });
 
-/** The tasks as operators see and steer them. They are the installation's: what is done to one holds for every tenant. */
+/**
+ * The scheduled tasks as operators see and steer them. They belong to the installation: a change holds for every
+ * tenant.
+ */
 export function createSchedule({ tasks, timeOf }: ScheduleOptions) {
   const byName = new Map(tasks.map((task) => [task.name, task]));
 
-  /** Decides about a task in one unit, having it to itself; what is decided is recorded. */
+  /** Changes a task in one unit under its lock, and records the change. */
   const decide = (
     call: Call,
     { name, verb, reason }: { name: string; verb: string; reason: string },
     change: (tx: Tx, row: ScheduledTaskRow, task: Task) => Promise<ScheduledTaskRow | Refusal | undefined>,
-  ): Promise<Listed | Refusal> =>
+  ): Promise<ListedTask | Refusal> =>
     call.unit(async (tx) => {
       const task = byName.get(name);
       const row = task && (await scheduledTaskRepository(tx).touch(name));
@@ -59,7 +62,7 @@ export function createSchedule({ tasks, timeOf }: ScheduleOptions) {
 
   return {
     /** A page of the tasks, by name. */
-    async list(call: Call, { position, size }: Page) {
+    async list(call: Call, { position, size }: RequestedPage) {
       const rows = await call.unit((tx) => scheduledTaskRepository(tx).list());
       const found = rows.flatMap((row) => {
         const task = byName.get(row.name);
@@ -70,7 +73,7 @@ export function createSchedule({ tasks, timeOf }: ScheduleOptions) {
     },
 
     /** A page of a task's runs, newest first. */
-    async listRuns(call: Call, wanted: { taskName: string; outcome: TaskEnd }, page: Page) {
+    async listRuns(call: Call, wanted: { taskName: string; outcome: TaskEnd }, page: RequestedPage) {
       if (!byName.has(wanted.taskName)) return new Refusal("NOT_FOUND");
       return call.unit((tx) => taskRunRepository(tx).list(wanted, page));
     },
@@ -93,7 +96,7 @@ export function createSchedule({ tasks, timeOf }: ScheduleOptions) {
       decide(call, { name, verb: "resumed", reason }, async (tx, { paused, nextRunTime }, { schedule }) => {
         if (!paused) return undefined;
         const now = await timeOf(tx);
-        const next = nextRunTime <= now ? rhythmOf(schedule).next(now, nextRunTime) : nextRunTime;
+        const next = nextRunTime <= now ? parseSchedule(schedule).next(now, nextRunTime) : nextRunTime;
         return scheduledTaskRepository(tx).pause(name, false, next);
       }),
   };

@@ -1,15 +1,15 @@
 import { type Repeating, repeat } from "../core/repeat.ts";
-import { type Rhythm, rhythmOf } from "../core/rhythm.ts";
 import type { Store } from "../db/store.ts";
-import { type Begun, createLeases, type Ended, isDue, LEASE_MS, type LeaseOptions, TaskLost } from "./leases.ts";
+import { type BegunRun, createLeases, type Ended, isDue, LEASE_MS, type LeaseOptions, TaskLost } from "./leases.ts";
 import { type ScheduledTaskRow, scheduledTaskRepository } from "./schedule.repository.ts";
 import type { TaskEnd } from "./schedule.table.ts";
+import { parseSchedule, type ScheduleExpression } from "./schedule-expression.ts";
 import type { Task } from "./task.ts";
 
-/** What is announced when an administrator wants a task to be looked at. */
+/** The topic announced when an administrator changes a task. */
 export const SCHEDULE_TOPIC = "schedule";
 
-/** A run that is over, for the log and the metrics. */
+/** An ended run, for the log and the metrics. */
 export interface EndedRun {
   readonly task: string;
   readonly outcome: Exclude<TaskEnd, "">;
@@ -20,23 +20,23 @@ export interface EndedRun {
   readonly ms: number;
 }
 
-/** What the scheduler needs of the process. */
+/** Dependencies of the scheduler. */
 export interface SchedulerOptions extends LeaseOptions {
   readonly tasks: readonly Task[];
-  /** `thrown` is what a failed run ended by. */
+  /** `thrown` is the error of a failed run. */
   readonly onRun: (run: EndedRun, thrown?: unknown) => void;
-  /** Hears of a store that is away; what is due is looked for again. */
+  /** Called when the store is unavailable; due tasks are looked for again. */
   readonly onTrouble: (error: unknown) => void;
 }
 
-/** The service stops while the run is under way. */
+/** The service stops during the run. */
 class TaskStopped extends Error {
   override readonly name = "TaskStopped";
 }
 
-/** How often an instance looks for what is due, beside what it is told. */
+/** The interval at which an instance looks for due tasks, beside announcements. */
 const LOOK_MS = 1000;
-/** A run that takes longer hangs, or might as well: it is given up. */
+/** The time limit of a run. */
 const MAX_RUN_MS = 3600 * 1000;
 const MAX_ERROR = 200;
 
@@ -47,7 +47,7 @@ function kindOf(thrown: unknown): string {
   return `${thrown.name}${code}`.slice(0, MAX_ERROR);
 }
 
-const newRow = ({ name, schedule }: Task, rhythm: Rhythm, now: Date): ScheduledTaskRow => ({
+const newRow = ({ name, schedule }: Task, rhythm: ScheduleExpression, now: Date): ScheduledTaskRow => ({
   ...{ name, schedule, paused: false, nextRunTime: rhythm.first(now), requestTime: null, fence: 0, runId: null },
   ...{ leaseOwner: "", leaseExpireTime: null, lastCount: 0, lastError: "", lastDurationMs: null, lastRunTime: null },
 });
@@ -58,7 +58,7 @@ async function introduce({ store, timeOf, tasks }: SchedulerOptions): Promise<vo
     const known = scheduledTaskRepository(tx);
     const now = await timeOf(tx);
     for (const task of tasks) {
-      const rhythm = rhythmOf(task.schedule);
+      const rhythm = parseSchedule(task.schedule);
       await known.insert(newRow(task, rhythm, now));
       const row = await known.touch(task.name);
       if (!row || row.schedule === task.schedule) continue;
@@ -75,11 +75,11 @@ export function createScheduler(options: SchedulerOptions) {
   const { store, timeOf, tasks, onRun, onTrouble } = options;
   const leases = createLeases(options);
   const underWay = new Map<string, { readonly ended: Promise<void>; readonly stop: AbortController }>();
-  const known = tasks.map((task) => ({ task, rhythm: rhythmOf(task.schedule) }));
+  const known = tasks.map((task) => ({ task, rhythm: parseSchedule(task.schedule) }));
   let stopping = false;
 
   /** Runs what has begun, with a store that fails once the run has lost its task. */
-  async function perform(task: Task, begun: Begun, stop: AbortController): Promise<Ended & { thrown?: unknown }> {
+  async function perform(task: Task, begun: BegunRun, stop: AbortController): Promise<Ended & { thrown?: unknown }> {
     const { signal } = stop;
     const startMs = performance.now();
     let heldMs = startMs;
@@ -115,7 +115,7 @@ export function createScheduler(options: SchedulerOptions) {
     }
   }
 
-  async function run(task: Task, begun: Begun, stop: AbortController): Promise<void> {
+  async function run(task: Task, begun: BegunRun, stop: AbortController): Promise<void> {
     const startMs = performance.now();
     const { thrown, ...ended } = await perform(task, begun, stop);
     const ours = await leases.end(begun, ended);
@@ -170,10 +170,10 @@ export async function openScheduler(options: SchedulerOptions & { readonly enabl
     if (!options.enabled) return { stop: async () => {} };
     const looking = repeat(scheduler.look, LOOK_MS, options.onTrouble);
     const deafen = options.store.listen({
-      heard: (topic) => {
+      onTopic: (topic) => {
         if (topic === SCHEDULE_TOPIC) looking.wake();
       },
-      missed: looking.wake,
+      onGap: looking.wake,
     });
     const stop = async () => {
       deafen();

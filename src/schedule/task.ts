@@ -1,26 +1,26 @@
 import type { Store } from "../db/store.ts";
 
-/** What a run is given. */
+/** What a run gets. */
 export interface Running {
   /**
-   * The store, as this run may use it: every unit that writes first proves that the run still has its task, and says
-   * that it lives. Once another instance has taken over, or the service stops, its units fail.
+   * The store for this run: every writing unit first checks and renews the lease. Once another instance has taken over,
+   * or the service stops, units fail.
    */
   readonly store: Store;
-  /** When it began, by the time that all instances share. The only time that a task goes by. */
+  /** The start of the run, by the time that all instances share. A task uses no other time. */
   readonly now: Date;
   /** Aborted when the run has lost its task or the service stops. */
   readonly signal: AbortSignal;
 }
 
-/** What the service does for its own upkeep: by one of any number of instances, once whenever it is due. */
+/** A scheduled task of the service's own upkeep: run by one of any number of instances when it is due. */
 export interface Task {
   /** "event_retention". */
   readonly name: string;
-  /** What it does, a sentence. */
+  /** What it does, in a sentence. */
   readonly description: string;
   /** "PT10M", or cron in UTC. */
   readonly schedule: string;
-  /** Does it; answers how many things it dealt with. Done twice, or half, it must do no harm. */
+  /** Runs the task; returns how many items it processed. It must be idempotent and safe to interrupt. */
   run(running: Running): Promise<number>;
 }

@@ -1,6 +1,6 @@
-import type { Owner } from "../core/caller.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { bearerId, randomSecret } from "../crypto/random.ts";
+import type { Owner } from "../db/store.ts";
 
 /** A client's secret, taken apart: what finds the device, and what proves it. */
 export interface TrustToken {

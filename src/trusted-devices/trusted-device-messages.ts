@@ -8,6 +8,7 @@ export const trustedDeviceMessage = (row: TrustedDeviceRow, current = false) => 
   displayName: row.displayName,
   userAgent: row.userAgent,
   ip: row.ip,
+  location: row.location,
   application: row.application,
   current,
   createTime: timestampFromDate(row.createTime),

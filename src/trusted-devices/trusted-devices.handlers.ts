@@ -1,16 +1,17 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import type { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import type { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { ownerOf } from "../core/caller.ts";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
-import type { Handlers } from "../rpc/service.ts";
-import type { SettingsOf } from "../tenants/settings.ts";
+import type { SettingsOf } from "../tenant-settings/settings.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { deviceTrustMessage, trustedDeviceMessage } from "./trusted-device-messages.ts";
 import type { TrustedDevices } from "./trusted-devices.ts";
 
-/** What users do with the clients they trust, and backends with their users' clients. */
+/** RPCs of trusted devices: of users, of backends and of administrators. */
 export function createTrustedDeviceHandlers(
   devices: TrustedDevices,
   { settingsOf, pageTokens }: { readonly settingsOf: SettingsOf; readonly pageTokens: PageTokens },
@@ -28,21 +29,23 @@ export function createTrustedDeviceHandlers(
       return { device: trustedDeviceMessage(trusted.row, true), trustToken: trusted.trustToken };
     },
 
-    checkDeviceTrust: async (request, call) => ({
-      deviceTrust: deviceTrustMessage(
-        await call.unit((tx) => devices.checkIn(tx, call, ownerOf(call.caller), request)),
-      ),
-    }),
+    checkDeviceTrust: async ({ trustToken, application }, call) => {
+      const owner = ownerOf(call.caller);
+      const presented = { trustToken, application, settings: await settingsOf(owner.tenantId) };
+      return { deviceTrust: deviceTrustMessage(await call.unit((tx) => devices.checkIn(tx, call, owner, presented))) };
+    },
 
     listTrustedDevices: async ({ trustToken, pageSize, pageToken }, call) => {
-      const page = { trustToken, position: pageTokens.read(call, pageToken), size: pageSize || 50 };
+      const settings = await settingsOf(call.caller.tenantId);
+      const page = { trustToken, settings, position: pageTokens.read(call, pageToken), size: pageSize || 50 };
       const { rows, next, currentId } = await call.unit((tx) => devices.list(tx, call, ownerOf(call.caller), page));
       const shown = rows.map((row) => trustedDeviceMessage(row, row.trustedDeviceId === currentId));
       return { devices: shown, nextPageToken: pageTokens.write(call, next) };
     },
 
     getTrustedDevice: async ({ trustedDeviceId }, call) => {
-      const row = await call.unit((tx) => devices.find(tx, call, ownerOf(call.caller), trustedDeviceId));
+      const asked = { trustedDeviceId, settings: await settingsOf(call.caller.tenantId) };
+      const row = await call.unit((tx) => devices.find(tx, call, ownerOf(call.caller), asked));
       return row ? { device: trustedDeviceMessage(row) } : new Refusal("NOT_FOUND");
     },
 
@@ -61,11 +64,33 @@ export function createTrustedDeviceHandlers(
   const internal = {
     checkUserDeviceTrust: async ({ userId, trustToken }, call) => {
       const owner = { tenantId: call.caller.tenantId, userId };
-      const { application } = call.client;
-      const trust = await call.unit((tx) => devices.checkIn(tx, call, owner, { trustToken, application }));
+      const presented = {
+        trustToken,
+        application: call.client.application,
+        settings: await settingsOf(owner.tenantId),
+      };
+      const trust = await call.unit((tx) => devices.checkIn(tx, call, owner, presented));
       return { deviceTrust: deviceTrustMessage(trust) };
     },
   } satisfies Handlers<typeof InternalMfaService>;
 
-  return { user, internal };
+  const admin = {
+    listUserTrustedDevices: async ({ userId, pageSize, pageToken }, call) => {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      const settings = await settingsOf(owner.tenantId);
+      const page = { trustToken: "", settings, position: pageTokens.read(call, pageToken), size: pageSize || 50 };
+      const { rows, next } = await call.unit((tx) => devices.list(tx, call, owner, page));
+      return {
+        devices: rows.map((row) => trustedDeviceMessage(row)),
+        nextPageToken: pageTokens.write(call, next),
+      };
+    },
+
+    revokeUserTrustedDevice: async ({ userId, trustedDeviceId, reason }, call) => {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      return (await devices.revoke(call, owner, trustedDeviceId, reason)) ? {} : new Refusal("NOT_FOUND");
+    },
+  } satisfies Handlers<typeof AdminMfaService>;
+
+  return { user, internal, admin };
 }

@@ -1,52 +1,57 @@
-import { and, eq } from "drizzle-orm";
-import type { Owner } from "../core/caller.ts";
-import { all, hasExpired, having, isInTime } from "../db/conditions.ts";
-import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../db/rows.ts";
+import { and, eq, gt } from "drizzle-orm";
+import { type RowOf, reading } from "../db/bound-rows.ts";
+import { hasExpired, isInTime, whereAll, whereEquals } from "../db/conditions.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage, setParams } from "../db/rows.ts";
+import type { Owner } from "../db/store.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { trustedDevices } from "./trusted-devices.table.ts";
 
 /** A trusted device as it is stored. */
-export type TrustedDeviceRow = ReturnType<typeof trustedDevices>["$inferSelect"];
+export type TrustedDeviceRow = RowOf<typeof trustedDevices>;
 type Key = Owner & { trustedDeviceId: string };
-type Standing = Owner & { epoch: number; now: Date };
+/** `since`: trust that began then or earlier has ended by the tenant's settings. */
+type Standing = Owner & { epoch: number; now: Date; since: Date };
 type Rotation = Key & { counter: number; next: number; secretDigest: Buffer; previousDigest: Buffer; now: Date };
 
-const isOwners = having(trustedDevices, "tenantId", "userId");
-const isThis = having(trustedDevices, "tenantId", "userId", "trustedDeviceId");
+const isOwners = whereEquals(trustedDevices, "tenantId", "userId");
+const isThis = whereEquals(trustedDevices, "tenantId", "userId", "trustedDeviceId");
 const newestFirst = { time: "createTime", id: "trustedDeviceId", newestFirst: true } as const;
 
 /** Trusted at `now` under the user's present epoch. */
-const stands = all(isOwners, isInTime(trustedDevices), (s: Building<{ epoch: number }>) => {
+const stands = whereAll(isOwners, isInTime(trustedDevices), (s: Building<{ epoch: number; since: Date }>) => {
   const t = s.table(trustedDevices);
-  return eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch));
+  return and(eq(t.mfaEpoch, s.param("epoch", t.mfaEpoch)), gt(t.createTime, s.param("since", t.createTime)));
 });
 
 const statements = {
   insert: insert(trustedDevices),
-  findBySeries: select(trustedDevices, having(trustedDevices, "tenantId", "userId", "seriesDigest")),
-  find: select(trustedDevices, all(isThis, stands)),
+  findBySeries: select(trustedDevices, whereEquals(trustedDevices, "tenantId", "userId", "seriesDigest")),
+  find: select(trustedDevices, whereAll(isThis, stands)),
   listStanding: statement((s: Building<Standing>) => {
     const t = s.table(trustedDevices);
     return s.db.select({ trustedDeviceId: t.trustedDeviceId }).from(t).where(stands(s));
   }),
   list: selectPage(trustedDevices, stands, newestFirst),
-  rotate: statement((s: Building<Rotation>) => {
-    const t = s.table(trustedDevices);
-    const now = s.param("now", t.rotateTime);
-    return s.db
-      .update(t)
-      .set({
-        ...given(s, t, "secretDigest", "previousDigest"),
-        counter: s.param("next", t.counter),
-        rotateTime: now,
-        lastUseTime: now,
-      })
-      .where(and(isThis(s), eq(t.counter, s.param("counter", t.counter))))
-      .returning();
-  }),
+  rotate: reading(
+    trustedDevices,
+    statement((s: Building<Rotation>) => {
+      const t = s.table(trustedDevices);
+      const now = s.param("now", t.rotateTime);
+      return s.db
+        .update(t)
+        .set({
+          ...setParams(s, t, "secretDigest", "previousDigest"),
+          counter: s.param("next", t.counter),
+          rotateTime: now,
+          lastUseTime: now,
+        })
+        .where(and(isThis(s), eq(t.counter, s.param("counter", t.counter))))
+        .returning();
+    }),
+  ),
   delete: deleteRows(trustedDevices, isThis),
   deleteAll: deleteRows(trustedDevices, isOwners),
-  deleteExpired: deleteRows(trustedDevices, all(isOwners, hasExpired(trustedDevices))),
+  deleteExpired: deleteRows(trustedDevices, whereAll(isOwners, hasExpired(trustedDevices))),
 };
 
 /** A user's trusted devices. */

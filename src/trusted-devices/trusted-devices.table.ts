@@ -1,3 +1,4 @@
+import { bindRows } from "../db/bound-rows.ts";
 import type { Dialect } from "../db/dialect.ts";
 
 /** Clients that are trusted for a while, each by a secret that changes with every use. Of secrets only digests. */
@@ -19,6 +20,8 @@ export const trustedDevices = (d: Dialect) =>
       displayName: d.text("display_name").notNull(),
       userAgent: d.text("user_agent").notNull(),
       ip: d.text("ip").notNull(),
+      /** Where that was, for people; empty where it was not known, and in rows from before this was kept. */
+      location: d.text("location").notNull().default(""),
       /** The application that it is trusted for; empty for all. */
       application: d.text("application").notNull(),
       /** The user's epoch when it was trusted: with another one it is trusted no more. */
@@ -27,6 +30,7 @@ export const trustedDevices = (d: Dialect) =>
       lastUseTime: d.instant("last_use_time").notNull(),
       /** Absolute: use does not move it. */
       expireTime: d.instant("expire_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.trustedDeviceId] }),
@@ -34,3 +38,23 @@ export const trustedDevices = (d: Dialect) =>
       d.index("trusted_devices_by_end").on(t.expireTime),
     ],
   );
+
+const secret = "a digest that only our keys make, for this tenant and user: an older one is the row's earlier state";
+const shown = "shown to its user, and asked nowhere";
+
+bindRows(
+  trustedDevices,
+  ["tenantId", "userId", "trustedDeviceId", "seriesDigest", "application", "mfaEpoch", "createTime", "expireTime"],
+  {
+    counter: "counts the secrets: an older count is the row's earlier state",
+    secretDigest: secret,
+    previousDigest: secret,
+    rotateTime: "for how many seconds the secret before is still taken",
+    displayName: shown,
+    userAgent: shown,
+    ip: shown,
+    location: shown,
+    lastUseTime: shown,
+  },
+  { broken: "absent" },
+);

@@ -1,16 +1,16 @@
-import { durationMs } from "@bufbuild/protobuf/wkt";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
-import type { Owner } from "../core/caller.ts";
 import { newId } from "../core/id.ts";
 import { Refusal } from "../core/refusal.ts";
+import { cutText } from "../core/text.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Position } from "../db/page.ts";
-import type { Tx } from "../db/store.ts";
+import type { Owner, Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
-import type { Settings } from "../tenants/settings.ts";
+import type { EffectiveSettings } from "../tenant-settings/settings.ts";
 import { userRepository } from "../users/users.repository.ts";
 import { clientName } from "./client-name.ts";
+import { cappedTrust, longestTrustMs, trustedSince } from "./trust-terms.ts";
 import { nextTrustToken, readTrustToken, trustDigests, trustTokenText } from "./trust-token.ts";
 import { type TrustedDeviceRow, trustedDeviceRepository } from "./trusted-devices.repository.ts";
 
@@ -39,22 +39,21 @@ export interface Trust {
   readonly trustToken: string;
 }
 
-/** What a client shows. */
+/** What a client shows, and the tenant's settings: what they forbid counts for trust of before too. */
 interface Presented {
   readonly trustToken: string;
   /** The application that asks. */
   readonly application: string;
+  readonly settings: EffectiveSettings;
 }
 
 /** Whether a device is trusted at `now` under the user's present epoch; the same in SQL where pages are listed. */
 const stands = (
-  { mfaEpoch, expireTime }: Pick<TrustedDeviceRow, "mfaEpoch" | "expireTime">,
-  epoch: number,
-  now: Date,
-): boolean => mfaEpoch === epoch && expireTime > now;
+  { mfaEpoch, createTime, expireTime }: Pick<TrustedDeviceRow, "mfaEpoch" | "createTime" | "expireTime">,
+  { epoch, now, since }: { readonly epoch: number; readonly now: Date; readonly since: Date },
+): boolean => mfaEpoch === epoch && expireTime > now && createTime > since;
 
 const GRACE_MS = 10_000;
-const MAX_MS = 30 * 24 * 60 * 60 * 1000;
 const NOBODY: Trust = { row: undefined, trustToken: "" };
 
 /**
@@ -62,7 +61,7 @@ const NOBODY: Trust = { row: undefined, trustToken: "" };
  * and never raise the level. Each has a secret that every use replaces. One that was replaced is good for ten seconds
  * more, for requests that crossed; presented later, somebody has a copy, and the trust ends.
  */
-export function createTrustedDevices(keyring: Keyring) {
+export function createTrustedDevices(keyring: Keyring, locate: (ip: string) => string = () => "") {
   const digests = trustDigests(keyring);
 
   const findByToken = async (tx: Tx, owner: Owner, text: string) => {
@@ -76,19 +75,26 @@ export function createTrustedDevices(keyring: Keyring) {
   };
 
   /** The device that a secret names, while an application trusts it; that the secret is its own is still to be proved. */
-  const findStanding = async (tx: Tx, call: Call, owner: Owner, { trustToken, application }: Presented) => {
+  const findStanding = async (tx: Tx, call: Call, owner: Owner, { trustToken, application, settings }: Presented) => {
     const found = await findByToken(tx, owner, trustToken);
-    if (!found || !stands(found.row, await userRepository(tx).epoch(owner), call.now)) return undefined;
+    if (!found || !stands(found.row, await standingOf(tx, owner, settings, call.now))) return undefined;
     return ["", application].includes(found.row.application) ? found : undefined;
   };
+
+  /** What trust has to meet to stand. */
+  const standingOf = async (tx: Tx, owner: Owner, settings: EffectiveSettings, now: Date) => ({
+    epoch: await userRepository(tx).epoch(owner),
+    now,
+    since: trustedSince(settings, now),
+  });
 
   const noteEnd = async (
     tx: Tx,
     call: Call,
     owner: Owner,
-    { action, targetId }: { action: string; targetId: string },
+    { action, targetId, reason = "" }: { action: string; targetId: string; reason?: string },
   ) => {
-    await recordAudit(tx, call, { owner, action, targetId });
+    await recordAudit(tx, call, { owner, action, targetId, reason });
     await recordEvent(tx, call, { owner, type: "DEVICE_TRUST_REVOKED", factorId: targetId });
   };
 
@@ -99,18 +105,21 @@ export function createTrustedDevices(keyring: Keyring) {
       call: Call,
       owner: Owner,
       trusting: Trusting,
-      settings: Settings,
+      settings: EffectiveSettings,
     ): Promise<Trusted | Refusal> {
-      const { enabled, lifetime, maxDevices } = settings.trustedDevices;
+      const { enabled, maxDevices } = settings.trustedDevices;
       if (!enabled) return new Refusal("POLICY_FORBIDS", { metadata: { policy: "trusted_devices.enabled" } });
       const devices = trustedDeviceRepository(tx);
-      const mfaEpoch = await userRepository(tx).epoch(owner);
+      const standing = await standingOf(tx, owner, settings, call.now);
+      const { epoch: mfaEpoch } = standing;
       const older = await findByToken(tx, owner, trusting.trustToken);
-      if (older) await devices.delete({ ...owner, trustedDeviceId: older.row.trustedDeviceId });
-      if ((await devices.countStanding({ ...owner, epoch: mfaEpoch, now: call.now })) >= maxDevices) {
+      // What is to be replaced leaves its place, and stays where there is none all the same.
+      const place = older && stands(older.row, standing) ? 1 : 0;
+      if ((await devices.countStanding({ ...owner, ...standing })) - place >= maxDevices) {
         return new Refusal("LIMIT_REACHED", { metadata: { limit: String(maxDevices) } });
       }
-      const longest = Math.min(MAX_MS, lifetime ? durationMs(lifetime) : MAX_MS);
+      if (older) await devices.delete({ ...owner, trustedDeviceId: older.row.trustedDeviceId });
+      const longest = longestTrustMs(settings);
       const token = nextTrustToken();
       const { userAgent, ip } = call.client;
       const row: TrustedDeviceRow = {
@@ -122,8 +131,9 @@ export function createTrustedDevices(keyring: Keyring) {
         previousDigest: null,
         rotateTime: call.now,
         displayName: trusting.displayName || clientName(userAgent) || "Trusted device",
-        userAgent: userAgent.slice(0, 128),
+        userAgent: cutText(userAgent, 128),
         ip,
+        location: locate(ip),
         application: trusting.application,
         mfaEpoch,
         createTime: call.now,
@@ -142,6 +152,7 @@ export function createTrustedDevices(keyring: Keyring) {
       if (!found) return NOBODY;
       const { row, token } = found;
       const { trustedDeviceId } = row;
+      const asTrusted = (device: TrustedDeviceRow) => cappedTrust(device, presented.settings);
       const devices = trustedDeviceRepository(tx);
       if (digests.isSecret(row.secretDigest, owner, token)) {
         const next = nextTrustToken(token.series);
@@ -150,13 +161,15 @@ export function createTrustedDevices(keyring: Keyring) {
           secretDigest: digests.secret(owner, next),
           previousDigest: row.secretDigest,
         });
-        if (rotated) return { row: rotated, trustToken: trustTokenText(next) };
+        if (rotated) return { row: asTrusted(rotated), trustToken: trustTokenText(next) };
         // Another request was quicker, this very moment: it used the same secret, or it ended the trust.
         const current = await devices.findBySeries(owner, row.seriesDigest);
-        return current ? { row: current, trustToken: "" } : NOBODY;
+        return current ? { row: asTrusted(current), trustToken: "" } : NOBODY;
       }
       const age = call.now.getTime() - row.rotateTime.getTime();
-      if (digests.isSecret(row.previousDigest, owner, token) && age <= GRACE_MS) return { row, trustToken: "" };
+      if (digests.isSecret(row.previousDigest, owner, token) && age <= GRACE_MS) {
+        return { row: asTrusted(row), trustToken: "" };
+      }
       // The series is right and the secret is none that can still be about: there are two copies of it.
       await devices.delete({ ...owner, trustedDeviceId });
       await recordEvent(tx, call, { owner, type: "DEVICE_TRUST_STOLEN", factorId: trustedDeviceId });
@@ -174,34 +187,53 @@ export function createTrustedDevices(keyring: Keyring) {
       tx: Tx,
       call: Call,
       owner: Owner,
-      { trustToken, ...page }: { trustToken: string; position: Position; size: number },
+      {
+        trustToken,
+        settings,
+        ...page
+      }: { trustToken: string; settings: EffectiveSettings; position: Position; size: number },
     ) {
-      const epoch = await userRepository(tx).epoch(owner);
-      const listed = await trustedDeviceRepository(tx).list({ ...owner, epoch, now: call.now }, page);
+      const standing = await standingOf(tx, owner, settings, call.now);
+      const listed = await trustedDeviceRepository(tx).list({ ...owner, ...standing }, page);
+      const rows = listed.rows.map((row) => cappedTrust(row, settings));
       const found = await findByToken(tx, owner, trustToken);
       const isOwn = found && digests.isSecret(found.row.secretDigest, owner, found.token);
-      return { ...listed, currentId: isOwn ? found.row.trustedDeviceId : undefined };
+      return { ...listed, rows, currentId: isOwn ? found.row.trustedDeviceId : undefined };
     },
 
-    async find(tx: Tx, call: Call, owner: Owner, trustedDeviceId: string): Promise<TrustedDeviceRow | undefined> {
-      const epoch = await userRepository(tx).epoch(owner);
-      return trustedDeviceRepository(tx).find({ ...owner, trustedDeviceId }, { epoch, now: call.now });
+    async find(
+      tx: Tx,
+      call: Call,
+      owner: Owner,
+      { trustedDeviceId, settings }: { trustedDeviceId: string; settings: EffectiveSettings },
+    ): Promise<TrustedDeviceRow | undefined> {
+      const standing = await standingOf(tx, owner, settings, call.now);
+      const row = await trustedDeviceRepository(tx).find({ ...owner, trustedDeviceId }, standing);
+      return row && cappedTrust(row, settings);
     },
 
-    async revoke(call: Call, owner: Owner, trustedDeviceId: string): Promise<boolean> {
+    /** Ends the trust in one device, with the reason that an administrator gives; false where there is none. */
+    async revoke(call: Call, owner: Owner, trustedDeviceId: string, reason = ""): Promise<boolean> {
       return call.unit(async (tx) => {
         const deleted = await trustedDeviceRepository(tx).delete({ ...owner, trustedDeviceId });
-        if (deleted) await noteEnd(tx, call, owner, { action: "trusted_device.revoked", targetId: trustedDeviceId });
-        return deleted !== undefined;
+        if (!deleted) return false;
+        await noteEnd(tx, call, owner, { action: "trusted_device.revoked", targetId: trustedDeviceId, reason });
+        return true;
       });
     },
 
-    /** Ends all trust in a unit; says how many devices were trusted. */
+    /** Ends all trust in a unit; says how many devices had some, also where the tenant has switched trust off since. */
     async revokeAllIn(tx: Tx, call: Call, owner: Owner): Promise<number> {
+      const count = await this.deleteAllIn(tx, call, owner);
+      await noteEnd(tx, call, owner, { action: "trusted_device.all_revoked", targetId: owner.userId });
+      return count;
+    },
+
+    /** The same for a unit that records more than this. */
+    async deleteAllIn(tx: Tx, call: Call, owner: Owner): Promise<number> {
       const epoch = await userRepository(tx).epoch(owner);
       const deleted = await trustedDeviceRepository(tx).deleteAll(owner);
-      await noteEnd(tx, call, owner, { action: "trusted_device.all_revoked", targetId: owner.userId });
-      return deleted.filter((device) => stands(device, epoch, call.now)).length;
+      return deleted.filter((device) => stands(device, { epoch, now: call.now, since: new Date(0) })).length;
     },
 
     cleanUp: (call: Call, owner: Owner): Promise<number> =>

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import type { Owner } from "../core/caller.ts";
+import type { Owner } from "../db/store.ts";
 
 /**
- * What is announced when something changes that a user's open streams show: a challenge, a lock, the set of factors.
- * A digest, as announcements pass through the database's log.
+ * The topic announced when something changes that a user's open streams show: a challenge, a lock, the set of factors.
+ * A digest, since announcements pass through the database's log.
  */
 export const topicOf = ({ tenantId, userId }: Owner): string =>
   createHash("sha256")

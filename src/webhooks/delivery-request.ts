@@ -4,13 +4,13 @@ import { webhookHeaders } from "../crypto/standard-webhook.ts";
 import { toEvent } from "../events/event-message.ts";
 import type { EventRow } from "../events/events.repository.ts";
 
-/** A delivery, ready to be posted. */
+/** A delivery: headers and body of its POST. */
 export interface DeliveryRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** The event in structured JSON (CloudEvents 1.0): one form for every receiver, whatever the transport. */
+/** The event in structured JSON (CloudEvents 1.0). */
 const cloudEvent = (row: EventRow) => ({
   specversion: "1.0",
   id: row.eventId,

@@ -5,18 +5,18 @@ import { type IpRange, isInRange, parseIp, parseIpRange } from "../core/ip-addre
 
 const ranges = (...texts: string[]): IpRange[] => texts.flatMap((text) => parseIpRange(text) ?? []);
 
-/** IPv4 addresses that are nobody's on the Internet (IANA's registry of special purposes), or everybody's. */
+/** IPv4 ranges that are not public unicast (IANA's special-purpose registry, multicast). */
 const SPECIAL_V4 = ranges(
   ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"],
   ...["192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24"],
   ...["198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"],
 );
 
-/** What of IPv6 is given out to hosts, and what of that is not: protocols, documentation, and ways to IPv4 hosts. */
+/** The IPv6 range of public hosts, and its exceptions: protocols, documentation, and transitions to IPv4 hosts. */
 const GLOBAL_V6 = ranges("2000::/3");
 const SPECIAL_V6 = ranges("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20");
 
-/** Whether an address is one that anybody on the Internet may have. Everything that cannot be read is not. */
+/** Whether an address is public unicast. An unreadable one is not. */
 export function isPublic(address: string): boolean {
   const ip = parseIp(address);
   if (!ip) return false;
@@ -24,25 +24,27 @@ export function isPublic(address: string): boolean {
   return GLOBAL_V6.some((range) => isInRange(ip, range)) && !SPECIAL_V6.some((range) => isInRange(ip, range));
 }
 
-/** Where webhooks may go. */
+/** The destinations that webhooks may have. */
 export interface Destinations {
-  /** Whether nothing speaks against a url now. Its name may lead elsewhere later: `lookup` sees to that. */
+  /**
+   * Whether a url is admitted now. Its name may resolve differently later; `lookup` checks again at each connection.
+   */
   admits(url: string): Promise<boolean>;
-  /** Whether the address of a url that names no host by name is admitted. */
+  /** Whether the IP literal of a url is admitted. */
   admitsLiteral(url: URL): boolean;
-  /** What connections resolve names by: fails where any address is not admitted, so that none of them is tried. */
+  /** The name look-up of connections: fails when any address is not admitted, so that none is tried. */
   readonly lookup: LookupFunction;
 }
 
-/** An address that is not admitted, as the error of a connection. */
+/** The error of a connection to an address that is not admitted. */
 const refused = () => Object.assign(new Error("not a public address"), { code: "PRIVATE_ADDRESS" });
 
-/** Every address of a name. */
+/** Resolves every address of a name. */
 type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
 
 /**
- * Shares a look-up under way among all who ask for the name. The system resolves two names at once for the whole
- * process: one whose name server does not answer would keep that from everybody with every delivery that waits for it.
+ * Shares a running look-up of a name. The system resolves two names at once for the whole process, so deliveries to a
+ * name whose server does not answer would block all others.
  */
 function shared(resolve: Resolve): Resolve {
   const underWay = new Map<string, ReturnType<Resolve>>();
@@ -58,8 +60,8 @@ function shared(resolve: Resolve): Resolve {
 const bare = (hostname: string) => hostname.replace(/^\[|\]$/g, "");
 
 /**
- * Admits public addresses, and those of `networks`. Names are judged by the addresses they lead to at each connection:
- * whoever checks a name first and connects later lets it lead elsewhere in between.
+ * Admits public addresses, and those of `networks`. Names are judged by their addresses at each connection, since a
+ * check before the connection could be bypassed by DNS rebinding.
  */
 export function createDestinations(
   networks: readonly string[],
@@ -78,7 +80,7 @@ export function createDestinations(
     async admits(text) {
       if (!URL.canParse(text)) return false;
       const url = new URL(text);
-      // Lists show urls; a password in one would be shown with it.
+      // Refused, since lists show urls and would show the password.
       if (url.protocol !== "https:" || url.username !== "" || url.password !== "" || url.hash !== "") return false;
       if (parseIp(bare(url.hostname))) return admitsLiteral(url);
       const found = await addressesOf(url.hostname).catch(() => []);

@@ -1,16 +1,17 @@
-import { and, asc, eq, gt, inArray, lt, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNotNull, lt, lte, sql } from "drizzle-orm";
+import { type RowOf, reading, rewriting, type WithMac } from "../db/bound-rows.ts";
+import { insert, select, setParams } from "../db/rows.ts";
 import { type Building, statement, type Tx } from "../db/store.ts";
 import { eventStreams } from "../events/event-streams.table.ts";
 import { webhookEndpoints } from "./webhook-endpoints.table.ts";
 
 /** A row of the table. */
-export type WebhookEndpointRow = ReturnType<typeof webhookEndpoints>["$inferSelect"];
+export type WebhookEndpointRow = RowOf<typeof webhookEndpoints>;
 
 /** An endpoint of a tenant. */
 export type EndpointKey = { readonly tenantId: string; readonly endpointId: string };
 
-type Change = EndpointKey &
-  Pick<WebhookEndpointRow, "url" | "description" | "types" | "paused"> & { version: number; now: Date };
+type Change = WithMac<WebhookEndpointRow> & { now: Date };
 type Rotation = EndpointKey & { sealedSecret: Buffer; oldSecretExpireTime: Date; now: Date };
 type Lease = EndpointKey & { leaseId: string; now: Date; leaseExpireTime: Date };
 type Round = EndpointKey & Pick<WebhookEndpointRow, "position" | "lastSuccessTime"> & { leaseId: string };
@@ -23,11 +24,8 @@ const isEndpoint = (s: Building<EndpointKey>) => {
 };
 
 const statements = {
-  insert: statement((s: Building<WebhookEndpointRow>) => {
-    const t = s.table(webhookEndpoints);
-    return s.db.insert(t).values(s.row(t)).returning({ endpointId: t.endpointId });
-  }),
-  find: statement((s: Building<EndpointKey>) => s.db.select().from(s.table(webhookEndpoints)).where(isEndpoint(s))),
+  insert: insert(webhookEndpoints),
+  find: select(webhookEndpoints, isEndpoint),
   list: statement((s: Building<{ tenantId: string }>) => {
     const t = s.table(webhookEndpoints);
     return s.db
@@ -36,36 +34,39 @@ const statements = {
       .where(eq(t.tenantId, s.param("tenantId", t.tenantId)))
       .orderBy(asc(t.createTime), asc(t.endpointId));
   }),
-  change: statement((s: Building<Change>) => {
-    const t = s.table(webhookEndpoints);
-    const now = s.param("now", t.updateTime);
-    return s.db
-      .update(t)
-      .set({
-        url: s.param("url", t.url),
-        description: s.param("description", t.description),
-        types: s.param("types", t.types),
-        paused: s.param("paused", t.paused),
-        version: sql`${t.version} + 1`,
-        // Whoever changes it wants to see what comes of it.
-        ...{ failures: 0, lastError: "", nextAttemptTime: now, updateTime: now },
-      })
-      .where(and(isEndpoint(s), eq(t.version, s.param("version", t.version))))
-      .returning();
-  }),
-  rotate: statement((s: Building<Rotation>) => {
-    const t = s.table(webhookEndpoints);
-    return s.db
-      .update(t)
-      .set({
-        sealedOldSecret: t.sealedSecret,
-        sealedSecret: s.param("sealedSecret", t.sealedSecret),
-        oldSecretExpireTime: s.param("oldSecretExpireTime", t.oldSecretExpireTime),
-        updateTime: s.param("now", t.updateTime),
-      })
-      .where(isEndpoint(s))
-      .returning();
-  }),
+  change: rewriting(
+    webhookEndpoints,
+    statement((s: Building<Change>) => {
+      const t = s.table(webhookEndpoints);
+      const now = s.param("now", t.updateTime);
+      return s.db
+        .update(t)
+        .set({
+          ...setParams(s, t, "url", "description", "types", "paused", "boundMac"),
+          version: sql`${t.version} + 1`,
+          // Whoever changes it wants to see what comes of it.
+          ...{ failures: 0, lastError: "", nextAttemptTime: now, updateTime: now },
+        })
+        .where(and(isEndpoint(s), eq(t.version, s.param("version", t.version))))
+        .returning() as PromiseLike<WebhookEndpointRow[]>;
+    }),
+  ),
+  rotate: reading(
+    webhookEndpoints,
+    statement((s: Building<Rotation>) => {
+      const t = s.table(webhookEndpoints);
+      return s.db
+        .update(t)
+        .set({
+          sealedOldSecret: t.sealedSecret,
+          sealedSecret: s.param("sealedSecret", t.sealedSecret),
+          oldSecretExpireTime: s.param("oldSecretExpireTime", t.oldSecretExpireTime),
+          updateTime: s.param("now", t.updateTime),
+        })
+        .where(isEndpoint(s))
+        .returning() as PromiseLike<WebhookEndpointRow[]>;
+    }),
+  ),
   forgetOldSecrets: statement((s: Building<{ before: Date; limit: number }>) => {
     const t = s.table(webhookEndpoints);
     const isPast = lte(t.oldSecretExpireTime, s.param("before", t.oldSecretExpireTime));
@@ -108,16 +109,27 @@ const statements = {
       .orderBy(asc(t.nextAttemptTime))
       .limit(s.limit("limit"));
   }),
-  lease: statement((s: Building<Lease>) => {
+  lease: reading(
+    webhookEndpoints,
+    statement((s: Building<Lease>) => {
+      const t = s.table(webhookEndpoints);
+      return s.db
+        .update(t)
+        .set({
+          leaseId: s.param("leaseId", t.leaseId),
+          nextAttemptTime: s.param("leaseExpireTime", t.nextAttemptTime),
+        })
+        .where(and(isEndpoint(s), eq(t.paused, false), lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime))))
+        .returning() as PromiseLike<WebhookEndpointRow[]>;
+    }),
+  ),
+  release: statement((s: Building<{ now: Date }>) => {
     const t = s.table(webhookEndpoints);
     return s.db
       .update(t)
-      .set({
-        leaseId: s.param("leaseId", t.leaseId),
-        nextAttemptTime: s.param("leaseExpireTime", t.nextAttemptTime),
-      })
-      .where(and(isEndpoint(s), eq(t.paused, false), lte(t.nextAttemptTime, s.param("now", t.nextAttemptTime))))
-      .returning();
+      .set({ leaseId: null, nextAttemptTime: s.param("now", t.nextAttemptTime) })
+      .where(isNotNull(t.leaseId))
+      .returning({ endpointId: t.endpointId });
   }),
   settle: statement((s: Building<Round>) => {
     const t = s.table(webhookEndpoints);
@@ -152,8 +164,8 @@ export const webhookEndpointRepository = (tx: Tx) => ({
   find: async (key: EndpointKey) => (await tx.run(statements.find, key))[0],
   /** All of a tenant, oldest first; there are few. */
   list: (tenantId: string) => tx.run(statements.list, { tenantId }),
-  /** Changes an endpoint, if it still is at this version. */
-  change: async (change: Change) => (await tx.run(statements.change, change))[0],
+  /** Changes an endpoint that was read in this unit, if it still is at this version. */
+  change: async (change: WebhookEndpointRow & { now: Date }) => (await tx.run(statements.change, change))[0],
   /** Gives it a new secret, beside which the present one is used until then. */
   rotate: async (rotation: Rotation) => (await tx.run(statements.rotate, rotation))[0],
   /** Forgets some former secrets whose time was over by then; says how many. */
@@ -167,6 +179,8 @@ export const webhookEndpointRepository = (tx: Tx) => ({
   listDue: (now: Date, limit: number) => tx.run(statements.listDue, { now, limit }),
   /** Begins a round: the endpoint, for exactly one of any number of instances. */
   lease: async (lease: Lease) => (await tx.run(statements.lease, lease))[0],
+  /** Ends every round at once: for a store that no other process can be working on. */
+  release: (now: Date) => tx.run(statements.release, { now }),
   /** Ends a round; false when it was lost, or the endpoint put back or removed meanwhile. */
   settle: async (round: Round) => (await tx.run(statements.settle, round)).length === 1,
   /** Notes how a round went that ended, unless the endpoint was changed meanwhile: then it says nothing about this one. */

@@ -1,12 +1,12 @@
 import { durationMs, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { EventType, WebhookState } from "../../gen/mfa/v1/event_pb.js";
+import type { Handlers } from "../core/handlers.ts";
 import { Refusal } from "../core/refusal.ts";
 import type { PageTokens } from "../crypto/page-token.ts";
 import { pageOf } from "../db/page.ts";
 import { ALL, cursorOf } from "../events/event-stream.ts";
 import type { EventRow } from "../events/events.repository.ts";
-import type { Handlers } from "../rpc/service.ts";
 import { type WebhookEndpointRow, webhookEndpointRepository } from "./webhook-endpoints.repository.ts";
 import { createWebhooks, type WebhookOptions } from "./webhooks.ts";
 
@@ -33,7 +33,7 @@ const toProto = (row: WebhookEndpointRow) => ({
   ...(row.lastSuccessTime && { lastSuccessTime: timestampFromDate(row.lastSuccessTime) }),
 });
 
-/** What administrators do with the endpoints that their tenant's events are delivered to. */
+/** RPCs by which administrators keep webhook endpoints. */
 export function createWebhookHandlers({
   pageTokens,
   ...options

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
 import { newId } from "../core/id.ts";
@@ -14,23 +15,23 @@ import {
   webhookEndpointRepository,
 } from "./webhook-endpoints.repository.ts";
 
-/** What webhooks need of the process. */
+/** Dependencies of webhooks. */
 export interface WebhookOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly destinations: Destinations;
 }
 
-/** What an administrator says of an endpoint. */
-export type Stated = Pick<WebhookEndpointRow, "url" | "description" | "types">;
+/** The fields of an endpoint that an administrator states. */
+export type EndpointFields = Pick<WebhookEndpointRow, "url" | "description" | "types">;
 
 const MAX_ENDPOINTS = 10;
 const DAY_MS = 24 * 3600 * 1000;
 const SECRET_BYTES = 32;
-/** Events that one look at a replay counts. */
+/** Events that the preview of a replay counts at most. */
 const STEP = 1_000;
 
-/** Where an endpoint's secret is sealed for, the present one and the one before. */
+/** The contexts in which an endpoint's present and previous secrets are sealed. */
 export const secretCell = ({ tenantId, endpointId }: EndpointKey) => ({
   ...{ tenantId, userId: "", row: endpointId },
   column: "webhook_endpoints.secret",
@@ -40,7 +41,7 @@ const shown = ({ url, description, types, paused }: WebhookEndpointRow) => ({ ur
 
 const refusedDestination = () => new Refusal("DESTINATION_REFUSED", { metadata: { field: "url" } });
 
-/** The endpoints of tenants, as administrators keep them. */
+/** The webhook endpoints of tenants. */
 export function createWebhooks({ store, keyring, destinations }: WebhookOptions) {
   const stream = createEventStream(store);
 
@@ -66,7 +67,7 @@ export function createWebhooks({ store, keyring, destinations }: WebhookOptions)
 
   return {
     /** Adds an endpoint, which gets what happens from now on, and its secret. */
-    async create(call: Call, stated: Stated, reason: string) {
+    async create(call: Call, stated: EndpointFields, reason: string) {
       const { tenantId } = call.caller;
       if (!(await destinations.admits(stated.url))) return refusedDestination();
       const key = { tenantId, endpointId: newId() };
@@ -91,7 +92,7 @@ export function createWebhooks({ store, keyring, destinations }: WebhookOptions)
     async update(
       call: Call,
       endpointId: string,
-      { version, reason, ...change }: Partial<Stated> & { paused?: boolean; version: number; reason: string },
+      { version, reason, ...change }: Partial<EndpointFields> & { paused?: boolean; version: number; reason: string },
     ) {
       const key = { tenantId: call.caller.tenantId, endpointId };
       if (Object.keys(change).length === 0) return new Refusal("EMPTY_UPDATE");
@@ -101,7 +102,9 @@ export function createWebhooks({ store, keyring, destinations }: WebhookOptions)
         const before = await endpoints.find(key);
         if (!before) return new Refusal("NOT_FOUND");
         const { url, description, types, paused } = { ...before, ...change };
-        const row = await endpoints.change({ ...key, url, description, types, paused, version, now: call.now });
+        const wanted = shown({ ...before, url, description, types, paused });
+        if (before.version === version && isDeepStrictEqual(wanted, shown(before))) return new Refusal("EMPTY_UPDATE");
+        const row = await endpoints.change({ ...before, url, description, types, paused, version, now: call.now });
         if (!row) {
           const current = (await endpoints.find(key))?.version ?? 0;
           return new Refusal("STALE_VERSION", { metadata: { version: String(current) } });
@@ -132,7 +135,8 @@ export function createWebhooks({ store, keyring, destinations }: WebhookOptions)
       return call.unit(async (tx) => {
         const rotation = { ...key, sealedSecret, oldSecretExpireTime, now: call.now };
         const row = await webhookEndpointRepository(tx).rotate(rotation);
-        if (!row) return new Refusal("NOT_FOUND");
+        // Thrown, as a row that somebody altered is not to be given a secret.
+        if (!row) throw new Refusal("NOT_FOUND");
         const after = { oldSecretExpireTime: oldSecretExpireTime.toISOString() };
         await record(tx, call, "secret_rotated", { targetId: endpointId, reason, after });
         return { row, secret: text, oldSecretExpireTime };
@@ -152,6 +156,8 @@ export function createWebhooks({ store, keyring, destinations }: WebhookOptions)
       const from = await stream.begin(tenantId, { cursor, since });
       let queued = 0;
       for (let place = from, isEnd = false; !isEnd; ) {
+        // Nobody waits for the count any more, and nothing is put back.
+        if (call.signal.aborted) return new Refusal("DEADLINE");
         const part = await stream.after(tenantId, { ...ALL, types: row.types }, place, STEP);
         queued += part.events.length;
         ({ place, isEnd } = part);

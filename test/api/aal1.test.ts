@@ -3,12 +3,12 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { Acr, Principal } from "../../gen/mfa/v1/options_pb.js";
-import { policyOf } from "../../src/rpc/policy.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { rawCaller } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { everyRow } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { rpcPolicyOf } from "../../src/rpc/access/policy.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { rawCaller } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 /** What a stolen password opens: the RPCs that complete MFA, and the status that tells which factors to ask for. */
 const OPEN = [
@@ -36,7 +36,7 @@ const OPEN = [
 ];
 
 const users = (MfaService.methods as readonly DescMethod[]).filter((method) =>
-  policyOf(method).principals.has(Principal.USER),
+  rpcPolicyOf(method).principals.has(Principal.USER),
 );
 /** What is kept; of what is worked on in the background, events and messages, how much. */
 async function kept(service: ServiceUnderTest) {
@@ -44,7 +44,7 @@ async function kept(service: ServiceUnderTest) {
   return { ...rest, events: events.length, messages: messages.length };
 }
 
-const sensitive = users.filter((method) => policyOf(method).acr !== Acr.AAL1);
+const sensitive = users.filter((method) => rpcPolicyOf(method).acr !== Acr.AAL1);
 
 describe("a token after the password alone", () => {
   test("opens what completes MFA, and no other RPC has been opened to it", () => {
@@ -54,7 +54,7 @@ describe("a token after the password alone", () => {
 
   test.each(engines)("of a user with a factor is refused everything sensitive, on $name", async (engine) => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const call = rawCaller(service.port);
     const token = await service.user("ann");
     const before = await kept(service);

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { ApprovalState } from "../../gen/mfa/v1/approval_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { everyRow, PLACED, TRAIL } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow, PLACED, TRAIL } from "../support/engine/rows.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const reason = "lost phone, ticket 4711";
 const agreed = "called back";
@@ -15,7 +15,7 @@ const DAY = 24 * 3_600_000;
 /** A tenant that asks for four eyes, and a user with an app. */
 async function fourEyes(service: ServiceUnderTest) {
   await setTenant(service, { administration: { fourEyes: true } });
-  return enrolApp(service, "ann");
+  return enrollApp(service, "ann");
 }
 
 /** Asks for a reset, and answers what it waits for. */
@@ -39,12 +39,14 @@ describe.each(engines)("approvals on $name", (engine) => {
     const approval = await ask(service);
     expect(approval).toMatchObject({ state: ApprovalState.PENDING, rpc: "ResetUserMfa", userId: "ann", reason });
     expect(approval).toMatchObject({ requesterId: "root", deciderId: "" });
+    expect(approval.decideTime).toBeUndefined();
     expect(approval.description).toBe("Remove every factor, backup code and trust of ann");
     expect(await isEnrolled(service)).toBe(true);
 
     const { approvalId } = approval;
     const granted = await service.admin.grantApproval({ approvalId, reason: agreed }, await as(service, "eve"));
     expect(granted.approval).toMatchObject({ state: ApprovalState.GRANTED, deciderId: "eve", decideReason: agreed });
+    expect(granted.approval?.decideTime).toMatchObject({ seconds: BigInt(service.clock.now.getTime() / 1000) });
     expect(granted.resetReceipt?.removed).toMatchObject([{ kind: "totp_devices", count: 1n }]);
     expect(await isEnrolled(service)).toBe(false);
     const auditor = await adminOf(service, "mfa.audit.read");
@@ -57,7 +59,7 @@ describe.each(engines)("approvals on $name", (engine) => {
   test("a reset of one kind waits like one of everything, and takes that kind only when granted", async () => {
     const service = await serviceForTest(engine);
     await fourEyes(service);
-    const { deviceId } = await enrolApp(service, "ann", "aal2");
+    const { deviceId } = await enrollApp(service, "ann", "aal2");
     const asked = { userId: "ann", factorType: FactorType.TOTP, factorId: deviceId, reason };
     const { outcome } = await service.admin.resetUserFactor(asked, await as(service, "root"));
     if (outcome.case !== "approval") throw new Error("it waits for nobody");
@@ -90,6 +92,9 @@ describe.each(engines)("approvals on $name", (engine) => {
       }
     }
     expect(await isEnrolled(service)).toBe(true);
+    const filter = { action: "rpc.denied" };
+    const { entries } = await service.admin.listConfigAuditLogs({ filter }, await as(service, "eve", "mfa.audit.read"));
+    expect(new Set(entries.map(({ targetId }) => targetId))).toEqual(new Set(["GrantApproval", "RejectApproval"]));
   });
 
   test("what was rejected, cancelled or ran out is never granted", async () => {
@@ -235,5 +240,23 @@ describe.each(engines)("approvals on $name", (engine) => {
     expect(outcomes.reduce((sum, { OK = 0 }) => sum + OK, 0)).toBe(1);
     const [granted] = outcomes;
     expect(await isEnrolled(service)).toBe((granted?.OK ?? 0) === 0);
+  });
+
+  test("resets of two factors of one kind wait for an approval each", async () => {
+    const service = await serviceForTest(engine);
+    const one = await fourEyes(service);
+    const two = await enrollApp(service, "ann", "aal2");
+    const root = await as(service, "root");
+    const askFor = async (factorId: string) => {
+      const asked = { userId: "ann", factorType: FactorType.TOTP, factorId, reason };
+      const { outcome } = await service.admin.resetUserFactor(asked, root);
+      return outcome.case === "approval" ? outcome.value.approvalId : "";
+    };
+    const [first, second] = [await askFor(one.deviceId), await askFor(two.deviceId)];
+    expect(second).not.toBe(first);
+    expect(await askFor(one.deviceId)).toBe(first);
+    await service.admin.grantApproval({ approvalId: second, reason: agreed }, await as(service, "eve"));
+    const { devices } = await service.mfa.listTotpDevices({}, await service.user("ann", "aal2"));
+    expect(devices.map(({ deviceId }) => deviceId)).toEqual([one.deviceId]);
   });
 });

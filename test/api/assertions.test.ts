@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync, randomUUID, sign as signBytes } from "node:crypto";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
@@ -10,16 +10,17 @@ import { AssertionRejected, createAssertionVerifier, remoteKeys } from "../../sr
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { createTasks } from "../../src/tasks.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { enrolCodes } from "../support/backup-codes.ts";
-import { answer, backendOf, createFor, logIn, redeem } from "../support/challenges.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { rounds } from "../support/races.ts";
-import { instanceOn } from "../support/schedule.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, logIn, redeem } from "../support/actors/backend.ts";
+import { enrollCodes } from "../support/actors/backup-codes.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { enrollPhone, newestCode, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rounds } from "../support/engine/races.ts";
+import { instanceOn } from "../support/worlds/schedule.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -27,7 +28,7 @@ const action = { type: "transfer.create", parameters: { amount: "10", to: "Bob" 
 
 /** Ann's challenge of the shop, proven. */
 async function proven(service: ServiceUnderTest, terms: object = {}) {
-  const app = await enrolApp(service, "ann");
+  const app = await enrollApp(service, "ann");
   const backend = await backendOf(service);
   const challengeId = await createFor(service, "ann", backend, terms);
   await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
@@ -67,7 +68,7 @@ describe.each(engines)("assertions on $name", (engine) => {
       ...{ iss: "mfa-service", aud: "shop", sub: "ann", tid: "dev", acr: "aal2", amr: ["otp", "mfa"], nonce: "n" },
       sid: createHash("sha256").update("s").digest("base64url"),
       ...{ iat: seconds, nbf: seconds, exp: seconds + 120, auth_time: seconds - 1 },
-      ...{ jti: expect.stringMatching(/^[\w-]{22}$/), pol: 0, cid: challengeId },
+      ...{ jti: expect.stringMatching(/^[\w-]{22}$/), pur: "log_in", pol: 0, cid: challengeId },
     });
     await expect(verify(token, { ...forAnn, sessionId: "s", nonce: "n" })).rejects.toBeInstanceOf(AssertionRejected);
     expect((await failure(redeem(service, backend, request))).reason).toBe("CHALLENGE_EXPIRED");
@@ -103,6 +104,10 @@ describe.each(engines)("assertions on $name", (engine) => {
     }
     const { assertion } = await redeem(service, backend, request);
     expect(assertion?.actionBinding).toBe(ActionBinding.SERVER);
+    const asked = { userId: "ann", token: assertion?.token ?? "", sessionId: "s", nonce: "n", action };
+    const unbound = { ...asked, actionBinding: ActionBinding.NONE };
+    expect((await failure(service.internal.verifyAssertion(unbound, backend))).reason).toBe("ASSERTION_REJECTED");
+    await service.internal.verifyAssertion({ ...asked, actionBinding: ActionBinding.SERVER }, backend);
     const verify = verifierOf(service);
     const expected = { ...forAnn, sessionId: "s", nonce: "n" };
     const altered = { ...action, parameters: { ...action.parameters, to: "Eve" } };
@@ -142,7 +147,7 @@ describe.each(engines)("assertions on $name", (engine) => {
   test("between proof and redemption the very factor that proved it may go, and another does not stand in", async () => {
     const service = await serviceForTest(engine);
     const { app, backend, challengeId } = await proven(service);
-    await enrolPasskey(service, "ann");
+    await enrollPasskey(service, "ann");
     const second = await createFor(service, "ann", backend);
     service.pass(30_000);
     await answer(service, backend, { userId: "ann", challengeId: second, code: await app.code() });
@@ -155,8 +160,8 @@ describe.each(engines)("assertions on $name", (engine) => {
   test("between proof and redemption the tenant may turn the factor off, or ask for a signature of the action", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const app = await enrolApp(service, "ann");
-    await enrolPhone(service, "ann");
+    const app = await enrollApp(service, "ann");
+    await enrollPhone(service, "ann");
     const backend = await backendOf(service);
     const request = { ...logIn("ann"), prepareFactorType: FactorType.SMS };
     const sent = (await service.internal.createUserChallenge(request, backend)).challenge?.challengeId ?? "";
@@ -218,6 +223,7 @@ describe.each(engines)("assertions on $name", (engine) => {
       [{ ...request, token: app.token }, backend],
       [{ ...request, strength: AuthenticationStrength.PHISHING_RESISTANT }, backend],
       [{ ...request, actionBinding: ActionBinding.AUTHENTICATOR }, backend],
+      [{ ...request, actionBinding: ActionBinding.SERVER }, backend],
     ] as const) {
       const refused = await failure(service.internal.verifyAssertion(asked, token));
       expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "ASSERTION_REJECTED", metadata: {} });
@@ -225,6 +231,65 @@ describe.each(engines)("assertions on $name", (engine) => {
     await service.internal.verifyAssertion({ ...request, strength: AuthenticationStrength.UNRESTRICTED }, backend);
     await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
     expect((await failure(service.internal.verifyAssertion(request, backend))).reason).toBe("ASSERTION_REJECTED");
+  });
+
+  test("an assertion states session and action by their digests, lives two minutes, one with an action, and has an age", async () => {
+    const service = await serviceForTest(engine);
+    const { app, backend, challengeId } = await proven(service, { sessionId: "s", action });
+    const asked = { userId: "ann", sessionId: "s", action };
+    const { assertion } = await redeem(service, backend, { challengeId, sessionId: "s", action });
+    const verify = async (more: object = {}, token = assertion?.token ?? "") =>
+      (await service.internal.verifyAssertion({ ...asked, token, ...more }, backend)).claims;
+    const claims = await verify();
+    const sha256 = (text: string) => new Uint8Array(createHash("sha256").update(text).digest());
+    const canonical = '{"parameters":{"amount":"10","to":"Bob"},"type":"transfer.create"}';
+    const lifeOf = (one: typeof claims) => Number((one?.expireTime?.seconds ?? 0n) - (one?.issueTime?.seconds ?? 0n));
+    expect(claims?.assertionId).toMatch(/^[\w-]{22}$/);
+    expect([claims?.sessionDigest, claims?.actionDigest].map((one) => Buffer.from(one ?? []).toString("hex"))).toEqual(
+      [sha256("s"), sha256(canonical)].map((one) => Buffer.from(one).toString("hex")),
+    );
+    expect(lifeOf(claims)).toBe(60);
+    service.pass(30_000);
+    const age = (seconds: bigint) => ({ maxAge: { seconds, nanos: 0 } });
+    expect((await failure(verify(age(29n)))).reason).toBe("ASSERTION_REJECTED");
+    await verify(age(40n));
+
+    const plain = await createFor(service, "ann", backend);
+    await answer(service, backend, { userId: "ann", challengeId: plain, code: await app.code() });
+    const { assertion: other } = await redeem(service, backend, { challengeId: plain });
+    const bare = await verify({ sessionId: "", action: undefined }, other?.token);
+    expect([bare?.sessionDigest.length, bare?.actionDigest.length, lifeOf(bare)]).toEqual([0, 0, 120]);
+  });
+
+  test.each([
+    [
+      "locked",
+      async ({ internal }: ServiceUnderTest, code: string, backend: string) => {
+        for (let n = 0; n < 5; n++) await failure(internal.verifyUserTotpCode({ userId: "ann", code }, backend));
+      },
+    ],
+    [
+      "reset",
+      async (service: ServiceUnderTest) =>
+        void (await service.admin.resetUserMfa({ userId: "ann", reason: "lost phone" }, await adminOf(service))),
+    ],
+    [
+      "erased",
+      async (service: ServiceUnderTest) => {
+        const request = { userId: "ann", erasureId: randomUUID() };
+        await service.internal.eraseUser(request, await service.backend("mfa.erase"));
+        service.pass(60_000);
+      },
+    ],
+  ])("what was stated of a user is taken no more once they were %s", async (_, happen) => {
+    const service = await serviceForTest(engine);
+    const { app, backend, challengeId } = await proven(service);
+    const { assertion } = await redeem(service, backend, { challengeId });
+    const verify = () => service.internal.verifyAssertion({ userId: "ann", token: assertion?.token ?? "" }, backend);
+    await verify();
+    service.pass(1000);
+    await happen(service, await wrongCode(app), backend);
+    expect((await failure(verify())).reason).toBe("ASSERTION_REJECTED");
   });
 
   test("an access token is no assertion and an assertion no access token", async () => {
@@ -264,7 +329,7 @@ describe.each(engines)("assertions on $name", (engine) => {
     service.pass(MINUTE);
     expect(await kidOf()).toBe(second?.kid);
     expect(await keySet()).toHaveLength(2);
-    service.pass(10 * MINUTE);
+    service.pass(20 * MINUTE);
     expect((await keySet()).map(({ kid }) => kid)).toEqual([second?.kid]);
     for (const key of [first, second])
       expect(Object.keys(key ?? {}).sort()).toEqual(["alg", "crv", "kid", "kty", "use", "x"]);
@@ -289,7 +354,7 @@ describe.each(engines)("assertions on $name", (engine) => {
     for (const restrictSession of [true, false]) {
       const service = await serviceForTest(engine);
       await setTenant(service, { backupCodes: { restrictSession } });
-      const { app, codes } = await enrolCodes(service, "ann");
+      const { app, codes } = await enrollCodes(service, "ann");
       const backend = await backendOf(service);
       const client = { ip: "203.0.113.7" };
       const challengeId = await createFor(service, "ann", backend);
@@ -306,7 +371,7 @@ describe.each(engines)("assertions on $name", (engine) => {
   });
 
   /** Who signs at present, by an assertion of ann's. */
-  const signing = (service: ServiceUnderTest, app: Awaited<ReturnType<typeof enrolApp>>) => async () => {
+  const signing = (service: ServiceUnderTest, app: Awaited<ReturnType<typeof enrollApp>>) => async () => {
     service.pass(30_000);
     const token = await backendOf(service);
     const challengeId = await createFor(service, "ann", token);
@@ -323,7 +388,7 @@ describe.each(engines)("assertions on $name", (engine) => {
 
   test("an operator changes the key by the scheduled task, with the same overlap, once an hour at most", async () => {
     const service = await serviceForTest(engine);
-    const sign = signing(service, await enrolApp(service, "ann"));
+    const sign = signing(service, await enrollApp(service, "ann"));
     const first = await sign();
     const settingsOf = () => Promise.reject(new Error("the installation's keys are no tenant's"));
     const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
@@ -357,7 +422,7 @@ describe.each(engines)("assertions on $name", (engine) => {
     // What the old key signed holds as long as it would have without a change.
     expect(await publishedOf(service)).toEqual([first.kid, second]);
     await expect(later.verify(later.token, forAnn)).resolves.toMatchObject({ sub: "ann" });
-    service.pass(11 * MINUTE);
+    service.pass(21 * MINUTE);
     expect(await publishedOf(service)).toEqual([second]);
     await expect(first.verify(first.token, forAnn)).rejects.toThrow("an unknown key");
     expect(one.troubles).toEqual([]);
@@ -365,7 +430,7 @@ describe.each(engines)("assertions on $name", (engine) => {
 
   test("a key that is known to others is deleted: a minute later another signs, and what it signed is refused", async () => {
     const service = await serviceForTest(engine);
-    const sign = signing(service, await enrolApp(service, "ann"));
+    const sign = signing(service, await enrollApp(service, "ann"));
     const stolen = await sign();
     await service.execute("DELETE FROM assertion_keys");
     service.pass(31_000);
@@ -377,6 +442,44 @@ describe.each(engines)("assertions on $name", (engine) => {
     const refused = await failure(service.internal.verifyAssertion(request, await backendOf(service)));
     expect(refused.reason).toBe("ASSERTION_REJECTED");
     await service.internal.verifyAssertion({ ...request, token: next.token }, await backendOf(service));
+  });
+
+  test("a public key that was written into the database is never published and verifies nothing", async () => {
+    const service = await serviceForTest(engine);
+    const sign = signing(service, await enrollApp(service, "ann"));
+    const honest = await sign();
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const jwk = { ...publicKey.export({ format: "jwk" }), kid: honest.kid, use: "sig", alg: "EdDSA" };
+    await service.execute(`UPDATE assertion_keys SET public_key = '${JSON.stringify(jwk)}'`);
+    service.pass(61_000); // by then the set was read again
+    const page = await fetch(`http://127.0.0.1:${service.gatewayPort}/.well-known/jwks.json`);
+    expect(await page.text()).not.toContain(jwk.x);
+    const { jwks } = await service.internal.getJwks({}, await backendOf(service));
+    expect(JSON.stringify(jwks)).not.toContain(jwk.x);
+    const next = await sign();
+    expect(next.kid).toBe(honest.kid);
+    await expect(next.verify(next.token, forAnn)).resolves.toMatchObject({ sub: "ann" });
+    const input = next.token.slice(0, next.token.lastIndexOf("."));
+    const forged = `${input}.${signBytes(null, Buffer.from(input), privateKey).toString("base64url")}`;
+    const request = { userId: "ann", token: forged };
+    const refused = await failure(service.internal.verifyAssertion(request, await backendOf(service)));
+    expect(refused.reason).toBe("ASSERTION_REJECTED");
+  });
+
+  test("a private key that was written into the database neither signs nor is published", async () => {
+    const service = await serviceForTest(engine);
+    const sign = signing(service, await enrollApp(service, "ann"));
+    const { kid } = await sign();
+    await service.execute(`UPDATE assertion_keys SET key_id = 'a-key-of-mine'`);
+    service.pass(61_000);
+    expect(await publishedOf(service)).toEqual([]);
+    const challengeId = await createFor(service, "ann", await backendOf(service));
+    expect(challengeId).not.toBe("");
+    await service.execute("DELETE FROM assertion_keys");
+    service.pass(61_000);
+    const next = await sign();
+    expect(next.kid).not.toBe(kid);
+    expect(await publishedOf(service)).toEqual([next.kid]);
   });
 
   test("the key set is at the gateway for ten minutes, without private halves", async () => {

@@ -1,20 +1,26 @@
 import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuditOrder } from "../../gen/mfa/v1/audit_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import { auditEntryRepository } from "../../src/audit/audit-entries.repository.ts";
+import { auditHeads } from "../../src/audit/audit-heads.table.ts";
 import { auditSubjectRepository } from "../../src/audit/audit-subjects.repository.ts";
 import { append } from "../../src/audit/trail.ts";
 import { createAuditUpkeep } from "../../src/audit/upkeep.ts";
+import { createVerification } from "../../src/audit/verification.ts";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { openStore } from "../../src/db/open.ts";
 import { type Store, StoreUnavailable, type Tx } from "../../src/db/store.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { drain, failure, streamer, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { DEFAULT_LIMITS } from "../../src/rpc/limits/listener-limits.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { drain, failure, streamer, tally } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const DAY = 24 * 3600 * 1000;
 const SCOPE = "mfa.audit.read mfa.settings.write";
@@ -46,6 +52,21 @@ async function audited(engine: EngineUnderTest) {
   };
 }
 
+/** An entry of an administrator's, about nobody. */
+const entryAt = (createTime: Date) => ({
+  ...{ tenantId: "dev", userId: "", action: "x.done", targetType: "x", targetId: "x", reason: "", outcome: "SUCCESS" },
+  ...{ actorType: "ADMIN", actorId: "root", isByUser: false, isFromUser: false, ip: "", rpc: "", callId: "" },
+  ...{ before: null, after: null, createTime },
+});
+
+/** Writes a copy of the first entry to a place, as somebody with the database might. */
+const strangeEntry = (place: number) => {
+  const columns =
+    "action, module, actor_type, actor_id, user_id, target_type, target_id, rpc, request_id, outcome, reason, ip, create_time";
+  return `INSERT INTO audit_entries (tenant_id, entry_id, sequence, ${columns})
+    SELECT tenant_id, 'strange ${place}', ${place}, ${columns} FROM audit_entries WHERE sequence = 1`;
+};
+
 /** The entries behind a place. */
 const span = (tx: Tx, after: number) =>
   auditEntryRepository(tx).listSpan({ tenantId: "dev", after, through: Number.MAX_SAFE_INTEGER, limit: 10 });
@@ -58,7 +79,7 @@ const takeGuardsDown = {
   sqlite: [
     "DROP TRIGGER audit_entries_no_update_v1",
     "DROP TRIGGER audit_entries_no_delete_v1",
-    "DROP TRIGGER audit_heads_no_return_v1",
+    "DROP TRIGGER audit_heads_no_return_v2",
     "DROP TRIGGER audit_heads_no_delete_v1",
     "DROP TRIGGER audit_checkpoints_no_delete_v1",
     "DROP TRIGGER audit_checkpoints_no_update_v1",
@@ -66,7 +87,7 @@ const takeGuardsDown = {
   postgres: [
     "DROP TRIGGER audit_entries_no_update_v1 ON audit_entries",
     "DROP TRIGGER audit_entries_no_delete_v1 ON audit_entries",
-    "DROP TRIGGER audit_heads_no_return_v1 ON audit_heads",
+    "DROP TRIGGER audit_heads_no_return_v2 ON audit_heads",
     "DROP TRIGGER audit_heads_no_delete_v1 ON audit_heads",
     "DROP TRIGGER audit_checkpoints_no_change_v1 ON audit_checkpoints",
   ],
@@ -76,19 +97,7 @@ describe.each(engines)("the audit trail on $name", (engine) => {
   test("a check that is given up does not go on, and does not say that anything was found", async () => {
     const service = await serviceForTest(engine, { limits: { maxWorkMs: 1 } });
     const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
-    const entry = {
-      ...{
-        tenantId: "dev",
-        userId: "",
-        action: "x.done",
-        targetType: "x",
-        targetId: "x",
-        reason: "",
-        outcome: "SUCCESS",
-      },
-      ...{ actorType: "ADMIN", actorId: "root", isByUser: false, isFromUser: false, ip: "", rpc: "", requestId: "" },
-      ...{ before: null, after: null, createTime: service.clock.now },
-    };
+    const entry = entryAt(service.clock.now);
     const count = engine.name === "sqlite" ? 6_000 : 1_500;
     for (let place = 0; place < count; place += 500) {
       await service.store.write(async (tx) => {
@@ -123,20 +132,20 @@ describe.each(engines)("the audit trail on $name", (engine) => {
       before: {},
       after: { totp: { issuer: "Shop 0 root 0" } },
     });
-    expect(service.log.join("\n")).toContain(`"request":"${entry?.requestId}"`);
+    expect(service.log.join("\n")).toContain(`"callId":"${entry?.callId}"`);
   });
 
   test("takes the client's own id of a call, where it looks like one", async () => {
     const service = await audited(engine);
     const change = { totp: { issuer: "Shop" }, version: 0n };
     await service.admin.updateTenantSettings(change, await service.token(), { "x-request-id": "order-7" });
-    expect((await service.list({ module: "tenant_settings" }))[0]?.requestId).toBe("order-7");
+    expect((await service.list({ module: "tenant_settings" }))[0]?.callId).toBe("order-7");
   });
 
   test("is read by action, kind, user, operator and time, and every reading is in it", async () => {
     const service = await audited(engine);
-    const { deviceId } = await enrolApp(service, "ann");
-    await enrolApp(service, "bob");
+    const { deviceId } = await enrollApp(service, "ann");
+    await enrollApp(service, "bob");
     service.pass(60_000);
     await service.change(1);
     const actions = async (filter: object) => (await service.list(filter)).map(({ action }) => action);
@@ -195,7 +204,11 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     expect(await tally(starts)).toEqual({ OK: 60 });
     const entries = await service.list({}, { pageSize: 100, order: AuditOrder.OLDEST_FIRST });
     expect(entries.map(({ sequence }) => Number(sequence))).toEqual(Array.from({ length: 60 }, (_, n) => n + 1));
-    expect(await service.verify()).toMatchObject({ intact: true, firstBrokenSequence: 0n });
+    const whole = await service.verify();
+    expect(whole).toMatchObject({ intact: true, firstBrokenSequence: 0n });
+    expect((await service.list({ module: "audit" })).map(({ action }) => action)).toContain("audit.verified");
+    const part = await service.verify({ startSequence: 31n, endSequence: 60n });
+    expect([part.startHash, part.endHash]).toEqual([entries[29]?.hash, entries[59]?.hash]);
   });
 
   test("is refused any change by the store itself", async () => {
@@ -297,6 +310,16 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     expect(await service.verify({ checkpoint: kept })).toMatchObject({ intact: false, firstBrokenSequence: 4n });
   });
 
+  test("is broken where the newest checkpoint in the database is none that the service has signed for that place", async () => {
+    const service = await audited(engine);
+    await service.change(2);
+    await service.upkeep.checkpoint();
+    expect(await service.verify()).toMatchObject({ intact: true });
+    const place = (await service.admin.listAuditCheckpoints({}, await service.token())).checkpoints[0]?.sequence;
+    await service.execute(...takeGuardsDown[engine.name], "UPDATE audit_checkpoints SET token = 'x'");
+    expect(await service.verify()).toMatchObject({ intact: false, firstBrokenSequence: place });
+  });
+
   test("compares with no checkpoint that was forged, altered or made for another tenant", async () => {
     const service = await audited(engine);
     await service.change(1);
@@ -316,9 +339,132 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     expect((await failure(foreign)).reason).toBe("INVALID_FIELD");
   });
 
+  test("goes on behind an entry that somebody wrote past its end, once an operator has repaired it", async () => {
+    const service = await audited(engine);
+    for (const n of [1, 2]) await service.change(n);
+    const end = (await rowsIn(service.store, auditHeads))[0]?.sequence ?? 0;
+    for (const place of [end + 1, end + 2]) await service.execute(strangeEntry(place));
+    expect(await failure(service.change(3))).toMatchObject({ code: status.INTERNAL });
+    const found = await service.admin.verifyAuditChain({}, await service.token());
+    expect(found).toMatchObject({ intact: false, firstBrokenSequence: BigInt(end + 1) });
+    const reader = await service.token();
+    expect(await failure(service.admin.repairAuditChain({ reason: "x" }, reader))).toMatchObject({
+      code: status.PERMISSION_DENIED,
+    });
+    const operator = await adminOf(service, "mfa.audit.repair");
+    const repaired = await service.admin.repairAuditChain({ reason: "an intruder" }, operator);
+    expect(repaired).toMatchObject({
+      firstForeignSequence: BigInt(end + 1),
+      lastForeignSequence: BigInt(end + 2),
+      sequence: BigInt(end + 3),
+    });
+    await service.change(4);
+    const [entry] = await service.list({ action: "audit.repaired" });
+    expect(entry).toMatchObject({ operatorId: "root", reason: "an intruder", sequence: BigInt(end + 3) });
+    expect(entry?.after).toEqual({ firstForeignSequence: end + 1, lastForeignSequence: end + 2 });
+    // What was written stays found, and what came since is a chain.
+    const whole = await service.admin.verifyAuditChain({}, await service.token());
+    expect(whole).toMatchObject({ intact: false, firstBrokenSequence: BigInt(end + 1) });
+    const since = { startSequence: repaired.sequence };
+    expect(await service.admin.verifyAuditChain(since, await service.token())).toMatchObject({ intact: true });
+    const again = await service.admin.repairAuditChain({ reason: "once more" }, operator);
+    expect(again).toMatchObject({ firstForeignSequence: 0n, lastForeignSequence: 0n });
+  });
+
+  test("is repaired behind strange entries up to a million places past its end, and no further", async () => {
+    const service = await audited(engine);
+    await service.change(1);
+    const far = 1_000_000 + 2;
+    await service.execute(strangeEntry(far));
+    const operator = await adminOf(service, "mfa.audit.repair");
+    const repair = () => service.admin.repairAuditChain({ reason: "a drill" }, operator);
+    expect(await repair()).toMatchObject({ firstForeignSequence: 0n, lastForeignSequence: 0n, sequence: 2n });
+    expect(await repair()).toMatchObject({ firstForeignSequence: 3n, lastForeignSequence: BigInt(far) });
+  });
+
+  test("goes on behind its last entry, once an operator has repaired an end that somebody wrote beyond every count", async () => {
+    const service = await audited(engine);
+    const operator = await adminOf(service, "mfa.audit.repair");
+    // SQLite keeps whatever is written into a column.
+    const absurd = ["9007199254740991", "9223372036854775807", ...(engine.name === "sqlite" ? ["'none'"] : []), "-7"];
+    for (const [n, sequence] of absurd.entries()) {
+      await service.change(n + 1);
+      const end = (await rowsIn(service.store, auditHeads))[0]?.sequence ?? 0;
+      if (sequence === "-7") await service.execute(...takeGuardsDown[engine.name]); // which refuse a way back
+      await service.execute(`UPDATE audit_heads SET sequence = ${sequence}`);
+      expect(await service.verify(), sequence).toMatchObject({ intact: false });
+      expect(await failure(service.change(1)), sequence).toMatchObject({ code: status.INTERNAL });
+      const repaired = await service.admin.repairAuditChain({ reason: "an intruder" }, operator);
+      expect(repaired, sequence).toMatchObject({
+        ...{ firstForeignSequence: 0n, lastForeignSequence: 0n },
+        sequence: BigInt(end + 1),
+      });
+      await service.change(n + 2);
+      const [entry] = await service.list({ action: "audit.repaired" });
+      expect(entry).toMatchObject({ reason: "an intruder", after: { head: String(end) } });
+      expect(await service.verify(), sequence).toMatchObject({ intact: true });
+    }
+  });
+
+  test("says where an entry stands that cannot even be read, instead of failing", async () => {
+    const service = await audited(engine);
+    await service.change(12);
+    await service.execute(...takeGuardsDown[engine.name]);
+    // SQLite keeps whatever is written into a column; PostgreSQL takes JSON only for JSON.
+    const altered =
+      engine.name === "sqlite"
+        ? ["before = '{no'", "after = 'null'", "hash = 'text'", "create_time = 'noon'", "sealed_ip = 7", "after = ''"]
+        : ["before = '\"text\"'", "after = '7'", "before = 'null'"];
+    for (const [n, change] of altered.entries()) {
+      const place = BigInt(altered.length + 1 - n);
+      await service.execute(`UPDATE audit_entries SET ${change} WHERE sequence = ${place}`);
+      expect(await service.verify(), change).toMatchObject({ intact: false, firstBrokenSequence: place });
+    }
+    await service.change(1);
+    expect((await service.list({ action: "tenant_settings.updated" })).length).toBeGreaterThan(0);
+  });
+
+  test("is intact to a check that retention and checkpoints pass by", async () => {
+    const service = await audited(engine);
+    await service.change(12);
+    service.pass(200 * DAY);
+    await service.change(6);
+    service.pass(200 * DAY);
+    let reads = 0;
+    // Between the check's own reads, one after the other, another instance forgets and states where the chain stands.
+    const passedBy: Store = {
+      ...service.store,
+      read: async (work) => {
+        const result = await service.store.read(work);
+        reads += 1;
+        if (reads === moment) {
+          await service.upkeep.forget();
+          await service.upkeep.checkpoint();
+        }
+        return result;
+      },
+    };
+    let moment = 1;
+    const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
+    const verify = createVerification({ store: passedBy, keyring });
+    for (let last = 0; last === 0 || reads >= moment; moment += 1) {
+      reads = 0;
+      last = moment;
+      await service.change(3);
+      service.pass(200 * DAY);
+      await service.change(2);
+      service.pass(200 * DAY);
+      const whole = { tenantId: "dev", start: 0, end: 0, checkpoint: undefined };
+      const found = await verify(whole, new AbortController().signal);
+      expect(found.firstBroken, `passed by after read ${moment}`).toBe(0);
+      if (moment > 30) break;
+    }
+    expect(moment).toBeGreaterThan(4);
+  });
+
   test("is exported as JSON lines, whole or from a place on", async () => {
     const service = await audited(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await service.change(70);
     const exported = async (request: object) => {
       const parts = await drain(
@@ -342,6 +488,35 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     ]);
     const some = await exported({ filter: { userId: "ann" } });
     expect(some.entries.map(({ action }) => action)).toEqual(["totp.enrollment_started", "totp.enrolled"]);
+  });
+
+  test("is exported in a stream of an hour at most, behind whose last part the next one goes on", async () => {
+    expect(DEFAULT_LIMITS.maxStreamMs).toBe(3_600_000);
+    const service = await serviceForTest(engine, { limits: { maxStreamMs: 500 } });
+    const keyring = await openKeyring(await readKeyFile(join(service.dataDir, "keys.json")), service.store);
+    const entry = { ...entryAt(service.clock.now), reason: "x".repeat(2_000) };
+    for (let place = 0; place < 800; place += 100) {
+      await service.store.write(async (tx) => {
+        for (let n = 0; n < 100; n += 1) await append(tx, keyring.mac, entry);
+      });
+    }
+    const token = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope: SCOPE });
+    const exported = (afterSequence: bigint) =>
+      streamer(service.port)(AdminMfaService.method.exportAudit, { afterSequence }, token);
+    const slow = exported(0n);
+    let last = (await slow.next())?.lastSequence ?? 0n;
+    // A client that takes nothing more for longer than that.
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const rest = async () => {
+      for (let part = await slow.next(); part; part = await slow.next()) last = part.lastSequence;
+    };
+    await expect(rest()).rejects.toThrow();
+    expect(last).toBeLessThan(800n);
+    const [next] = await drain(exported(last));
+    const [line] = Buffer.from(next?.jsonLines ?? [])
+      .toString()
+      .split("\n");
+    expect(JSON.parse(line ?? "")).toMatchObject({ sequence: String(last + 1n) });
   });
 
   test("forgets what is older than it is kept, and the rest still verifies", async () => {
@@ -398,7 +573,7 @@ describe.each(engines)("the audit trail on $name", (engine) => {
 
   test("names a user only as long as they are not forgotten", async () => {
     const service = await audited(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const [{ ip: before } = { ip: "" }] = await service.list({ userId: "ann" });
     expect(before).toBe("127.0.0.1");
     await service.store.write((tx) => auditSubjectRepository(tx).delete({ tenantId: "dev", userId: "ann" }));

@@ -1,16 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { createKdfPool, type KdfPool } from "../../src/crypto/kdf-pool.ts";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { drawRecoveryCode } from "../../src/crypto/recovery-code.ts";
 import { createRecoveryCodeHash } from "../../src/crypto/recovery-code-hash.ts";
 import type { RootKeys } from "../../src/crypto/root-key.ts";
-import { enrolCodes, unknownSelector, wrongSecret } from "../support/backup-codes.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines, openForTest } from "../support/engines.ts";
-import { rounds, times } from "../support/races.ts";
-import { bytesOf, encodingsOf } from "../support/residue.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrollCodes, unknownSelector, wrongSecret } from "../support/actors/backup-codes.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
+import { cheapPool, watchedPool } from "../support/engine/kdf.ts";
+import { rounds, times } from "../support/engine/races.ts";
+import { bytesOf, encodingsOf } from "../support/engine/residue.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 async function ofSize(service: ServiceUnderTest, codeCount: number) {
   const scope = "mfa.settings.write";
@@ -18,32 +18,10 @@ async function ofSize(service: ServiceUnderTest, codeCount: number) {
   await service.admin.updateTenantSettings({ backupCodes: { codeCount } }, admin);
 }
 
-/** A pool that counts, and that can be made to wait. */
-function watchedPool(pool: KdfPool = createKdfPool()) {
-  let held = Promise.resolve();
-  const watched = {
-    derived: 0,
-    hold() {
-      let release = () => {};
-      held = new Promise((resolve) => {
-        release = resolve;
-      });
-      return release;
-    },
-    enter: pool.enter,
-    async derive(code: string, salt: Uint8Array) {
-      watched.derived++;
-      await held;
-      return pool.derive(code, salt);
-    },
-  };
-  return watched;
-}
-
 describe.each(engines)("races for backup codes on $name", { repeats: rounds - 1 }, (engine) => {
   test("one of 1,000 concurrent uses of a code wins", async () => {
     const service = await serviceForTest(engine);
-    const { codes, token } = await enrolCodes(service, "ann");
+    const { codes, token } = await enrollCodes(service, "ann");
     const counts = await tally(times(1000, () => service.mfa.verifyBackupCode({ code: codes[4] ?? "" }, token)));
     const { CODE_REJECTED = 0, LOCKED = 0, RATE_LIMITED = 0 } = counts;
     expect(counts).toMatchObject({ OK: 1 });
@@ -52,8 +30,8 @@ describe.each(engines)("races for backup codes on $name", { repeats: rounds - 1 
   });
 
   test("of a crowd with no room in the queue one still wins, and who is turned away is not counted", async () => {
-    const service = await serviceForTest(engine, { kdf: createKdfPool({ places: 20 }) });
-    const { codes, token } = await enrolCodes(service, "ann");
+    const service = await serviceForTest(engine, { kdf: cheapPool({ places: 20 }) });
+    const { codes, token } = await enrollCodes(service, "ann");
     const counts = await tally(times(200, () => service.mfa.verifyBackupCode({ code: codes[4] ?? "" }, token)));
     const { CODE_REJECTED = 0, LOCKED = 0, RATE_LIMITED = 0 } = counts;
     expect(counts).toMatchObject({ OK: 1 });
@@ -63,7 +41,7 @@ describe.each(engines)("races for backup codes on $name", { repeats: rounds - 1 
 
   test("several codes at once are spent each once, and counted each once", async () => {
     const service = await serviceForTest(engine);
-    const { codes, token } = await enrolCodes(service, "ann");
+    const { codes, token } = await enrollCodes(service, "ann");
     const counts = await tally(codes.slice(0, 4).map((code) => service.mfa.verifyBackupCode({ code }, token)));
     expect(counts).toEqual({ OK: 4 });
     expect((await service.mfa.getBackupCodeCount({}, token)).count?.remaining).toBe(6);
@@ -71,7 +49,7 @@ describe.each(engines)("races for backup codes on $name", { repeats: rounds - 1 
 
   test("of 20 concurrent generations one set is live", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolCodes(service, "ann");
+    const { token } = await enrollCodes(service, "ann");
     const sets = await Promise.all(times(20, () => service.mfa.generateBackupCodes({}, token)));
     const { backupCodes } = await service.mfa.listBackupCodes({}, token);
     const selectors = backupCodes.map(({ selector }) => selector);
@@ -92,7 +70,7 @@ describe.each(engines)("races for backup codes on $name", { repeats: rounds - 1 
   }, async () => {
     const service = await serviceForTest(engine);
     await ofSize(service, 3);
-    let { codes, token } = await enrolCodes(service, "ann");
+    let { codes, token } = await enrollCodes(service, "ann");
     for (let round = 0; round < 50; round++) {
       const [raced = "", kept = ""] = codes;
       // Fifty days' failures, of which each day allows so many.
@@ -110,7 +88,7 @@ describe.each(engines)("races for backup codes on $name", { repeats: rounds - 1 
   test("of 20 confirmations and 20 generations at once one set is in force and one at most waits", async () => {
     const service = await serviceForTest(engine);
     await ofSize(service, 2);
-    const { token } = await enrolCodes(service, "ann");
+    const { token } = await enrollCodes(service, "ann");
     const { setId } = await service.mfa.generateBackupCodes({ confirmationRequired: true }, token);
     const counts = await tally(
       times(40, (n) =>
@@ -130,7 +108,7 @@ describe.each(engines)("the cost of backup codes on $name", (engine) => {
   test("is one derivation an attempt, whatever was typed, and none where attempts are stopped", async () => {
     const kdf = watchedPool();
     const service = await serviceForTest(engine, { kdf });
-    const { codes, token } = await enrolCodes(service, "ann");
+    const { codes, token } = await enrollCodes(service, "ann");
     const [right = "", used = "", other = ""] = codes;
     await service.mfa.verifyBackupCode({ code: used }, token);
     for (const code of [wrongSecret(other), unknownSelector(codes), used, `UUU${other.slice(3)}`, right]) {
@@ -146,12 +124,12 @@ describe.each(engines)("the cost of backup codes on $name", (engine) => {
   });
 
   test("starves nobody: while the queue is full, apps' codes and health are answered", async () => {
-    const kdf = watchedPool(createKdfPool({ places: 12 }));
+    const kdf = watchedPool(cheapPool({ places: 12 }));
     const service = await serviceForTest(engine, { kdf });
     await ofSize(service, 2);
     const others = [];
-    for (let n = 0; n < 6; n++) others.push(await enrolCodes(service, `user ${n}`));
-    const { app, codes, token } = await enrolCodes(service, "ann");
+    for (let n = 0; n < 6; n++) others.push(await enrollCodes(service, `user ${n}`));
+    const { app, codes, token } = await enrollCodes(service, "ann");
     kdf.derived = 0;
     const release = kdf.hold();
     const waiting: Promise<unknown>[] = times(3, () => service.mfa.generateBackupCodes({}, token));
@@ -175,7 +153,7 @@ describe.each(engines)("the cost of backup codes on $name", (engine) => {
 describe.each(engines)("what is kept of backup codes on $name", (engine) => {
   test("no code is in the database, its write-ahead log, our log or an error", async () => {
     const service = await serviceForTest(engine);
-    const { codes, setId, token } = await enrolCodes(service, "ann");
+    const { codes, setId, token } = await enrollCodes(service, "ann");
     const [code = "", other = ""] = codes;
     await service.mfa.confirmBackupCodes({ setId, code: other }, token);
     await service.mfa.verifyBackupCode({ code }, token);
@@ -198,11 +176,7 @@ describe.each(engines)("what is kept of backup codes on $name", (engine) => {
   test("a copy of the database confirms no guess without the pepper, not even the right one", async () => {
     const [mine, thiefs] = [parseKeys(newKeys()), parseKeys(newKeys())];
     const hashesOf = async (keys: RootKeys) =>
-      createRecoveryCodeHash(
-        await openKeyring(keys, (await openForTest(engine)).store),
-        createKdfPool(),
-        "backup-code/v1",
-      );
+      createRecoveryCodeHash(await openKeyring(keys, (await openForTest(engine)).store), cheapPool(), "backup-code/v1");
     const owner = { tenantId: "dev", userId: "ann", setId: "set" };
     const code = drawRecoveryCode();
     const hashes = await hashesOf(mine);

@@ -4,12 +4,16 @@ import { FactorType, Recommendation } from "../../gen/mfa/v1/factor_pb.js";
 import { BackupCodePolicy } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { events } from "../../src/events/events.table.ts";
 import { outboxMessages } from "../../src/outbox/outbox.table.ts";
-import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { enrolCodes, unknownSelector, wrongSecret } from "../support/backup-codes.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { rowsIn } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { enrollCodes, unknownSelector, wrongSecret } from "../support/actors/backup-codes.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollEmail, enrollPhone, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const REQUEST_ID = "0190a6c1-7c1e-7c55-9d1a-2f6f0e8b1c11";
@@ -30,7 +34,7 @@ const plain = (value: unknown) => JSON.stringify(value, (_, v) => (typeof v === 
 describe.each(engines)("backup codes on $name", (engine) => {
   test("a user generates ten codes and logs in with each once, in any order", async () => {
     const service = await serviceForTest(engine);
-    const { codes, token } = await enrolCodes(service, "ann");
+    const { codes, token } = await enrollCodes(service, "ann");
     expect(codes).toHaveLength(10);
     expect(new Set(codes.map((code) => code.slice(0, 3))).size).toBe(10);
     const first = await service.user("ann");
@@ -46,9 +50,23 @@ describe.each(engines)("backup codes on $name", (engine) => {
     expect(count?.lastUseTime?.seconds).toBe(BigInt(service.clock.now.getTime() / 1000));
   });
 
+  test("a set and its codes have ids, and no time of a use before there is one", async () => {
+    const service = await serviceForTest(engine);
+    const { setId, token } = await enrollCodes(service, "ann");
+    const again = await service.mfa.generateBackupCodes({}, token);
+    expect(again.expireTime).toBeUndefined();
+    const { backupCodes } = await service.mfa.listBackupCodes({}, token);
+    for (const id of [setId, again.setId, ...backupCodes.map(({ backupCodeId }) => backupCodeId)]) {
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    }
+    expect(backupCodes.map(({ useTime }) => useTime)).toEqual(Array(10).fill(undefined));
+    const { count } = await service.mfa.getBackupCodeCount({}, token);
+    expect([count?.remaining, count?.lastUseTime]).toEqual([10, undefined]);
+  });
+
   test("case, spaces, hyphens and look-alikes do not matter", async () => {
     const service = await serviceForTest(engine);
-    const { codes } = await enrolCodes(service, "ann");
+    const { codes } = await enrollCodes(service, "ann");
     const token = await service.user("ann");
     const ways = [
       (code: string) => code.toLowerCase(),
@@ -67,8 +85,8 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("wrong, unknown, used, foreign and impossible codes are refused alike", async () => {
     const service = await serviceForTest(engine);
-    const { codes } = await enrolCodes(service, "ann");
-    const { codes: bobs } = await enrolCodes(service, "bob");
+    const { codes } = await enrollCodes(service, "ann");
+    const { codes: bobs } = await enrollCodes(service, "bob");
     const token = await service.user("ann");
     const [used = "", other = ""] = codes;
     await service.mfa.verifyBackupCode({ code: used }, token);
@@ -83,7 +101,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("wrong backup codes and wrong codes of an app are counted together, and the lock holds for right ones", async () => {
     const service = await serviceForTest(engine);
-    const { app, codes } = await enrolCodes(service, "ann");
+    const { app, codes } = await enrollCodes(service, "ann");
     const token = await service.user("ann");
     const [code = ""] = codes;
     for (let n = 0; n < 3; n++) await failure(service.mfa.verifyBackupCode({ code: wrongSecret(code) }, token));
@@ -97,7 +115,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("right codes that are refused for another reason lock nobody", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolCodes(service, "ann");
+    const { token } = await enrollCodes(service, "ann");
     const { setId, codes } = await service.mfa.generateBackupCodes({ confirmationRequired: true }, token);
     await service.execute("DELETE FROM totp_devices");
     for (let n = 0; n < 6; n++) {
@@ -118,9 +136,9 @@ describe.each(engines)("backup codes on $name", (engine) => {
     expect((await service.mfa.listBackupCodes({}, await service.user("ann"))).backupCodes).toEqual([]);
   });
 
-  test("codes are no factor: they do not open what a first enrolment opens, nor stand in for one", async () => {
+  test("codes are no factor: they do not open what a first enrollment opens, nor stand in for one", async () => {
     const service = await serviceForTest(engine);
-    await enrolCodes(service, "ann");
+    await enrollCodes(service, "ann");
     await service.execute("DELETE FROM totp_devices");
     const early = await failure(service.mfa.generateBackupCodes({}, await service.user("ann", "aal2")));
     expect(early.reason).toBe("NOT_ENROLLED");
@@ -129,7 +147,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("generating needs a second factor proved within five minutes", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const stale = await service.user("ann", "aal2");
     service.pass(5 * MINUTE + 1000);
     for (const token of [stale, await service.user("ann")]) {
@@ -144,7 +162,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("generating anew ends every older code", async () => {
     const service = await serviceForTest(engine);
-    const { codes: old } = await enrolCodes(service, "ann");
+    const { codes: old } = await enrollCodes(service, "ann");
     const { codes, count } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
     expect(count).toMatchObject({ remaining: 10, total: 10, shouldRegenerate: false });
     const token = await service.user("ann");
@@ -156,7 +174,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("a set that waits for its confirmation changes nothing until then, and is forgotten after ten minutes", async () => {
     const service = await serviceForTest(engine);
-    const { codes: old, token } = await enrolCodes(service, "ann");
+    const { codes: old, token } = await enrollCodes(service, "ann");
     const ask = { confirmationRequired: true };
     const forgotten = await service.mfa.generateBackupCodes(ask, token);
     expect(forgotten.expireTime?.seconds).toBe(BigInt((service.clock.now.getTime() + 10 * MINUTE) / 1000));
@@ -182,8 +200,8 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("a set is confirmed by its id, or by one of its codes, which is not spent by it", async () => {
     const service = await serviceForTest(engine);
-    const { setId, codes, token } = await enrolCodes(service, "ann");
-    const { codes: bobs } = await enrolCodes(service, "bob");
+    const { setId, codes, token } = await enrollCodes(service, "ann");
+    const { codes: bobs } = await enrollCodes(service, "bob");
     await set(service, { policy: BackupCodePolicy.REQUIRED });
     const bare = await failure(service.mfa.confirmBackupCodes({ setId }, token));
     expect(bare).toMatchObject({ code: status.FAILED_PRECONDITION, reason: "POLICY_FORBIDS" });
@@ -201,7 +219,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("wrong codes at the confirmation count towards the lock, and confirming again clears no count", async () => {
     const service = await serviceForTest(engine);
-    const { setId, codes, token } = await enrolCodes(service, "ann");
+    const { setId, codes, token } = await enrollCodes(service, "ann");
     const code = codes[0] ?? "";
     await service.mfa.confirmBackupCodes({ setId, code }, token);
     const wrong = wrongSecret(code);
@@ -214,8 +232,8 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("lists and counts show selectors and times, to their user and to administrators, and never a code", async () => {
     const service = await serviceForTest(engine);
-    const { codes, token } = await enrolCodes(service, "ann");
-    await enrolApp(service, "bob");
+    const { codes, token } = await enrollCodes(service, "ann");
+    await enrollApp(service, "bob");
     service.pass(1000);
     await service.mfa.verifyBackupCode({ code: codes[3] ?? "" }, token);
     const fresh = await service.user("ann", "aal2");
@@ -242,9 +260,9 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("administrators page through the tenant's sets, all or those of which a new one is due", async () => {
     const service = await serviceForTest(engine);
-    const { codes } = await enrolCodes(service, "ann");
-    await enrolCodes(service, "bob");
-    await enrolCodes(service, "carl");
+    const { codes } = await enrollCodes(service, "ann");
+    await enrollCodes(service, "bob");
+    await enrollCodes(service, "carl");
     const token = await service.user("ann");
     for (const code of codes.slice(0, 7)) await service.mfa.verifyBackupCode({ code }, token);
     const reader = await admin(service, "mfa.read");
@@ -272,7 +290,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("that few are left is told once, that none is left when the last is spent", async () => {
     const service = await serviceForTest(engine);
-    const { codes } = await enrolCodes(service, "ann");
+    const { codes } = await enrollCodes(service, "ann");
     const token = await service.user("ann");
     const told: Record<number, string[]> = {};
     for (const [n, code] of codes.entries()) {
@@ -289,7 +307,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("a threshold that is raised later tells at the next code", async () => {
     const service = await serviceForTest(engine);
-    const { codes } = await enrolCodes(service, "ann");
+    const { codes } = await enrollCodes(service, "ann");
     const token = await service.user("ann");
     await set(service, { lowThreshold: 1 });
     for (const code of codes.slice(0, 8)) await service.mfa.verifyBackupCode({ code }, token);
@@ -302,7 +320,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
   test("the tenant says how many codes a set has, when few are left and what the session may do", async () => {
     const service = await serviceForTest(engine);
     await set(service, { codeCount: 4, lowThreshold: 4, restrictSession: true });
-    const { codes, token } = await enrolCodes(service, "ann");
+    const { codes, token } = await enrollCodes(service, "ann");
     expect(codes).toHaveLength(4);
     // Nothing is due of a set that nobody has touched.
     expect((await service.mfa.getBackupCodeCount({}, token)).count?.shouldRegenerate).toBe(false);
@@ -312,7 +330,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("a set under an older pepper still works, and a new one is due", async () => {
     const service = await serviceForTest(engine);
-    const { codes, token } = await enrolCodes(service, "ann");
+    const { codes, token } = await enrollCodes(service, "ann");
     await service.execute("UPDATE backup_code_sets SET pepper_id = 'k-older'");
     const { count } = await service.mfa.verifyBackupCode({ code: codes[0] ?? "" }, token);
     expect(count).toMatchObject({ remaining: 9, shouldRegenerate: true });
@@ -322,7 +340,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("a repeated request_id generates nothing twice", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const token = await service.user("ann", "aal2");
     const { codes } = await service.mfa.generateBackupCodes({ requestId: REQUEST_ID }, token);
     const repeated = await failure(service.mfa.generateBackupCodes({ requestId: REQUEST_ID }, token));
@@ -332,8 +350,8 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("a code's row moved to another user, tenant or set matches nothing there", async () => {
     const service = await serviceForTest(engine);
-    const { codes } = await enrolCodes(service, "ann");
-    const { setId } = await enrolCodes(service, "bob");
+    const { codes } = await enrollCodes(service, "ann");
+    const { setId } = await enrollCodes(service, "bob");
     const [code = ""] = codes;
     await service.execute(
       `DELETE FROM backup_codes WHERE user_id = 'bob'`,
@@ -369,7 +387,7 @@ describe.each(engines)("backup codes on $name", (engine) => {
 
   test("status and the list of factors show the set, and what is to be done about it", async () => {
     const service = await serviceForTest(engine);
-    const { app, codes, setId, token } = await enrolCodes(service, "ann");
+    const { app, codes, setId, token } = await enrollCodes(service, "ann");
     const status = async () => (await service.mfa.getMfaStatus({}, token)).status;
     expect(await status()).toMatchObject({ backupCodesRemaining: 10 });
     expect((await status())?.recommendations).toContain(Recommendation.CONFIRM_BACKUP_CODES);
@@ -382,4 +400,62 @@ describe.each(engines)("backup codes on $name", (engine) => {
     const last = await failure(service.mfa.deleteTotpDevice({ deviceId: app.deviceId }, token));
     expect(last.reason).toBe("LAST_FACTOR");
   });
+
+  test("codes end with the last factor that counts, in whichever way it ends, and the user is told", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await switchPushOn(service);
+    await enrollEmail(service, "ann");
+    const reason = "called in";
+    const admin = await adminOf(service, "mfa.reset");
+    const backend = await service.backend("mfa.factors.write");
+    const { mfa } = service;
+    const app = async () => ({ id: (await enrollApp(service, "ann", "aal2")).deviceId });
+    const passkey = async () => ({ id: (await enrollPasskey(service, "ann")).credential.credentialId });
+    const phone = async () => ({ id: (await pairPhone(service, "ann", { acr: "aal2" })).id() });
+    const number = async () => ({ id: (await enrollPhone(service, "ann")).factorId });
+    const sure = { confirmLastFactor: true };
+    const { TOTP } = FactorType;
+    const ways: [string, () => Promise<{ id: string }>, (deviceId: string, ann: string) => Promise<unknown>][] = [
+      ["DeleteFactor", app, (_, ann) => mfa.deleteFactor({ factorType: TOTP, ...sure }, ann)],
+      ["DisableTotpDevice", app, (deviceId, ann) => mfa.disableTotpDevice({ deviceId, ...sure }, ann)],
+      ["RevokeTotpDevice", app, (deviceId, ann) => mfa.revokeTotpDevice({ deviceId, ...sure }, ann)],
+      ["DeleteTotpDevice", app, (deviceId, ann) => mfa.deleteTotpDevice({ deviceId, ...sure }, ann)],
+      ["DisableTotp", app, (_, ann) => mfa.disableTotp(sure, ann)],
+      ["DisableUserTotp", app, () => service.internal.disableUserTotp({ userId: "ann", reason, ...sure }, backend)],
+      [
+        "DeleteWebAuthnCredential",
+        passkey,
+        (id, ann) => mfa.deleteWebAuthnCredential({ credentialId: id, ...sure }, ann),
+      ],
+      ["RevokePushDevice", phone, (deviceId, ann) => mfa.revokePushDevice({ deviceId, ...sure }, ann)],
+      ["DisableSms", number, (_, ann) => mfa.disableSms(sure, ann)],
+      ["ResetUserFactor", app, () => service.admin.resetUserFactor({ userId: "ann", factorType: TOTP, reason }, admin)],
+      ["ResetUserMfa", app, () => service.admin.resetUserMfa({ userId: "ann", reason }, admin)],
+    ];
+    for (const [name, enrolled, end] of ways) {
+      const { id } = await enrolled();
+      const ann = await service.user("ann", "aal2");
+      const { codes } = await mfa.generateBackupCodes({}, ann);
+      await end(id, ann);
+      const { count } = await mfa.getBackupCodeCount({}, await service.user("ann", "aal2"));
+      expect([name, count?.remaining]).toEqual([name, 0]);
+      const typed = await failure(mfa.verifyBackupCode({ code: codes[0] ?? "" }, await service.user("ann")));
+      expect([name, typed.reason]).toEqual([name, "NOT_ENROLLED"]);
+      // Of a whole reset the one notice says that everything went.
+      const isWhole = name === "ResetUserMfa";
+      expect([name, (await endsOf(service)).includes(name)]).toEqual([name, !isWhole]);
+      if (name === "DisableTotpDevice" || name === "DisableTotp") await mfa.deleteFactor({ factorType: TOTP }, ann);
+    }
+  });
 });
+
+/** The RPCs by which codes ended with the last factor, of which their user was told. */
+const endsOf = async ({ store }: ServiceUnderTest) => {
+  const told = (await rowsIn(store, outboxMessages)).filter(({ kind }) => /^factor_(removed|reset)$/.test(kind));
+  const isTold = (eventId: string) => told.some(({ idempotencyKey }) => idempotencyKey === eventId);
+  return (await rowsIn(store, events))
+    .filter(({ factorType, type }) => factorType === "BACKUP_CODE" && /^FACTOR_(REMOVED|RESET)$/.test(type))
+    .filter(({ eventId }) => isTold(eventId))
+    .map(({ rpc }) => rpc.split("/")[1]);
+};

@@ -2,10 +2,10 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { describe, expect, test } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
@@ -15,7 +15,7 @@ const linesOf = ({ log }: ServiceUnderTest) =>
 describe("the log of calls", () => {
   test("has one line a call: who of which tenant, how it ended and why, and nothing of what was said", async () => {
     const service = await serviceForTest(sqlite);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const [code, wrong] = [await app.code(), await wrongCode(app)];
     const before = linesOf(service).length;
     await failure(service.mfa.verifyTotpCode({ code: wrong }, app.token));
@@ -28,7 +28,7 @@ describe("the log of calls", () => {
       { rpc: verify, code: "Unauthenticated", reason: "INVALID_CREDENTIAL" },
       { rpc: "mfa.v1.InternalMfaService/VerifyUserTotpCode", code: "OK", principal: "SERVICE", caller: "shop" },
     ]);
-    const known = "level time pid hostname rpc code reason ms request trace tenant principal caller msg".split(" ");
+    const known = "level time pid hostname rpc code reason ms callId trace tenant principal caller msg".split(" ");
     for (const line of lines) expect(Object.keys(line).filter((key) => !known.includes(key))).toEqual([]);
     for (const secret of [code, wrong, app.token, app.secret, "ann"])
       expect(JSON.stringify(lines)).not.toContain(secret);
@@ -53,7 +53,7 @@ describe("the log of calls", () => {
     await call("order-17");
     await call('x", "level": 60');
     const [first, second] = linesOf(service);
-    expect(first).toMatchObject({ code: "OK", request: "order-17", trace, principal: "USER" });
-    expect(second?.request).toMatch(/^[0-9a-f-]{36}$/);
+    expect(first).toMatchObject({ code: "OK", callId: "order-17", trace, principal: "USER" });
+    expect(second?.callId).toMatch(/^[0-9a-f-]{36}$/);
   });
 });

@@ -1,16 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { answer, backendOf, createFor } from "../support/challenges.ts";
-import { tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { rounds, times } from "../support/races.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor } from "../support/actors/backend.ts";
+import { tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rounds, times } from "../support/engine/races.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 describe.each(engines)("races about challenges on $name", { repeats: rounds - 1 }, (engine) => {
   test("one code proves one of ten challenges, once, whatever RPC else takes it", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const ids: string[] = [];
     for (let n = 0; n < 10; n++) ids.push(await createFor(service, "ann", backend));
@@ -32,7 +32,7 @@ describe.each(engines)("races about challenges on $name", { repeats: rounds - 1 
 
   test("of a proof and many cancellations at once the last word is a cancellation", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     const code = await app.code();

@@ -3,13 +3,13 @@ import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import type { Store } from "../../src/db/store.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { answer, backendOf, createFor, inSession } from "../support/challenges.ts";
-import { failure, grpcClient, streamer } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { secondInstance } from "../support/instances.ts";
-import { execute } from "../support/postgres.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, inSession } from "../support/actors/backend.ts";
+import { failure, grpcClient, streamer } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { execute } from "../support/engine/postgres.ts";
+import { secondInstance } from "../support/worlds/instances.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const [, postgres] = engines as [EngineUnderTest, EngineUnderTest];
@@ -37,7 +37,7 @@ function counting(engine: EngineUnderTest) {
 describe.each(engines)("watching a challenge on $name", (engine) => {
   test("a stream shows it as it stands, then each change, and ends with the last", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     const stream = watching(service.port, backend, challengeId);
@@ -51,7 +51,7 @@ describe.each(engines)("watching a challenge on $name", (engine) => {
 
   test("a stream hears of a lock, of a change of factors and of the end of its time", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const begin = async () => {
       const challengeId = await createFor(service, "ann", backend);
@@ -76,7 +76,7 @@ describe.each(engines)("watching a challenge on $name", (engine) => {
 
   test("other sessions and backends hear nothing", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const challengeId = await createFor(service, "ann", await backendOf(service), { sessionId: "one" });
     const bank = watching(service.port, await backendOf(service, "bank"), challengeId);
     expect((await failure(bank.next())).reason).toBe("NOT_FOUND");
@@ -89,7 +89,7 @@ describe.each(engines)("watching a challenge on $name", (engine) => {
   test("no query is made while nothing changes", async () => {
     const { count, engine: counted } = counting(engine);
     const service = await serviceForTest(counted);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     const streams = Array.from({ length: 20 }, () => watching(service.port, backend, challengeId));
@@ -108,7 +108,7 @@ describe.each(engines)("watching a challenge on $name", (engine) => {
 describe("two instances on one PostgreSQL", () => {
   test("what is proved at one is seen at the other", async () => {
     const service = await serviceForTest(postgres);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     const stream = watching(await secondInstance(service, postgres), backend, challengeId);
@@ -119,7 +119,7 @@ describe("two instances on one PostgreSQL", () => {
 
   test("a stream whose instance was cut off from the others looks again when it is back", async () => {
     const service = await serviceForTest(postgres);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const port = await secondInstance(service, postgres);
     const client = grpcClient(InternalMfaService, port);

@@ -7,15 +7,15 @@ import type { Call } from "../../src/core/call.ts";
 import type { ClientOrigin } from "../../src/core/client-origin.ts";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import { createGate } from "../../src/rpc/gate.ts";
-import { listenGateway } from "../../src/rpc/gateway.ts";
-import { listenGrpc } from "../../src/rpc/grpc-server.ts";
-import { HealthState } from "../../src/rpc/health.ts";
-import { limitRates } from "../../src/rpc/rates.ts";
-import { serve } from "../../src/rpc/service.ts";
-import { failure, grpcClient } from "../support/client.ts";
-import { engines, openForTest } from "../support/engines.ts";
-import { UNLIMITED } from "../support/service.ts";
+import { createGate } from "../../src/rpc/access/gate.ts";
+import { listenGateway } from "../../src/rpc/gateway/gateway.ts";
+import { HealthState } from "../../src/rpc/grpc/health.ts";
+import { listenGrpc } from "../../src/rpc/grpc/server.ts";
+import { limitRates } from "../../src/rpc/limits/rates.ts";
+import { serve } from "../../src/rpc/serve/service.ts";
+import { failure, grpcClient } from "../support/actors/grpc-client.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
+import { UNLIMITED } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
@@ -39,11 +39,14 @@ async function listeners() {
     guess: () => () => {},
     tellRefused: async () => {},
   };
-  const implement = (service: DescService, rpc: string) => ({
+  const implement = (service: DescService, ...rpcs: string[]) => ({
     service,
-    implementation: serve(service, { [rpc]: note } as never, serving),
+    implementation: serve(service, Object.fromEntries(rpcs.map((rpc) => [rpc, note])) as never, serving),
   });
-  const services = [implement(MfaService, "listTotpDevices"), implement(InternalMfaService, "verifyUserTotpCode")];
+  const services = [
+    implement(MfaService, "listTotpDevices", "verifyTotpCode"),
+    implement(InternalMfaService, "verifyUserTotpCode"),
+  ];
   const scopes = new Set(["mfa.verify"]);
   const rights = { tenantId: "dev", acr: "aal2", authTime: new Date(), sessionId: "", scopes } as const;
   const verify = async (authorization: string | null) =>
@@ -56,7 +59,12 @@ async function listeners() {
       verify,
       limitRates(UNLIMITED, () => {}),
       async () => false,
-      { clock: () => new Date(), raise: async (caller) => caller, tellRefused: async () => {} },
+      {
+        clock: () => new Date(),
+        raise: () => Promise.reject(new Error("nobody is raised here")),
+        tellRefused: async () => {},
+        tellsCaller: false,
+      },
     ),
     host: "127.0.0.1",
     port: 0,
@@ -77,11 +85,11 @@ async function listeners() {
   return { seen, users: users.rpcs, backends: backends.rpcs, gatewayPort: gateway.port };
 }
 
-const browse = (port: number, headers: Record<string, string>) =>
-  fetch(`http://127.0.0.1:${port}/mfa.v1.MfaService/ListTotpDevices`, {
+const browse = (port: number, headers: Record<string, string>, rpc = "ListTotpDevices", request: object = {}) =>
+  fetch(`http://127.0.0.1:${port}/mfa.v1.MfaService/${rpc}`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: "Bearer ann", ...headers },
-    body: "{}",
+    body: JSON.stringify(request),
   });
 
 test("a user's call comes from where the trusted proxy saw it come from", async () => {
@@ -122,4 +130,17 @@ test("a backend's call comes from where its request says, never from where the b
   for (const ip of ["fe80::1%eth0", "010.0.0.1", "192.0.2.1:80", "a"]) {
     expect((await failure(verify({ ip }))).reason, ip).toBe("INVALID_FIELD");
   }
+});
+
+test("a user's call comes from where the request says only if a proxy of the gRPC listener makes it and passes nobody on", async () => {
+  const { seen, users, gatewayPort } = await listeners();
+  const request = { code: "123456", client: { ip: "192.0.2.1", userAgent: "Mozilla/5.0" } };
+  await users.verifyTotpCode(request, "ann");
+  await users.verifyTotpCode(request, "ann", { "x-forwarded-for": "198.51.100.7" });
+  await browse(gatewayPort, { "user-agent": "curl" }, "VerifyTotpCode", request);
+  expect(seen).toEqual([
+    { ip: "192.0.2.1", trusted: true, userAgent: "Mozilla/5.0", application: "" },
+    { ip: "198.51.100.7", trusted: true, userAgent: expect.stringContaining("grpc-node-js"), application: "" },
+    { ip: "127.0.0.1", trusted: false, userAgent: "curl", application: "" },
+  ]);
 });

@@ -3,10 +3,10 @@ import { syncBuiltinESMExports } from "node:module";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { Store } from "../../src/db/store.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
@@ -38,7 +38,7 @@ describe("a unary call that works too long", () => {
   test("is answered with DEADLINE, whatever deadline its client asked for", async () => {
     const { engine, hold, go } = held();
     const service = await serviceForTest(engine, { limits: { maxWorkMs: 2_000 } });
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     hold();
     onTestFinished(go);
     const late = await failure(service.mfa.verifyTotpCode({ code: await app.code() }, app.token));
@@ -56,7 +56,7 @@ describe("a unary call that works too long", () => {
 
 test("a code for a user without a device costs as many digests as one for a user with one", async () => {
   const service = await serviceForTest(sqlite);
-  const app = await enrolApp(service, "ann");
+  const app = await enrollApp(service, "ann");
   const code = await wrongCode(app);
   const backend = await service.backend("mfa.verify");
   const spy = vi.spyOn(crypto, "createHmac");

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { CoverageGap } from "../../gen/mfa/v1/coverage_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { enrolCodes } from "../support/backup-codes.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, enrolPhone, phone, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { pairPhone, switchPushOn } from "../support/push.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { enrollCodes } from "../support/actors/backup-codes.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollEmail, enrollPhone, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const report = async (service: ServiceUnderTest, request: object = {}) =>
   service.admin.getCoverage(request, await adminOf(service, "mfa.read"));
@@ -25,16 +25,16 @@ const factorsOf = ({ factors }: Report) =>
 async function peopled(service: ServiceUnderTest) {
   await switchOn(service);
   await switchPushOn(service);
-  await enrolPhone(service, "sms-only", phone(1));
-  await enrolApp(service, "single");
-  await enrolApp(service, "two-apps");
-  await enrolApp(service, "two-apps", "aal2");
-  await enrolEmail(service, "email-only");
+  await enrollPhone(service, "sms-only", phone(1));
+  await enrollApp(service, "single");
+  await enrollApp(service, "two-apps");
+  await enrollApp(service, "two-apps", "aal2");
+  await enrollEmail(service, "email-only");
   await service.mfa.startTotpEnrollment({}, await service.user("begun"));
-  const few = await enrolCodes(service, "few-codes");
+  const few = await enrollCodes(service, "few-codes");
   for (const code of few.codes.slice(0, 7)) await service.mfa.verifyBackupCode({ code }, few.token);
-  await enrolCodes(service, "whole");
-  await enrolPasskey(service, "whole");
+  await enrollCodes(service, "whole");
+  await enrollPasskey(service, "whole");
   await pairPhone(service, "whole", { acr: "aal2" });
 }
 
@@ -74,12 +74,12 @@ describe.each(engines)("coverage on $name", (engine) => {
 
   test("goes on behind the last user of the page, whoever lost or gained the gap meanwhile, and counts once", async () => {
     const service = await serviceForTest(engine);
-    for (const user of ["ann", "bob", "eve"]) await enrolApp(service, user);
+    for (const user of ["ann", "bob", "eve"]) await enrollApp(service, user);
     const asked = { gap: CoverageGap.SINGLE_FACTOR, pageSize: 1 };
     const first = await report(service, asked);
     expect(first).toMatchObject({ userCount: 3n, countTime: { nanos: 0 } });
-    await enrolApp(service, "ann", "aal2");
-    await enrolApp(service, "abe");
+    await enrollApp(service, "ann", "aal2");
+    await enrollApp(service, "abe");
     const second = await report(service, { ...asked, pageToken: first.nextPageToken });
     expect(second.users.map(({ userId }) => userId)).toEqual(["bob"]);
     expect(second).toMatchObject({ userCount: 0n, enrolledCount: 0n, gaps: [], factors: [] });
@@ -90,7 +90,7 @@ describe.each(engines)("coverage on $name", (engine) => {
 
   test("says who must have a factor by now and has none", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await service.mfa.startTotpEnrollment({}, await service.user("bob"));
     const root = await adminOf(service, "mfa.policy.write");
     const rule = { selector: { everyone: true }, strength: AuthenticationStrength.ANY_FACTOR, reason: "audit" };
@@ -104,7 +104,7 @@ describe.each(engines)("coverage on $name", (engine) => {
 
   test("sees nobody of another tenant, and takes the scope of readers", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const elsewhere = await adminOf(service, "mfa.read", { tenant: "other" });
     expect(await service.admin.getCoverage({}, elsewhere)).toMatchObject({ userCount: 0n, gaps: [], factors: [] });
     const wrong = service.admin.getCoverage({}, await adminOf(service, "mfa.reset"));
@@ -122,7 +122,7 @@ describe.each(engines)("coverage on $name", (engine) => {
   test("looks at ten thousand users for a page behind the first, and goes on from there", async () => {
     const service = await serviceForTest(engine);
     const enrolled = ["user-00001", "user-10500"];
-    for (const user of enrolled) await enrolApp(service, user);
+    for (const user of enrolled) await enrollApp(service, user);
     await crowd(service, 10_600, enrolled);
     const pages: string[][] = [];
     for (let pageToken = ""; pages.length < 10; ) {
@@ -140,7 +140,7 @@ describe.each(engines)("coverage on $name", (engine) => {
 
   test("counts each of more users than one unit looks at once", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "user-00700");
+    await enrollApp(service, "user-00700");
     await crowd(service, 1_200, ["user-00700"]);
     const found = await report(service, { gap: CoverageGap.SINGLE_FACTOR });
     expect(found).toMatchObject({ userCount: 1_200n, enrolledCount: 1n });

@@ -7,16 +7,16 @@ import { ChallengeState, type VerifyUserChallengeRequestSchema } from "../../gen
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { PushChallengeState } from "../../gen/mfa/v1/push_pb.js";
 import { MfaDecision, RiskLevel, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { answer, backendOf, createFor, logIn, redeem, totp } from "../support/challenges.ts";
-import { failure, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { locationsFile } from "../support/locations.ts";
-import { enrolPhone, newestCode, switchOn } from "../support/otp.ts";
-import { enrolPasskey, makePasskey } from "../support/passkey.ts";
-import { pairPhone, switchPushOn } from "../support/push.ts";
-import { anyOf, riskService } from "../support/risk.ts";
-import type { Started } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, logIn, redeem, totp } from "../support/actors/backend.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { enrollPhone, newestCode, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey, makePasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { locationsFile } from "../support/fakes/locations.ts";
+import { anyOf, riskService } from "../support/worlds/risk.ts";
+import type { Started } from "../support/worlds/service.ts";
 
 const { LOW } = RiskLevel;
 const { ALLOW, CHALLENGE, DENY } = MfaDecision;
@@ -30,7 +30,7 @@ const backupCode = (value: string) => ({ kind: { case: "backupCode" as const, va
 
 async function following(engine: EngineUnderTest, started: Started = {}) {
   const service = await riskService(engine, started);
-  const app = await enrolApp(service, "ann");
+  const app = await enrollApp(service, "ann");
   const { codes } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
   const evaluate = async (client: object = {}, more: object = {}) =>
     service.internal.evaluateMfa(
@@ -91,8 +91,8 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
     // What the application asked for counts too, though the terms ask for nothing.
     await service.reset(LOW);
     await switchOn(service);
-    await enrolPhone(service, "eve");
-    await enrolApp(service, "eve", "aal2");
+    await enrollPhone(service, "eve");
+    await enrollApp(service, "eve", "aal2");
     const strong = await service.evaluate({}, { strength: UNRESTRICTED, userId: "eve" });
     expect((await service.follow(strong.decisionId, {}, "eve"))?.factors.map(({ type }) => type)).toEqual([TOTP]);
     const weak = await service.evaluate({}, { userId: "eve" });
@@ -145,8 +145,8 @@ describe.each(engines)("a challenge that follows from a decision on $name", (eng
 
   test("takes no synced passkey for one of several proofs of which the key has to be bound to its device", async () => {
     const service = await following(engine);
-    const synced = (await enrolPasskey(service, "ann", makePasskey({ synced: true }))).passkey;
-    const bound = (await enrolPasskey(service, "ann")).passkey;
+    const synced = (await enrollPasskey(service, "ann", makePasskey({ synced: true }))).passkey;
+    const bound = (await enrollPasskey(service, "ann")).passkey;
     await service.change({ level: LOW, requirement: { ...anyOf([WEBAUTHN, BACKUP_CODE]), strength: DEVICE_BOUND } });
     const { decisionId } = await service.evaluate();
     const { challenge, preparation } = await service.prepare(decisionId, WEBAUTHN);

@@ -3,11 +3,11 @@ import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../../src/core/caller.ts";
 import { ownerOf } from "../../src/core/caller.ts";
-import { createDeviceAuthentication } from "../../src/rpc/device-authentication.ts";
-import { CallFailed, tally } from "../support/client.ts";
-import { engines, openForTest } from "../support/engines.ts";
-import { phones, type Said } from "../support/phones.ts";
-import { serviceForTest } from "../support/service.ts";
+import { createDeviceAuthentication } from "../../src/rpc/access/device-authentication.ts";
+import { CallFailed, tally } from "../support/actors/grpc-client.ts";
+import { phones, type Said } from "../support/actors/phone-signatures.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const RPC = "mfa.v1.MfaService/ListPendingPushChallenges";
 const ann = { tenantId: "dev", userId: "ann" };
@@ -121,7 +121,7 @@ describe.each(engines)("a push device on $name", (engine) => {
     const device = phone({ tenantId: "acme", userId: "ann" });
     const now = new Date();
     const header = await device.sign(RPC, now);
-    const showing = { method: MfaService.method.listPendingPushChallenges, now };
+    const showing = { method: MfaService.method.listPendingPushChallenges, now, ip: "", beforeLook: () => {} };
     const verified = await createDeviceAuthentication(() => store, devices)(header.slice("Device ".length), showing);
     const caller = verified?.caller as Caller;
     expect(caller).toMatchObject({ principal: Principal.DEVICE, deviceId: device.deviceId, acr: "aal1" });

@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { rounds } from "../support/races.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rounds } from "../support/engine/races.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const sealed = (size = 100) => {
   const blob = randomBytes(size);
@@ -15,7 +15,7 @@ const sealed = (size = 100) => {
 describe.each(engines)("device sync on $name", (engine) => {
   const begin = async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     return { service, token: await service.user("ann", "aal2") };
   };
 
@@ -57,7 +57,7 @@ describe.each(engines)("device sync on $name", (engine) => {
     const wrong = { ...sealed(), checksum: sealed().checksum };
     expect(await failure(service.mfa.syncDevice(wrong, token))).toMatchObject({ reason: "INVALID_FIELD" });
     expect((await failure(service.mfa.syncDevice(sealed(49_153), token))).reason).toBe("INVALID_FIELD");
-    await enrolApp(service, "bob");
+    await enrollApp(service, "bob");
     const bob = await service.user("bob", "aal2");
     const refused = [
       await failure(service.mfa.syncDevice({ ...first, syncedDeviceId, version: 2n }, bob)),

@@ -2,12 +2,12 @@ import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength } from "../../gen/mfa/v1/factor_pb.js";
 import { enforcementRepository } from "../../src/enforcement/enforcement.repository.ts";
-import { enforceAt, enforcedOf, type Stated } from "../../src/enforcement/enforcement.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { policyAdmin } from "../support/risk.ts";
-import { type Started, serviceForTest } from "../support/service.ts";
+import { enforceAt, enforcedOf, type StatedUser } from "../../src/enforcement/enforcement.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { policyAdmin } from "../support/worlds/risk.ts";
+import { type Started, serviceForTest } from "../support/worlds/service.ts";
 
 const { ANY_FACTOR, UNRESTRICTED, PHISHING_RESISTANT } = AuthenticationStrength;
 const DAY_MS = 24 * 3600 * 1000;
@@ -19,7 +19,7 @@ const ANN = { tenantId: "dev", userId: "ann" };
 async function enforcing(engine: EngineUnderTest, started: Started = {}) {
   const service = await serviceForTest(engine, started);
   const token = (tenant?: string) => policyAdmin(service, tenant);
-  const nothing: Stated = { roles: [], groups: [], application: "" };
+  const nothing: StatedUser = { roles: [], groups: [], application: "" };
   return {
     ...service,
     token,
@@ -28,7 +28,7 @@ async function enforcing(engine: EngineUnderTest, started: Started = {}) {
     update: async (request: object) => (await service.admin.updateEnforcementRule(request, await token())).rule,
     list: async (tenant?: string) => (await service.admin.listEnforcementRules({}, await token(tenant))).rules,
     /** A log-in, as the rules see it. */
-    logIn: (stated: Partial<Stated> = {}, userId = "ann") =>
+    logIn: (stated: Partial<StatedUser> = {}, userId = "ann") =>
       service.store.write((tx) => enforceAt(tx, { ...ANN, userId }, { ...nothing, ...stated }, service.clock.now)),
     known: (userId = "ann") => service.store.read((tx) => enforcedOf(tx, { ...ANN, userId }, service.clock.now)),
     after: (days: number) => new Date(service.clock.now.getTime() + days * DAY_MS),
@@ -39,7 +39,7 @@ describe.each(engines)("enforcement rules on $name", (engine) => {
   test("are made, shown, changed and taken away, each time with an audit entry", async () => {
     const service = await enforcing(engine);
     const token = await service.token();
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await service.mfa.startTotpEnrollment({}, await service.user("bob"));
     const request = { description: "staff", selector: { roles: ["staff"] }, ...grace(14), reportOnly: true };
     const { rule, unenrolledCount } = await service.create({ ...request, reason: "audit" });
@@ -69,6 +69,16 @@ describe.each(engines)("enforcement rules on $name", (engine) => {
     expect(entries.every(({ targetId }) => targetId === ruleId)).toBe(true);
   });
 
+  test("say how many of the first thousand users cannot meet them, whomever they mean", async () => {
+    const service = await enforcing(engine);
+    const now = engine.name === "sqlite" ? "0" : "now()";
+    const values = Array.from({ length: 1_200 }, (_, n) => `('dev', 'user-${n}', 0, '', ${now})`);
+    await service.execute(
+      `INSERT INTO users (tenant_id, user_id, mfa_epoch, primary_factor_id, update_time) VALUES ${values.join()}`,
+    );
+    expect((await service.create({ selector: { roles: ["staff"] } })).unenrolledCount).toBe(1_000n);
+  });
+
   test("name somebody, and ask for what users can have", async () => {
     const service = await enforcing(engine, { webauthn: { rpIds: [] } });
     for (const selector of [{}, { everyone: false, roles: [] }]) {
@@ -78,7 +88,7 @@ describe.each(engines)("enforcement rules on $name", (engine) => {
     for (const request of [{ strength: 0 }, { strength: 9 }, grace(91), { selector: { roles: [""] } }]) {
       expect((await failure(service.create(request))).reason).toBe("INVALID_FIELD");
     }
-    const { rule } = await service.create();
+    const { rule } = await service.create(grace(90));
     const { ruleId = "" } = rule ?? {};
     const empty = await failure(service.update({ ruleId, version: 1n, selector: {} }));
     expect([empty.reason, empty.metadata.field]).toEqual(["INVALID_FIELD", "selector"]);
@@ -245,7 +255,7 @@ describe.each(engines)("a deadline on $name", (engine) => {
 describe.each(engines)("who must have a factor on $name", (engine) => {
   test("is told so in their status, by themselves, backends and administrators", async () => {
     const service = await enforcing(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const ann = await service.user("ann", "aal2");
     expect((await service.mfa.getMfaStatus({}, ann)).status).toMatchObject({ enforced: false });
     await service.create(grace(7));
@@ -265,7 +275,7 @@ describe.each(engines)("who must have a factor on $name", (engine) => {
 
   test("cannot remove their last one, whatever they confirm", async () => {
     const service = await enforcing(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const { rule } = await service.create();
     const remove = async () =>
       service.mfa.revokeTotpDevice({ deviceId, confirmLastFactor: true }, await service.user("ann", "aal2"));
@@ -278,8 +288,8 @@ describe.each(engines)("who must have a factor on $name", (engine) => {
 
   test("may remove one of two", async () => {
     const service = await enforcing(engine);
-    const { deviceId } = await enrolApp(service, "ann");
-    await enrolApp(service, "ann", "aal2");
+    const { deviceId } = await enrollApp(service, "ann");
+    await enrollApp(service, "ann", "aal2");
     await service.create();
     await service.mfa.revokeTotpDevice({ deviceId }, await service.user("ann", "aal2"));
   });

@@ -3,19 +3,19 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import { createErasure } from "../../src/privacy/erasure.ts";
-import { openLedger } from "../../src/privacy/erasure-ledger.ts";
-import { subjectTables } from "../../src/privacy/subject-data.repository.ts";
-import { tombstoneRepository } from "../../src/protection/tombstones.repository.ts";
-import { digestsOf } from "../../src/protection/tombstones.ts";
+import { createErasure } from "../../src/erasure/erasure.ts";
+import { openLedger } from "../../src/erasure/ledger.ts";
+import { subjectTables } from "../../src/erasure/subject-data.repository.ts";
+import { tombstoneRepository } from "../../src/erasure/tombstones/tombstones.repository.ts";
+import { digestsOf } from "../../src/erasure/tombstones/tombstones.ts";
 import { tables } from "../../src/schema.ts";
 import { users } from "../../src/users/users.table.ts";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { engines } from "../support/engines.ts";
-import { secondInstance } from "../support/instances.ts";
-import { everyRow } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { secondInstance } from "../support/worlds/instances.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite, postgres] = engines as [(typeof engines)[number], (typeof engines)[number]];
 const AFTERMATH = 60_000;
@@ -43,7 +43,7 @@ const rowsOf = async (service: ServiceUnderTest) => (await everyRow(service.stor
 describe("erasures beside another instance on one PostgreSQL", () => {
   test("one that an instance is at is its own to finish, under the name of whoever asked", async () => {
     const service = await serviceForTest(postgres);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const erasureId = await begin(service, "ann");
     service.pass(AFTERMATH - 1);
     await secondInstance(service, postgres);
@@ -56,7 +56,7 @@ describe("erasures beside another instance on one PostgreSQL", () => {
 
   test("one that nobody is at any more, as it began a minute ago, is made up for by whoever starts", async () => {
     const service = await serviceForTest(postgres);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await begin(service, "ann");
     service.pass(AFTERMATH);
     await secondInstance(service, postgres);
@@ -64,9 +64,24 @@ describe("erasures beside another instance on one PostgreSQL", () => {
     expect(await rowsOf(service)).toBe(0);
   });
 
+  test("a database that was put back to before an erasure has its user erased again by whoever starts", async () => {
+    const service = await serviceForTest(postgres);
+    await enrollApp(service, "ann");
+    const erasure = { userId: "ann", erasureId: randomUUID() };
+    await service.internal.eraseUser(erasure, await service.backend("mfa.erase"));
+    // As a backup has it: the user is there, and of the erasure nothing is known.
+    await service.execute("DELETE FROM tombstones");
+    await service.execute(
+      "INSERT INTO users (tenant_id, user_id, mfa_epoch, update_time) VALUES ('dev', 'ann', 1, now())",
+    );
+    service.pass(AFTERMATH);
+    await secondInstance(service, postgres);
+    expect((await everyRow(service.store)).users).toEqual([]);
+  });
+
   test("whoever makes up for it finds its user among any number of others, a thousand at a time", async () => {
     const service = await serviceForTest(postgres);
-    await enrolApp(service, "zoe");
+    await enrollApp(service, "zoe");
     const others = Array.from({ length: 2_001 }, (_, n) => `('dev', 'user-${n}', 1, now())`);
     await service.execute(`INSERT INTO users (tenant_id, user_id, mfa_epoch, update_time) VALUES ${others.join()}`);
     const [table] = subjectTables([users]);
@@ -85,7 +100,7 @@ test("an instance rids its files of what was deleted once for all that it makes 
   const service = await serviceForTest(sqlite);
   const { store, dataDir, clock } = service;
   for (const name of ["ann", "bob", "cleo"]) {
-    await enrolApp(service, name);
+    await enrollApp(service, name);
     await begin(service, name);
   }
   let scrubs = 0;

@@ -1,26 +1,34 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { DescMethod, DescMethodServerStreaming } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+import { ChallengePurpose } from "../../gen/mfa/v1/challenge_pb.js";
+import { EventType } from "../../gen/mfa/v1/event_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { enrolCodes } from "../support/backup-codes.ts";
-import { backendOf, createFor } from "../support/challenges.ts";
-import { CallFailed, drain, failure, streamer, tally } from "../support/client.ts";
-import { allowTrust, trustAndSync } from "../support/clients.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { inboxOf, newestCode, phone, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { askPhone, pairPhone, switchPushOn } from "../support/push.ts";
-import { bytesOf, encodingsOf } from "../support/residue.ts";
-import { everyRow } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
+import { Principal } from "../../gen/mfa/v1/options_pb.js";
+import { eventRepository } from "../../src/events/events.repository.ts";
+import { rpcPolicyOf } from "../../src/rpc/access/policy.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { backendOf, createFor } from "../support/actors/backend.ts";
+import { CallFailed, drain, failure, streamer, tally } from "../support/actors/grpc-client.ts";
+import { inboxOf, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { trustAndSync } from "../support/actors/trusted-clients.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { bytesOf, encodingsOf } from "../support/engine/residue.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { proofEvent } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
+import { live, switchAllOn } from "../support/worlds/whole-user.ts";
 
 /** Long enough to be found wherever it is left. */
 const ANN = "ann.forgetmenot.4711@example.com";
 const AFTERMATH = 60_000;
+const { NO_SIDE_EFFECTS } = MethodOptions_IdempotencyLevel;
 const reason = "ticket 4711";
 
 const erase = async (service: ServiceUnderTest, userId = ANN, erasureId = randomUUID()) => {
@@ -32,30 +40,18 @@ const erase = async (service: ServiceUnderTest, userId = ANN, erasureId = random
 const counts = (receipt: { removed: readonly { kind: string; count: bigint }[] }) =>
   Object.fromEntries(receipt.removed.map(({ kind, count }) => [kind, Number(count)]));
 
-/** A user of whom every table has something. */
-async function live(service: ServiceUnderTest, user: string) {
-  await switchOn(service);
-  await allowTrust(service);
-  await switchPushOn(service);
-  const { codes, app } = await enrolCodes(service, user);
-  const token = () => service.user(user, "aal2");
-  await enrolPasskey(service, user);
-  await pairPhone(service, user, { acr: "aal2" });
-  await askPhone(service, user);
-  const { delivery } = await service.mfa.startSmsEnrollment({ phoneNumber: phone() }, await token());
-  const finish = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, user) };
-  await service.mfa.finishSmsEnrollment(finish, await token());
-  service.pass(60_000);
-  await service.mfa.sendSmsCode({}, await token());
-  await service.mfa.startEmailEnrollment({ email: user }, await token());
-  await service.mfa.startWebAuthnRegistration({}, await token());
-  await service.admin.issueTemporaryPass({ userId: user, reason }, await adminOf(service));
-  const { trustToken } = await service.mfa.trustDevice({}, await token());
-  await createFor(service, user, await backendOf(service));
-  await failure(service.mfa.verifyTotpCode({ code: "000000" }, await token()));
-  await service.mfa.startTotpEnrollment({ requestId: randomUUID() }, await token());
-  return { app, codes, trustToken };
-}
+/** Calls an RPC of users; of a stream it takes the first message. */
+const callOnce = async (
+  service: ServiceUnderTest,
+  method: DescMethod,
+  request: Record<string, unknown>,
+  token: string,
+) => {
+  if (method.methodKind !== "unary")
+    return streamer(service.port)(method as DescMethodServerStreaming, request, token).next();
+  return (service.mfa as unknown as Record<string, Unary>)[method.localName]?.(request, token);
+};
+type Unary = (request: object, token: string) => Promise<unknown>;
 
 const mentions = async (service: ServiceUnderTest, text: string) =>
   Object.entries(await everyRow(service.store)).flatMap(([name, rows]) =>
@@ -65,7 +61,8 @@ const mentions = async (service: ServiceUnderTest, text: string) =>
 describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
   test("leaves no row, no name and no byte, and a receipt with what went, by table", { timeout: 60_000 }, async () => {
     const service = await serviceForTest(engine);
-    const bob = await enrolApp(service, "bob");
+    const bob = await enrollApp(service, "bob");
+    await switchAllOn(service);
     const { app, trustToken, codes } = await live(service, ANN);
     expect((await mentions(service, ANN)).length).toBeGreaterThan(12);
 
@@ -98,7 +95,7 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
 
   test("the chain of the trail still verifies, and its entries name nobody", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, ANN);
+    await enrollApp(service, ANN);
     await erase(service);
     const auditor = await adminOf(service, "mfa.audit.read");
     expect(await service.admin.verifyAuditChain({}, auditor)).toMatchObject({ intact: true });
@@ -116,9 +113,25 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
     expect(JSON.stringify(exported, (_, value) => String(value))).not.toContain(ANN);
   });
 
+  test("goes on in parts where there is more of a user than one unit deletes, and counts all of it", async () => {
+    const service = await serviceForTest(engine);
+    await enrollApp(service, ANN);
+    for (let from = 0; from < 6_000; from += 1_000) {
+      await service.store.write(async (tx) => {
+        for (let n = from; n < from + 1_000; n += 1) {
+          await eventRepository(tx).insert(proofEvent(n, { userId: ANN, createTime: service.clock.now }));
+        }
+      });
+    }
+    const counted = counts(await erase(service));
+    expect(counted).toMatchObject({ users: 1, totp_devices: 1 });
+    expect(counted.events).toBeGreaterThan(6_000);
+    expect(await mentions(service, ANN)).toEqual([]);
+  });
+
   test("repeated under its id it answers the same receipt; under another it finds nothing and says so", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, ANN);
+    await enrollApp(service, ANN);
     const id = randomUUID();
     const first = await erase(service, ANN, id);
     service.pass(5_000);
@@ -130,11 +143,33 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
     const auditor = await adminOf(service, "mfa.audit.read");
     const { entries } = await service.admin.listConfigAuditLogs({ filter: { action: "user.erased" } }, auditor);
     expect(entries.length).toBe(2);
+    const types = [EventType.USER_ERASED];
+    const { events } = await service.internal.listEvents(
+      { filter: { types } },
+      await service.backend("mfa.events.read"),
+    );
+    expect(events.map(({ receiptId }) => receiptId)).toEqual([first.receiptId, second.receiptId]);
+    expect(events.every(({ userId, factorId }) => userId === "" && factorId === "")).toBe(true);
+  });
+
+  test("a receipt names nobody: its digest is keyed, so that another service's of the same user is another", async () => {
+    const digests = new Set<string>();
+    for (let n = 0; n < 2; n += 1) {
+      const service = await serviceForTest(engine);
+      await enrollApp(service, ANN);
+      const receipt = await erase(service);
+      expect(receipt.receiptId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+      expect(JSON.stringify(receipt, (_, value) => (typeof value === "bigint" ? `${value}` : value))).not.toContain(
+        ANN,
+      );
+      digests.add(receipt.userDigest);
+    }
+    expect(digests.size).toBe(2);
   });
 
   test("of ten at once under one id all answer the same receipt, and one erases", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, ANN);
+    await enrollApp(service, ANN);
     const id = randomUUID();
     const receipts = await Promise.all(Array.from({ length: 10 }, () => erase(service, ANN, id)));
     expect(new Set(receipts.map(({ receiptId }) => receiptId)).size).toBe(1);
@@ -146,7 +181,7 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
 
   test("of a user that is not known it says that there was nothing; another tenant's stays", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, ANN);
+    await enrollApp(service, ANN);
     const token = await service.mint({ audience: "mfa-internal", subject: "s", scope: "mfa.erase", tenant: "other" });
     const { receipt } = await service.internal.eraseUser({ userId: ANN, erasureId: randomUUID() }, token);
     expect(receipt).toMatchObject({ removed: [], pseudonymisedAuditCount: 0n, erasedBefore: false });
@@ -168,7 +203,7 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
 
   test("a token from before it is worth nothing, what backends began before it is refused, and who comes anew is new", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, ANN);
+    const { token } = await enrollApp(service, ANN);
     const undated = await service.mint({ audience: "mfa", subject: ANN, authTime: null });
     await erase(service);
     const start = (using: string) => service.mfa.startTotpEnrollment({}, using);
@@ -188,6 +223,41 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
     expect(await erase(service)).toMatchObject({ erasedBefore: true });
   });
 
+  test("a token from before it reads nothing of who comes anew under the same id, by whichever RPC", async () => {
+    const service = await serviceForTest(engine);
+    const token = await service.user(ANN, "aal2");
+    await enrollApp(service, ANN, "aal2");
+    await erase(service);
+    service.pass(AFTERMATH);
+    await switchAllOn(service);
+    await live(service, ANN);
+    const later = await service.user(ANN, "aal2");
+    const asked = { terms: { purpose: ChallengePurpose.STEP_UP, audience: "shop" } };
+    const { challenge } = await service.mfa.createChallenge(asked, later);
+    const challengeId = challenge?.challengeId ?? "";
+    const id = "01900000-0000-7000-8000-000000000000";
+    const ids = {
+      challengeId,
+      pushChallengeId: challengeId,
+      deviceId: id,
+      credentialId: id,
+      trustedDeviceId: id,
+      syncedDeviceId: id,
+    };
+    const reads = MfaService.methods.filter(
+      (method) => method.idempotency === NO_SIDE_EFFECTS && rpcPolicyOf(method).principals.has(Principal.USER),
+    );
+    expect(reads.length).toBeGreaterThan(15);
+    for (const method of reads) {
+      const named = Object.entries(ids).filter(([name]) => method.input.field[name] !== undefined);
+      const request = Object.fromEntries(named);
+      const read = (using: string) => callOnce(service, method, request, using);
+      expect([method.name, (await failure(read(token))).reason]).toEqual([method.name, "INVALID_CREDENTIAL"]);
+      const now = await read(later).catch((error: CallFailed) => error.reason);
+      expect([method.name, now]).not.toEqual([method.name, "INVALID_CREDENTIAL"]);
+    }
+  });
+
   test("messages that wait are dropped, a notice that is being resolved too", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
@@ -203,7 +273,7 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
     await trustAndSync(service, "warm-up");
     for (let round = 0; round < 5; round++) {
       const user = `${round}.${ANN}`;
-      await enrolApp(service, user);
+      await enrollApp(service, user);
       const token = await service.user(user, "aal2");
       const backend = await backendOf(service);
       const calls = () => [
@@ -246,7 +316,7 @@ describe.each(engines)("erasing a user on $name", (engine: EngineUnderTest) => {
   test("ends the streams that show something of the user", async () => {
     const service = await serviceForTest(engine);
     const backend = await backendOf(service);
-    await enrolApp(service, ANN);
+    await enrollApp(service, ANN);
     const challengeId = await createFor(service, ANN, backend);
     const watch = { userId: ANN, challengeId };
     const stream = streamer(service.port)(InternalMfaService.method.watchUserChallenge, watch, backend);

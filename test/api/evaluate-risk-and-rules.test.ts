@@ -2,12 +2,12 @@ import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision, RiskLevel, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { backendOf } from "../support/challenges.ts";
-import { allowTrust } from "../support/clients.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { eventsOf } from "../support/records.ts";
-import { anyOf, riskService } from "../support/risk.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { backendOf } from "../support/actors/backend.ts";
+import { allowTrust } from "../support/actors/trusted-clients.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { anyOf, riskService } from "../support/worlds/risk.ts";
 
 const { LOW, MEDIUM, HIGH } = RiskLevel;
 const { ALLOW, CHALLENGE, ENROLL, DENY } = MfaDecision;
@@ -41,7 +41,7 @@ const heavy = (reasons: readonly { signal: RiskSignalType; weight: number }[]) =
 describe.each(engines)("EvaluateMfa by risk on $name", (engine) => {
   test("is of low risk until something is unusual, and says what", async () => {
     const service = await evaluating(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     expect(await service.evaluate()).toMatchObject({ level: LOW, decision: CHALLENGE, policyVersion: 0n });
     const found = await service.evaluate({ signals: worst });
     expect([found.level, heavy(found.reasons)]).toEqual([HIGH, ["CALLER"]]);
@@ -62,7 +62,7 @@ describe.each(engines)("EvaluateMfa by risk on $name", (engine) => {
     const service = await evaluating(engine);
     const first = await service.evaluate();
     expect([first.decision, heavy(first.reasons)]).toEqual([ALLOW, []]);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const elsewhere = { client: { ip: "198.51.100.7", userAgent: safari } };
     for (let n = 0; n < 3; n += 1) {
       const found = await service.evaluate(elsewhere);
@@ -79,7 +79,7 @@ describe.each(engines)("EvaluateMfa by risk on $name", (engine) => {
 
   test("asks for what the level asks for", async () => {
     const service = await evaluating(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
     await service.change({ level: LOW, requirement: {} });
     await service.change({ level: MEDIUM, requirement: anyOf([WEBAUTHN], [TOTP]) });
@@ -88,17 +88,36 @@ describe.each(engines)("EvaluateMfa by risk on $name", (engine) => {
     const medium = await service.evaluate({ signals: [{ name: "bot", value: 0.5 }] });
     expect(medium).toMatchObject({ decision: CHALLENGE, factors: [{ type: TOTP, factorId: app.deviceId }] });
     expect(medium.factors).toHaveLength(1);
-    expect(await service.evaluate({ signals: worst })).toMatchObject({ decision: DENY, factors: [] });
+    expect(await service.evaluate({ signals: worst })).toMatchObject({
+      decision: DENY,
+      factors: [],
+      enrollableTypes: [],
+    });
+    // Groups and strength must both be met.
+    const group = anyOf([WEBAUTHN], [TOTP]);
+    await service.change({ level: MEDIUM, version: 2n, requirement: { ...group, strength: PHISHING_RESISTANT } });
+    expect((await service.evaluate({ signals: [{ name: "bot", value: 0.5 }] })).decision).toBe(DENY);
     // What the application asks for is asked for besides.
     const both = await service.evaluate({ strength: ANY_FACTOR });
     expect(both.factors.map(({ type }) => type)).toEqual([TOTP, BACKUP_CODE]);
     expect((await service.evaluate({ strength: PHISHING_RESISTANT })).decision).toBe(DENY);
   });
 
+  test.each([
+    ["that nobody gave out", `${"A".repeat(22)}.${"B".repeat(43)}`],
+    ["that is none", "junk"],
+  ])("takes no client for trusted by a token %s", async (_, trustToken) => {
+    const service = await evaluating(engine);
+    await allowTrust(service);
+    await enrollApp(service, "ann");
+    const found = await service.evaluate({ trustToken });
+    expect(found).toMatchObject({ decision: CHALLENGE, deviceTrust: { trusted: false } });
+  });
+
   test("lets trusted devices stand in at low risk, and ignores them at high risk", async () => {
     const service = await evaluating(engine);
     await allowTrust(service);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     let { trustToken } = await service.mfa.trustDevice({}, await service.user("ann", "aal2"));
     const evaluate = async (request: object) => {
       const found = await service.evaluate({ trustToken, ...request });
@@ -138,7 +157,7 @@ describe.each(engines)("EvaluateMfa by risk on $name", (engine) => {
 });
 
 describe.each(engines)("EvaluateMfa by rules on $name", (engine) => {
-  test("lets in for as long as enrolment may be put off, with a ticket, and then asks for it", async () => {
+  test("lets in for as long as enrollment may be put off, with a ticket, and then asks for it", async () => {
     const service = await evaluating(engine);
     await service.rule({ gracePeriod: durationFromMs(7 * DAY_MS), selector: { roles: ["staff"] } });
     const now = () => timestampFromDate(service.clock.now);
@@ -162,24 +181,24 @@ describe.each(engines)("EvaluateMfa by rules on $name", (engine) => {
 
   test("asks who has a factor for it, and for one that is worth what the rule says", async () => {
     const service = await evaluating(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await service.change({ level: LOW, requirement: {} });
     expect((await service.evaluate()).decision).toBe(ALLOW);
     const { rule } = await service.rule({});
     expect(await service.evaluate()).toMatchObject({ decision: CHALLENGE, enforced: true, strength: ANY_FACTOR });
     const change = { ruleId: rule?.ruleId ?? "", version: 1n, strength: PHISHING_RESISTANT };
     await service.admin.updateEnforcementRule(change, await service.token());
-    expect(await service.evaluate()).toMatchObject({ decision: DENY, strength: PHISHING_RESISTANT });
+    expect(await service.evaluate()).toMatchObject({ decision: ENROLL, strength: PHISHING_RESISTANT });
   });
 
   test("only says what a rule on trial would do", async () => {
     const service = await evaluating(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const trial = { reportOnly: true, strength: PHISHING_RESISTANT, gracePeriod: durationFromMs(7 * DAY_MS) };
     await service.rule({ ...trial, selector: { groups: ["ops"] } });
     const { UNSPECIFIED } = MfaDecision;
     expect(await service.evaluate({ groups: ["ops"] })).toMatchObject({
-      ...{ decision: CHALLENGE, reportOnlyDecision: DENY, enforced: false },
+      ...{ decision: CHALLENGE, reportOnlyDecision: ENROLL, enforced: false },
     });
     expect(await service.evaluate()).toMatchObject({ decision: CHALLENGE, reportOnlyDecision: UNSPECIFIED });
     const found = await service.evaluate({ userId: "bob", groups: ["ops"] });

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { EventType, FailureReason } from "../../gen/mfa/v1/event_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
@@ -7,15 +8,15 @@ import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Store, Tx } from "../../src/db/store.ts";
 import { eventRepository } from "../../src/events/events.repository.ts";
 import { events as eventTable } from "../../src/events/events.table.ts";
-import { forgetEvents, placeAllEvents, placeEvents } from "../../src/events/placing.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
-import { failure, streamer } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { isFull } from "../support/races.ts";
-import { proofEvent } from "../support/records.ts";
-import { rowsIn } from "../support/rows.ts";
-import { serviceForTest } from "../support/service.ts";
+import { forgetEvents, sequenceAllEvents, sequenceEvents } from "../../src/events/sequencer.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, redeem } from "../support/actors/backend.ts";
+import { failure, streamer } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { isFull } from "../support/engine/races.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { proofEvent } from "../support/report/records.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const DAY = 24 * 3600 * 1000;
 const WRITERS = isFull ? 400 : 60;
@@ -46,7 +47,7 @@ async function watched(engine: EngineUnderTest) {
 describe.each(engines)("events on $name", (engine) => {
   test("tell backends what happened, to whom, from where and why, in order", async () => {
     const service = await watched(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     await failure(service.mfa.verifyTotpCode({ code: await wrongCode(app) }, app.token));
     const events = await service.list();
     expect(events.map(({ type }) => type)).toEqual([
@@ -64,12 +65,13 @@ describe.each(engines)("events on $name", (engine) => {
       ip: "127.0.0.1",
     });
     expect(events[2]).toMatchObject({ failureReason: FailureReason.WRONG, mfaEpoch: 0n });
+    expect(events.map(({ attemptsRemaining }) => attemptsRemaining)).toEqual([0, 0, 4]);
     expect(events[0]?.userAgent).toContain("grpc-node");
   });
 
   test("of one challenge carry the digest of its id, by which they belong together, and never the id", async () => {
     const service = await watched(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     const code = await wrongCode(app);
@@ -78,13 +80,13 @@ describe.each(engines)("events on $name", (engine) => {
     await redeem(service, backend, { challengeId });
     const digest = createHash("sha256").update(challengeId).digest("base64url");
     const events = await service.list();
-    expect(events.filter((event) => event.challengeId === digest).map(({ type }) => type)).toEqual([
+    expect(events.filter((event) => event.challengeDigest === digest).map(({ type }) => type)).toEqual([
       EventType.CHALLENGE_CREATED,
       EventType.PROOF_FAILED,
       EventType.PROOF_SUCCEEDED,
       EventType.CHALLENGE_REDEEMED,
     ]);
-    expect(events[0]).toMatchObject({ type: EventType.FACTOR_ENROLLED, challengeId: "" });
+    expect(events[0]).toMatchObject({ type: EventType.FACTOR_ENROLLED, challengeDigest: "" });
     expect(JSON.stringify(await rowsIn(service.store, eventTable))).not.toContain(challengeId);
   });
 
@@ -133,7 +135,7 @@ describe.each(engines)("events on $name", (engine) => {
     const read = async () => {
       const [events] = await Promise.all([
         service.list({ afterCursor: cursor, pageSize: 250 }),
-        placeAllEvents(service.store),
+        sequenceAllEvents(service.store),
       ]);
       seen.push(...events.map(({ eventId }) => eventId));
       cursor = events.at(-1)?.cursor ?? cursor;
@@ -207,13 +209,32 @@ describe.each(engines)("events on $name", (engine) => {
     await service.forget();
     expect((await service.list()).map(({ userId }) => userId)).toEqual(["bob", "bob"]);
     const refused = await failure(service.list({ afterCursor: old[1]?.cursor }));
-    expect(refused.reason).toBe("CURSOR_EXPIRED");
+    expect(refused).toMatchObject({ code: status.OUT_OF_RANGE, reason: "CURSOR_EXPIRED" });
     expect(refused.metadata.oldest_time).toBe("2026-03-01T12:00:00.000Z");
     // Nothing behind the last one that is forgotten was missed.
     expect(await service.list({ afterCursor: old[2]?.cursor })).toHaveLength(2);
     expect(await service.list({ afterCursor: kept?.cursor })).toHaveLength(1);
     const stream = await service.watch({ afterCursor: old[0]?.cursor });
     expect((await failure(stream.next())).reason).toBe("CURSOR_EXPIRED");
+  });
+
+  test("that are young are kept, also those that were placed before one that tells of long ago", async () => {
+    const service = await watched(engine);
+    await service.happen(2, "old");
+    service.pass(40 * DAY);
+    await service.happen(2, "young");
+    const late = proofEvent(9, { userId: "late", createTime: new Date(service.clock.now.getTime() - 39 * DAY) });
+    await service.store.write((tx) => eventRepository(tx).insert(late));
+    await sequenceEvents(service.store, "dev");
+    await service.happen(1, "young");
+    await sequenceEvents(service.store, "dev");
+    await service.forget();
+    expect((await service.list()).map(({ userId }) => userId)).toEqual(["young", "young", "late", "young"]);
+    service.pass(31 * DAY);
+    await service.happen(1, "newest");
+    await sequenceEvents(service.store, "dev");
+    await service.forget();
+    expect((await service.list()).map(({ userId }) => userId)).toEqual(["newest"]);
   });
 
   test("refuse a cursor of another history, of the future, and one that is none", async () => {
@@ -234,7 +255,7 @@ describe.each(engines)("events on $name", (engine) => {
     await service.store.write(async (tx) => {
       for (let n = 0; n < 1500; n += 1) await service.write(tx, "ann");
     });
-    await placeEvents(service.store, "dev");
+    await sequenceEvents(service.store, "dev");
     const positions: string[] = [];
     let pageToken = "";
     do {

@@ -1,12 +1,14 @@
+import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { EventType, FailureReason } from "../../gen/mfa/v1/event_pb.js";
 import { LockProfile } from "../../gen/mfa/v1/tenant_settings_pb.js";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolPhone, inboxOf, newestCode, phone, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { allowTransfers } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollPhone, inboxOf, newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const { PROOF_FAILED, PROOF_REPLAYED } = EventType;
@@ -25,7 +27,7 @@ const sent = async (service: ServiceUnderTest, userId: string, token: string) =>
 
 const texted = async (service: ServiceUnderTest) => {
   await switchOn(service);
-  const { token } = await enrolPhone(service, "ann");
+  const { token } = await enrollPhone(service, "ann");
   return { token, typed: await sent(service, "ann", token) };
 };
 
@@ -37,7 +39,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
     "WRONG",
     "a code that is nobody's",
     async (service) => {
-      const app = await enrolApp(service, "ann");
+      const app = await enrollApp(service, "ann");
       return service.mfa.verifyTotpCode({ code: await wrongCode(app) }, app.token);
     },
   ],
@@ -45,7 +47,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
     "REPLAYED",
     "an app's code once more",
     async (service) => {
-      const app = await enrolApp(service, "ann");
+      const app = await enrollApp(service, "ann");
       const code = await app.code();
       await service.mfa.verifyTotpCode({ code }, app.token);
       return service.mfa.verifyTotpCode({ code }, app.token);
@@ -73,7 +75,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
     "LOCKED",
     "a code that was sent before a lock",
     async (service) => {
-      const app = await enrolApp(service, "ann");
+      const app = await enrollApp(service, "ann");
       const { token, typed } = await texted(service);
       const code = await wrongCode(app);
       for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code }, token));
@@ -95,7 +97,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
   ],
   [
     "WRONG_CHALLENGE",
-    "the code of an enrolment as a proof",
+    "the code of an enrollment as a proof",
     async (service) => {
       const { token } = await texted(service);
       service.pass(MINUTE);
@@ -109,7 +111,8 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
     "WRONG_CHALLENGE",
     "a passkey's signature for another action",
     async (service) => {
-      const { passkey, aal1 } = await enrolPasskey(service, "ann");
+      await allowTransfers(service);
+      const { passkey, aal1 } = await enrollPasskey(service, "ann");
       const action = { type: "transfer.create", parameters: { to: "bob" } };
       const { options } = await service.mfa.startWebAuthnAuthentication({ action }, aal1);
       const proof = { kind: { case: "webauthn" as const, value: passkey.get(options) } };
@@ -121,7 +124,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
     "DISABLED_FACTOR",
     "an app's code where all apps are disabled",
     async (service) => {
-      const app = await enrolApp(service, "ann");
+      const app = await enrollApp(service, "ann");
       const off = { deviceId: app.deviceId, confirmLastFactor: true };
       await service.mfa.disableTotpDevice(off, await service.user("ann", "aal2"));
       const asked = { userId: "ann", code: await app.code() };
@@ -141,7 +144,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
     "SIGNATURE",
     "a signature that does not verify",
     async (service) => {
-      const { passkey, aal1 } = await enrolPasskey(service, "ann");
+      const { passkey, aal1 } = await enrollPasskey(service, "ann");
       const { ceremonyId, options } = await service.mfa.startWebAuthnAuthentication({}, aal1);
       const response = passkey.get(options, { origin: "https://evil.example" });
       return service.mfa.finishWebAuthnAuthentication({ ceremonyId, response }, aal1);
@@ -152,8 +155,9 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
 describe.each(engines)("events of refused proofs on $name", (engine) => {
   test.each(cases)("say %s of %s, and callers hear no more than no", async (reason, _, refuse) => {
     const service = await serviceForTest(engine);
-    const { reason: heard } = await failure(refuse(service));
-    expect(heard).toMatch(/^(CODE|SIGNATURE)_REJECTED$/);
+    const heard = await failure(refuse(service));
+    expect(heard.reason).toMatch(/^(CODE|SIGNATURE)_REJECTED$/);
+    expect([heard.code, heard.metadata]).toEqual([status.PERMISSION_DENIED, {}]);
     expect((await refusals(service)).at(-1)).toEqual([reason, 4]);
   });
 
@@ -165,7 +169,7 @@ describe.each(engines)("events of refused proofs on $name", (engine) => {
     async (profile, left) => {
       const service = await serviceForTest(engine);
       await setTenant(service, { lockProfile: LockProfile[profile] });
-      const app = await enrolApp(service, "ann");
+      const app = await enrollApp(service, "ann");
       const code = await wrongCode(app);
       for (let n = 0; n <= left.length; n++) await failure(service.mfa.verifyTotpCode({ code }, app.token));
       expect((await refusals(service)).map(([, remaining]) => remaining)).toEqual(left);
@@ -174,7 +178,7 @@ describe.each(engines)("events of refused proofs on $name", (engine) => {
 
   test("count down to the limit of a day, where that is nearer", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const code = await wrongCode(app);
     for (let n = 0; n < 20; n++) {
       // A right code in between begins the count to the lock anew, and leaves the day's.

@@ -4,9 +4,9 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import type { LimitName, ListenerLimits } from "../../src/core/listener-limits.ts";
-import { listenGateway } from "../../src/rpc/gateway.ts";
-import { selfSigned } from "../support/certificates.ts";
+import { listenGateway } from "../../src/rpc/gateway/gateway.ts";
+import type { LimitName, ListenerLimits } from "../../src/rpc/limits/listener-limits.ts";
+import { selfSigned } from "../support/fakes/certificates.ts";
 
 /** Those of the test are hours; a limit that did not hold runs into the test's own. */
 const LONG = 3_600_000;

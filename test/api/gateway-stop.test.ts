@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { listenGateway } from "../../src/rpc/gateway.ts";
-import { selfSigned } from "../support/certificates.ts";
+import { listenGateway } from "../../src/rpc/gateway/gateway.ts";
+import { selfSigned } from "../support/fakes/certificates.ts";
 
 test.each([
   ["in clear", () => undefined],

@@ -5,10 +5,10 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { inSession } from "../support/challenges.ts";
-import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { inSession } from "../support/actors/backend.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 const ORIGIN = "https://app.example";
@@ -61,7 +61,7 @@ describe.each(protocols)("the gateway over %s", (_, makeTransport, contentType, 
 
   test("a user logs in, and a refusal keeps its reason", async () => {
     const { service, mfa } = await start();
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const headers = { authorization: `Bearer ${app.token}` };
     const refused = await refusal(mfa.verifyTotpCode({ code: await wrongCode(app) }, { headers }));
     expect(refused).toEqual({ code: Code.PermissionDenied, reason: "CODE_REJECTED" });
@@ -78,7 +78,7 @@ describe.each(protocols)("the gateway over %s", (_, makeTransport, contentType, 
 
   test("a page follows a challenge, and a stream is refused like a call", async () => {
     const { service, mfa } = await start();
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const headers = { authorization: `Bearer ${await inSession(service, "ann", "one")}` };
     const follow = async (challengeId: string, onState: (state?: ChallengeState) => unknown) => {
       for await (const { challenge } of mfa.watchChallenge({ challengeId }, { headers }))

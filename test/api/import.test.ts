@@ -2,24 +2,23 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { describe, expect, test, vi } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { ImportFormat, ImportStatus } from "../../gen/mfa/v1/import_pb.js";
+import { ImportFormat } from "../../gen/mfa/v1/import_pb.js";
 import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp, showCode } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolPhone, inboxOf, newestCode, phone, switchOn } from "../support/otp.ts";
-import { enrolPasskey, makePasskey } from "../support/passkey.ts";
-import { eventsOf } from "../support/records.ts";
-import { bytesOf, encodingsOf } from "../support/residue.ts";
-import { everyRow, PLACED, TRAIL } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, showCode } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { bring, read, statuses, verify } from "../support/actors/importer.ts";
+import { enrollPhone, inboxOf, newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey, makePasskey } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { bytesOf, encodingsOf } from "../support/engine/residue.ts";
+import { everyRow, PLACED, TRAIL } from "../support/engine/rows.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 /** 20 bytes that are text, to be found wherever they are left. */
 const SECRET = Buffer.from("import me not in vain");
 const BASE32 = "NFWXA33SOQQG2ZJANZXXIIDJNYQHMYLJNY";
-
-const importer = (service: ServiceUnderTest) => service.backend("mfa.import");
 
 const app = (userId: string, value: object = {}, more: object = {}) => ({
   userId,
@@ -27,27 +26,13 @@ const app = (userId: string, value: object = {}, more: object = {}) => ({
   ...more,
 });
 
-const bring = async (service: ServiceUnderTest, factors: object[], how: object = { commit: true }) =>
-  service.internal.importFactors({ source: { case: "factors", value: { factors } }, ...how }, await importer(service));
-
-const read = async (service: ServiceUnderTest, format: ImportFormat, text: string, how: object = { commit: true }) => {
-  const value = { format, content: Buffer.from(text) };
-  return service.internal.importFactors({ source: { case: "document", value }, ...how }, await importer(service));
-};
-
-const statuses = ({ results }: { results: { status: ImportStatus; error: string }[] }) =>
-  results.map(({ status, error }) => `${ImportStatus[status]}${error && `: ${error}`}`);
-
-const verify = async (service: ServiceUnderTest, userId: string, code: string) =>
-  service.internal.verifyUserTotpCode({ userId, code }, await service.backend("mfa.verify"));
-
 const codeNow = (service: ServiceUnderTest) => showCode(BASE32, service.clock.now);
 
 describe.each(engines)("importing factors on $name", (engine) => {
   test("an app that comes from elsewhere proves its user, sealed like any other", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolPhone(service, "ann");
+    await enrollPhone(service, "ann");
     const reply = await bring(service, [app("ann", {}, { displayName: "Old app" })]);
     expect(reply).toMatchObject({ committed: true, importedCount: 1, skippedCount: 0, refusedCount: 0 });
     const [result] = reply.results;
@@ -65,7 +50,7 @@ describe.each(engines)("importing factors on $name", (engine) => {
   test("each user is told once an import, wherever they were told before, of the end of an old address too", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolPhone(service, "ann");
+    await enrollPhone(service, "ann");
     const number = (n: number, userId: string) => ({ userId, kind: { case: "phoneNumber" as const, value: phone(n) } });
     const other = { case: "totp" as const, value: { secret: randomBytes(20) } };
     const factors = [app("ann"), { userId: "ann", kind: other }, number(1, "ann"), app("bob"), number(2, "bob")];
@@ -90,7 +75,7 @@ describe.each(engines)("importing factors on $name", (engine) => {
 
   test("without commit it is a dry run, which reports the same and keeps nothing but that it was run", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "eve");
+    await enrollApp(service, "eve");
     const before = await everyRow(service.store, [...PLACED, ...TRAIL]);
     const factors = [app("ann"), app("bob"), { ...app("kim"), unverified: true }];
     const dry = await bring(service, factors, {});
@@ -137,7 +122,7 @@ describe.each(engines)("importing factors on $name", (engine) => {
 
   test("with replace an older factor of the kind gives way, and of one call none to another", async () => {
     const service = await serviceForTest(engine);
-    const old = await enrolApp(service, "ann");
+    const old = await enrollApp(service, "ann");
     const second = { secret: randomBytes(20) };
     const both = await bring(service, [app("ann"), app("ann", second)], { commit: true, replace: true });
     expect(statuses(both)).toEqual(["REPLACED", "IMPORTED"]);
@@ -157,8 +142,8 @@ describe.each(engines)("importing factors on $name", (engine) => {
     ]);
     expect(statuses(found)).toEqual([
       ...["IMPORTED", "SKIPPED", "REFUSED: the user has another one"],
-      ...["REFUSED: nothing is sent to this number or address", "IMPORTED"],
-      "REFUSED: only authenticator apps can wait to be proven: have the user enrol it",
+      ...["REFUSED: no messages are sent to this number or address", "IMPORTED"],
+      "REFUSED: only authenticator apps can wait to be proven: have the user enroll it",
     ]);
     const token = await service.user("ann", "aal2");
     const { delivery } = await service.mfa.sendSmsCode({}, token);
@@ -174,7 +159,7 @@ describe.each(engines)("importing factors on $name", (engine) => {
     const passkey = makePasskey();
     const { options } = await service.mfa.startWebAuthnRegistration({}, await service.user("old"));
     passkey.create(options);
-    const known = await enrolPasskey(service, "eve");
+    const known = await enrollPasskey(service, "eve");
     const userId = "ann";
     const value = {
       webauthnId: randomBytes(32),
@@ -227,9 +212,10 @@ describe.each(engines)("importing factors on $name", (engine) => {
       ].join("\n"),
     );
     expect(statuses(uris)).toEqual([
-      ...["IMPORTED", "REFUSED: not a TOTP", "REFUSED: a number of digits that is not supported"],
-      ...["REFUSED: the secret cannot be read, or is too short or long", "REFUSED: not a key URI"],
-      ...["REFUSED: no tab behind a user id", "IMPORTED"],
+      ...["IMPORTED", "REFUSED: line 2, type: not a TOTP"],
+      "REFUSED: line 3, digits: is a number of digits that is not supported: 6 and 8 are",
+      ...["REFUSED: line 4, secret: has 2 bytes, and 10 to 128 are taken", "REFUSED: line 5, uri: not a key URI"],
+      ...["REFUSED: line 6, user_id: no tab behind a user id", "IMPORTED"],
     ]);
     expect(JSON.stringify(uris, (_, value) => String(value))).not.toContain(BASE32);
     await verify(service, "ann", await codeNow(service));
@@ -245,12 +231,12 @@ describe.each(engines)("importing factors on $name", (engine) => {
     const data = encodeURIComponent(Buffer.from(payload).toString("base64"));
     const migration = `goo\totpauth-migration://offline?data=${data}\nbad\totpauth-migration://offline?data=%%%`;
     expect(statuses(await read(service, ImportFormat.OTPAUTH_MIGRATION, migration))).toEqual([
-      ...["IMPORTED", "REFUSED: not an export of Google Authenticator"],
+      ...["IMPORTED", "REFUSED: line 2, uri: not an export of Google Authenticator"],
     ]);
 
     const csv = `csv,S1,${SECRET.toString("hex")},totp,6,30\n"q,uoted","S ""2""",${BASE32},TOTP\nhot,S3,${BASE32},hotp,6\n`;
     expect(statuses(await read(service, ImportFormat.OATH_CSV, csv))).toEqual([
-      ...["IMPORTED", "IMPORTED", "REFUSED: not a TOTP"],
+      ...["IMPORTED", "IMPORTED", "REFUSED: line 3, type: not a TOTP"],
     ]);
 
     const key = (user: string, secret: string) => `<pskc:KeyPackage><pskc:DeviceInfo><pskc:SerialNo>S4</pskc:SerialNo>
@@ -261,9 +247,11 @@ describe.each(engines)("importing factors on $name", (engine) => {
     const plain = `<pskc:PlainValue>${SECRET.toString("base64")}</pskc:PlainValue>`;
     const xml = `<?xml version="1.0"?><pskc:KeyContainer Version="1.0" xmlns:pskc="urn:ietf:params:xml:ns:keyprov:pskc">
       ${key("pskc&amp;co", plain)}${key("enc", "<pskc:EncryptedValue/>")}</pskc:KeyContainer>`;
-    expect(statuses(await read(service, ImportFormat.PSKC, xml))).toEqual(["IMPORTED", "REFUSED: an encrypted key"]);
+    expect(statuses(await read(service, ImportFormat.PSKC, xml))).toEqual([
+      ...["IMPORTED", "REFUSED: line 6, secret: an encrypted key"],
+    ]);
     expect(statuses(await read(service, ImportFormat.PSKC, `<!DOCTYPE x>${xml}`))).toEqual([
-      "REFUSED: a document type declaration",
+      "REFUSED: line 1, document: a document type declaration",
     ]);
     for (const user of ["goo", "csv", "q,uoted", "pskc&co"]) await verify(service, user, await codeNow(service));
   });
@@ -289,7 +277,7 @@ describe.each(engines)("importing factors on $name", (engine) => {
 
   test("of a user who was erased a moment ago nothing comes back", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "forget-me-not");
+    await enrollApp(service, "forget-me-not");
     const erasure = { userId: "forget-me-not", erasureId: randomUUID() };
     await service.internal.eraseUser(erasure, await service.backend("mfa.erase"));
     const late = bring(service, [app("bob"), app("forget-me-not")]);

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
-import { failure, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { MfaDecision, RiskSignalType } from "../../gen/mfa/v1/risk_pb.js";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { offeredTo } from "../support/actors/log-in.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const YEAR_S = 365 * 24 * 3600;
 
@@ -81,6 +84,15 @@ describe.each(engines)("the IP whitelist on $name", (engine) => {
     const { entry: forever } = await service.update({ entryId, version: 3n, clearExpireTime: true });
     expect(forever?.expireTime).toBeUndefined();
     expect(await service.isListed("192.0.2.9")).toBe(true);
+  });
+
+  test("lowers the risk of a log-in, and never switches the second factor off", async () => {
+    const service = await listed(engine);
+    await enrollApp(service, "ann");
+    await service.create({ cidr: "203.0.113.0/24" });
+    const found = await offeredTo(service);
+    expect(found.reasons.some(({ signal, weight }) => signal === RiskSignalType.IP_WHITELIST && weight < 0)).toBe(true);
+    expect(found).toMatchObject({ decision: MfaDecision.CHALLENGE, factors: [{ type: FactorType.TOTP }] });
   });
 
   test("takes host bits and broad networks only by force, and all addresses never", async () => {
@@ -180,7 +192,10 @@ describe.each(engines)("the IP whitelist on $name", (engine) => {
     const key = { entryId: entry?.entryId ?? "" };
     expect(await service.isListed("192.0.2.9")).toBe(true);
     // As another instance would.
-    await service.execute(`UPDATE ip_whitelist SET enabled = ${engine.name === "sqlite" ? 0 : false}`);
+    await service.execute(
+      `UPDATE ip_whitelist SET enabled = ${engine.name === "sqlite" ? 0 : false}, bound_mac = NULL`,
+    );
+    await service.bind();
     service.pass(999);
     expect(await service.isListed("192.0.2.9")).toBe(true);
     service.pass(1);

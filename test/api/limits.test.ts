@@ -9,12 +9,13 @@ import {
   HealthCheckResponseSchema,
   HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/grpc/health/v1/health_pb.js";
-import { type GrpcServerOptions, listenGrpc } from "../../src/rpc/grpc-server.ts";
-import { HealthState } from "../../src/rpc/health.ts";
-import { selfSigned } from "../support/certificates.ts";
+import { HealthState } from "../../src/rpc/grpc/health.ts";
+import { type GrpcServerOptions, listenGrpc } from "../../src/rpc/grpc/server.ts";
+import { selfSigned } from "../support/fakes/certificates.ts";
 
 const CHECK = "/grpc.health.v1.Health/Check";
 const WATCH = "/grpc.health.v1.Health/Watch";
+const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const REQUEST = Buffer.from(toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema)));
 /** An empty message in gRPC's framing. */
 const FRAME = Buffer.alloc(5);
@@ -22,7 +23,7 @@ const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /** Drains end by themselves at 10 s; a test that waited for that would run into its time limit. */
 const PROMPT = 5_000;
 
-type Limits = Pick<GrpcServerOptions, "limits" | "tls">;
+type Limits = Partial<Pick<GrpcServerOptions, "limits" | "tls" | "reflection">>;
 
 /** A listener with health alone: all that a stranger may call. */
 async function listener(options: Limits = {}) {
@@ -170,6 +171,39 @@ describe("a drain ends in time", () => {
       await server.drain(10_000);
       expect((await ended).code).toBe(status.UNAVAILABLE);
       expect(seen).toEqual([Status.SERVING, Status.NOT_SERVING]);
+    },
+    PROMPT,
+  );
+
+  test(
+    "with a stream that is answered and whose client leaves its half open, and with a watch, who hears of it",
+    async () => {
+      const server = await listener({ reflection: true });
+      const session = await rudeClient(server.port);
+      const { stream, statuses } = openCall(session, REFLECTION);
+      await roundTrip(session);
+      const { seen, ended } = await healthClient(server.port).watch();
+      await server.drain(10_000);
+      await closed(stream);
+      expect(statuses).toEqual([status.UNAVAILABLE]);
+      expect((await ended).code).toBe(status.UNAVAILABLE);
+      expect(seen).toEqual([Status.SERVING, Status.NOT_SERVING]);
+    },
+    PROMPT,
+  );
+
+  test(
+    "with a call that takes all of it, and a watch hears the status of the stop nevertheless",
+    async () => {
+      const server = await listener();
+      const session = await rudeClient(server.port);
+      const { stream } = openCall(session, CHECK);
+      const watch = openCall(session, WATCH);
+      watch.stream.end(FRAME);
+      await once(watch.stream, "response");
+      await server.drain(500);
+      await Promise.all([closed(stream), closed(watch.stream)]);
+      expect(watch.statuses).toEqual([status.UNAVAILABLE]);
     },
     PROMPT,
   );

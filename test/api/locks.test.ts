@@ -1,12 +1,19 @@
 import { status } from "@grpc/grpc-js";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { LockScope } from "../../gen/mfa/v1/lockout_pb.js";
 import { LockProfile } from "../../gen/mfa/v1/tenant_settings_pb.js";
+import { attempts } from "../../src/protection/attempts.table.ts";
 import { wasLockedSince } from "../../src/protection/attempts.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { type CallFailed, failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { backendOf, createFor } from "../support/actors/backend.ts";
+import { enrollCodes, wrongSecret } from "../support/actors/backup-codes.ts";
+import { type CallFailed, failure } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { cheapPool } from "../support/engine/kdf.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -17,7 +24,7 @@ const admin = (service: ServiceUnderTest, subject = "root") =>
 
 /** Somebody who knows the password and guesses at codes through a backend, as time goes by. */
 async function guesser(service: ServiceUnderTest, userId = "ann") {
-  const app = await enrolApp(service, userId);
+  const app = await enrollApp(service, userId);
   const attempt = async (code: string): Promise<CallFailed | undefined> => {
     const backend = await service.backend("mfa.verify");
     return service.internal.verifyUserTotpCode({ userId, code }, backend).then(
@@ -167,6 +174,27 @@ describe.each(engines)("locks on $name", (engine) => {
     expect((await service.admin.listLockouts({ userId: "cy/ñ" }, token)).lockouts).toEqual([]);
     const again = await service.admin.clearLockout({ userId: "cy/ñ", reason: "called in" }, token);
     expect(again.cleared).toEqual([]);
+    // Told where a lock ended, and not where there was none.
+    const told = (await eventsOf(service.store)).filter((one) => one.startsWith("USER_UNLOCKED"));
+    expect(told).toHaveLength(1);
+  });
+
+  test("locked users are found by name, by what is stopped, and by who stays locked until cleared", async () => {
+    const service = await serviceForTest(engine);
+    const bob = await guesser(service, "bob");
+    await bob.guess();
+    await service.execute("UPDATE attempts SET consecutive_failures = 99");
+    await bob.guess();
+    const ann = await guesser(service);
+    await ann.lock();
+    const token = await admin(service);
+    const found = async (request: object) =>
+      (await service.admin.listLockouts(request, token)).lockouts.map(({ userId }) => userId);
+    expect(await found({})).toEqual(["ann", "bob"]);
+    expect(await found({ userId: "ann" })).toEqual(["ann"]);
+    expect(await found({ scope: LockScope.CODES })).toEqual(["ann", "bob"]);
+    expect(await found({ scope: LockScope.WEBAUTHN })).toEqual([]);
+    expect(await found({ needsClearing: true })).toEqual(["bob"]);
   });
 
   test("past the twenty of a day each failure locks again, however often that is cleared, and a right code is taken", async () => {
@@ -212,6 +240,69 @@ describe.each(engines)("locks on $name", (engine) => {
     expect(await ann.guess()).toMatchObject({ reason: "LOCKED", retryAfterMs: MINUTE });
     service.pass(MINUTE);
     expect(await ann.guess()).toMatchObject({ reason: "CODE_REJECTED" });
+  });
+
+  test("a lock that a clock set back has put into the future ends in its time for log-ins too, though nobody tries", async () => {
+    const service = await serviceForTest(engine);
+    const { lock } = await guesser(service);
+    await lock();
+    service.pass(-30 * MINUTE);
+    const backend = await backendOf(service);
+    const locked = await failure(createFor(service, "ann", backend));
+    expect(locked).toMatchObject({ reason: "LOCKED", retryAfterMs: MINUTE });
+    service.pass(MINUTE + 1);
+    const challengeId = await createFor(service, "ann", backend);
+    const { challenge } = await service.internal.getUserChallenge({ userId: "ann", challengeId }, backend);
+    expect(challenge?.state).toBe(ChallengeState.PENDING);
+  });
+
+  test("a double click among right answers that are still being judged locks nobody, and five wrong ones at once do", async () => {
+    const pool = cheapPool();
+    let gate: Promise<void> = Promise.resolve();
+    let open = () => {};
+    const close = () => {
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+    };
+    const derive = async (code: string, salt: Uint8Array) => {
+      await gate;
+      return pool.derive(code, salt);
+    };
+    const service = await serviceForTest(engine, { kdf: { enter: pool.enter, derive } });
+    const { codes, app } = await enrollCodes(service, "ann");
+    const token = await service.user("ann");
+    const spent = await app.code();
+    await service.mfa.verifyTotpCode({ code: spent }, token);
+    const backend = await backendOf(service);
+    const challengeId = await createFor(service, "ann", backend);
+    service.pass(1000);
+    const counted = async (failures: number) => {
+      await vi.waitUntil(async () => (await rowsIn(service.store, attempts))[0]?.failures === failures);
+    };
+    const locks = async () => (await eventsOf(service.store)).filter((one) => one.startsWith("USER_LOCKED")).length;
+
+    close();
+    const right = codes.slice(0, 4).map((code) => service.mfa.verifyBackupCode({ code }, token));
+    await counted(4);
+    // The fifth to be counted, and the first to be judged.
+    expect((await failure(service.mfa.verifyTotpCode({ code: spent }, token))).reason).toBe("CODE_REJECTED");
+    open();
+    await Promise.all(right);
+    expect(await locks()).toBe(0);
+    const { challenge } = await service.internal.getUserChallenge({ userId: "ann", challengeId }, backend);
+    expect(challenge?.state).toBe(ChallengeState.PENDING);
+
+    close();
+    const wrong = codes.slice(4, 8).map((code) => service.mfa.verifyBackupCode({ code: wrongSecret(code) }, token));
+    await counted(4);
+    expect((await failure(service.mfa.verifyTotpCode({ code: spent }, token))).reason).toBe("CODE_REJECTED");
+    expect((await failure(service.mfa.verifyTotpCode({ code: spent }, token))).reason).toBe("LOCKED");
+    open();
+    await Promise.allSettled(wrong);
+    expect(await locks()).toBe(1);
+    const after = await service.internal.getUserChallenge({ userId: "ann", challengeId }, backend);
+    expect(after.challenge?.state).toBe(ChallengeState.LOCKED);
   });
 
   test("without a credential nobody's attempts are counted", async () => {

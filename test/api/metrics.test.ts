@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
-import { ticketOffice } from "../support/tickets.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { ticketOffice } from "../support/actors/ticket-office.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 const RPC = "mfa.v1.MfaService/VerifyTotpCode";
@@ -25,7 +25,7 @@ const start = async () => {
 
 test("metrics count calls by RPC and code, durations, refusals by reason", async () => {
   const { service, value, read } = await start();
-  const app = await enrolApp(service, "ann");
+  const app = await enrollApp(service, "ann");
   await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
   for (let n = 0; n < 2; n += 1) await failure(service.mfa.verifyTotpCode({ code: await wrongCode(app) }, app.token));
   expect(await value(`mfa_calls_total{rpc="${RPC}",code="OK"}`)).toBe(1);
@@ -39,7 +39,7 @@ test("metrics count calls by RPC and code, durations, refusals by reason", async
 
 test("metrics name no user, tenant, address, code, token or ticket", async () => {
   const { service, read } = await start();
-  const app = await enrolApp(service, "rare-user");
+  const app = await enrollApp(service, "rare-user");
   const code = await app.code();
   await service.mfa.verifyTotpCode({ code }, app.token);
   const { holder } = await ticketOffice(service);
@@ -63,7 +63,7 @@ test("metrics name no user, tenant, address, code, token or ticket", async () =>
   // Every label that there is, and every value in them from a list of our own.
   const labels = [...text.matchAll(/([a-z_]+)="/g)].map(([, name]) => name);
   expect([...new Set(labels)].sort()).toEqual(
-    ["code", "kind", "le", "limit", "listener", "reason", "rpc"].filter((l) => labels.includes(l)),
+    ["channel", "code", "kind", "le", "limit", "listener", "reason", "rpc", "state"].filter((l) => labels.includes(l)),
   );
 });
 

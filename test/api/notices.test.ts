@@ -1,10 +1,11 @@
 import { describe, expect, test, vi } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, enrolPhone, inboxOf, newestCode, phone, switchOn } from "../support/otp.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollEmail, enrollPhone, inboxOf, newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 /** The notices a user got, oldest first, once there are so many. */
 const noticesOf = (service: ServiceUnderTest, user: string, count: number) =>
@@ -20,14 +21,14 @@ describe.each(engines)("notices to users on $name", (engine) => {
   test("every change of factors is told at every address that was proved", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolPhone(service, "ann");
+    await enrollPhone(service, "ann");
     await noticesOf(service, "ann", 1);
     const strong = await service.user("ann", "aal2");
     const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, strong);
     const challengeId = delivery?.challengeId ?? "";
     await service.mfa.finishEmailEnrollment({ challengeId, code: await newestCode(service, "ann") }, strong);
     await noticesOf(service, "ann", 3);
-    await enrolApp(service, "ann", "aal2");
+    await enrollApp(service, "ann", "aal2");
     const notices = await noticesOf(service, "ann", 5);
     expect(notices.map(({ target }) => target).sort()).toEqual([
       ...[phone(), phone(), phone(), "ann@example.com", "ann@example.com"],
@@ -41,10 +42,22 @@ describe.each(engines)("notices to users on $name", (engine) => {
     ]);
   });
 
+  test("that a backend switched off all of a user's apps is told", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrollEmail(service, "ann");
+    await enrollApp(service, "ann", "aal2");
+    const before = (await noticesOf(service, "ann", 2)).length;
+    const disable = { userId: "ann", reason: "left", confirmLastFactor: true };
+    await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));
+    const told = (await noticesOf(service, "ann", before + 1)).slice(before);
+    expect(told).toMatchObject([{ target: "ann@example.com", text: expect.stringMatching(/authenticator app/) }]);
+  });
+
   test("the old address is told when another takes its place", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     await noticesOf(service, "ann", 1);
     const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.org" }, token);
     const proof = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
@@ -61,7 +74,7 @@ describe.each(engines)("notices to users on $name", (engine) => {
   test("an address that is deleted is told of it, and of nothing that comes after", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
+    await enrollEmail(service, "ann");
     await noticesOf(service, "ann", 1);
     const strong = await service.user("ann", "aal2");
     await service.mfa.deleteFactor({ factorType: FactorType.EMAIL }, strong);
@@ -70,8 +83,8 @@ describe.each(engines)("notices to users on $name", (engine) => {
       text: "MFA Service: removed: e-mail address for codes",
     });
     service.pass(60_000);
-    await enrolApp(service, "ann");
-    await enrolPhone(service, "ann");
+    await enrollApp(service, "ann");
+    await enrollPhone(service, "ann");
     const later = await noticesOf(service, "ann", 3);
     expect(later.slice(2).map(({ target }) => target)).toEqual([phone()]);
   });
@@ -79,8 +92,8 @@ describe.each(engines)("notices to users on $name", (engine) => {
   test("a lock is told", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
-    const app = await enrolApp(service, "ann");
+    await enrollEmail(service, "ann");
+    const app = await enrollApp(service, "ann");
     const code = await wrongCode(app);
     for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code }, app.token));
     const notices = await noticesOf(service, "ann", 3);
@@ -90,8 +103,8 @@ describe.each(engines)("notices to users on $name", (engine) => {
   test("that an administrator ended a lock is told", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
-    const app = await enrolApp(service, "ann");
+    await enrollEmail(service, "ann");
+    const app = await enrollApp(service, "ann");
     const code = await wrongCode(app);
     for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code }, app.token));
     const scope = "mfa.read mfa.lockout.write";
@@ -103,11 +116,20 @@ describe.each(engines)("notices to users on $name", (engine) => {
     expect(notices.map(({ text }) => text)).toContain(ended);
   });
 
+  test("that an administrator issued a temporary pass is told", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrollEmail(service, "ann");
+    await service.admin.issueTemporaryPass({ userId: "ann", reason: "called us" }, await adminOf(service));
+    const notices = await noticesOf(service, "ann", 2);
+    expect(notices.map(({ text }) => text)).toContain("MFA Service: an administrator issued a temporary pass");
+  });
+
   test("nobody is told without end: a user gets ten notices a day by text message, and the others by e-mail", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
-    await enrolPhone(service, "ann");
+    await enrollEmail(service, "ann");
+    await enrollPhone(service, "ann");
     const flip = async (times: number) => {
       const token = await service.user("ann", "aal2");
       for (let n = 0; n < times; n++) {
@@ -117,7 +139,7 @@ describe.each(engines)("notices to users on $name", (engine) => {
     };
     const targets = async (count: number) =>
       (await noticesOf(service, "ann", count)).map(({ target }) => (target === phone() ? "sms" : "email"));
-    await flip(8); // with both enrolments 18 things to tell, the first of them by e-mail only
+    await flip(8); // with both enrollments 18 things to tell, the first of them by e-mail only
     const told = (await targets(28)).sort();
     expect(told).toEqual([...Array(18).fill("email"), ...Array(10).fill("sms")]);
     service.pass(25 * 3600_000);
@@ -130,7 +152,7 @@ describe.each(engines)("notices to users on $name", (engine) => {
     const text = { subject: "{factor} / {code}", body: "{service} {nothing} {factor}" };
     const messages = [{ channel: FactorType.EMAIL, name: "factor_added", locale: "en", ...text }];
     await switchOn(service, { templates: { messages } });
-    await enrolEmail(service, "ann");
+    await enrollEmail(service, "ann");
     await noticesOf(service, "ann", 1);
     const notice = (await inboxOf(service, "ann")).find(({ code }) => code === "");
     expect(notice).toMatchObject({

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { newestCode, phone, switchOn } from "../support/otp.ts";
-import { times } from "../support/races.ts";
-import { serviceForTest } from "../support/service.ts";
+import { tally } from "../support/actors/grpc-client.ts";
+import { enrollPhone, newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { engines } from "../support/engine/engines.ts";
+import { times } from "../support/engine/races.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 describe.each(engines)("codes by text message for many users at once on $name", (engine) => {
   // They share the budget of a country and the tenant's audit trail: units that lock the two in different orders wait
   // for each other until PostgreSQL gives some of them up.
-  test("enrolments that begin hold up none of those that end", { timeout: 60_000 }, async () => {
+  test("enrollments that begin hold up none of those that end", { timeout: 60_000 }, async () => {
     const service = await serviceForTest(engine);
     await switchOn(service, { sms: { enabled: true, allowedCountries: ["DE"], dailyBudget: 1_000_000 } });
     const users = 14;
@@ -24,5 +24,19 @@ describe.each(engines)("codes by text message for many users at once on $name", 
       start(users + n),
     ]);
     expect(await tally(calls)).toEqual({ OK: 2 * users });
+  });
+
+  test("of twenty codes that a user asks for at once one is sent, and no other is good", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    const { token } = await enrollPhone(service, "ann");
+    const sent: string[] = [];
+    const ask = () =>
+      service.mfa.sendSmsCode({}, token).then(({ delivery }) => {
+        sent.push(delivery?.challengeId ?? "");
+      });
+    expect(await tally(times(20, ask))).toEqual({ OK: 1, RATE_LIMITED: 19 });
+    const [challengeId = ""] = sent;
+    await service.mfa.verifySmsCode({ challengeId, code: await newestCode(service, "ann") }, token);
   });
 });

@@ -3,12 +3,20 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { DeliveryState, OtpPurpose } from "../../gen/mfa/v1/otp_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, enrolPhone, inboxOf, newestCode, otherThan, phone, switchOn } from "../support/otp.ts";
-import { times } from "../support/races.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import {
+  enrollEmail,
+  enrollPhone,
+  inboxOf,
+  newestCode,
+  otherThan,
+  phone,
+  switchOn,
+} from "../support/actors/one-time-codes.ts";
+import { engines } from "../support/engine/engines.ts";
+import { times } from "../support/engine/races.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 describe.each(engines)("codes by text message and e-mail on $name", (engine) => {
@@ -50,7 +58,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
     expect(verified.verifyTime && timestampDate(verified.verifyTime)).toEqual(service.clock.now);
   });
 
-  test("Reltio's flow: enrol in e-mail MFA sends a code, and the code completes the enrolment", async () => {
+  test("Reltio's flow: enroll in e-mail MFA sends a code, and the code completes the enrollment", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
     const token = await service.user("ann");
@@ -68,10 +76,10 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
     expect(address?.verifyTime).toBeDefined();
   });
 
-  test("Autional's flow: enrol, send, verify, disable by e-mail", async () => {
+  test("Autional's flow: enroll, send, verify, disable by e-mail", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token, factorId } = await enrolEmail(service, "ann"); // PUT /mfa/email/enroll
+    const { token, factorId } = await enrollEmail(service, "ann"); // PUT /mfa/email/enroll
     const { delivery } = await service.mfa.sendEmailCode({}, token); // POST /mfa/email/send
     const challengeId = delivery?.challengeId ?? "";
     const code = await newestCode(service, "ann");
@@ -129,8 +137,8 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
     const service = await serviceForTest(engine);
     await switchOn(service);
     const tokenOf = (subject: string, session: string) => service.mint({ audience: "mfa", subject, session });
-    await enrolEmail(service, "ann");
-    await enrolEmail(service, "bob");
+    await enrollEmail(service, "ann");
+    await enrollEmail(service, "bob");
     const here = await tokenOf("ann", "s1");
     const { delivery } = await service.mfa.sendEmailCode({}, here);
     const challengeId = delivery?.challengeId ?? "";
@@ -151,10 +159,10 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
     expect((await failure(service.mfa.verifyEmailCode({ challengeId, code }, here))).reason).toBe("CODE_REJECTED");
   });
 
-  test("a log-in's code does not complete an enrolment, nor an enrolment's a log-in", async () => {
+  test("a log-in's code does not complete an enrollment, nor an enrollment's a log-in", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     const log = await service.mfa.sendEmailCode({}, token);
     const logCode = await newestCode(service, "ann");
     service.pass(MINUTE);
@@ -170,7 +178,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("a code that is on its way is good for nothing once the tenant has switched its way off", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolPhone(service, "ann");
+    const { token } = await enrollPhone(service, "ann");
     const { delivery } = await service.mfa.sendSmsCode({}, token);
     const proof = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
     await switchOn(service, { sms: { enabled: false } });
@@ -182,7 +190,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("a code lasts five minutes", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     const { delivery } = await service.mfa.sendEmailCode({}, token);
     const proof = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
     service.pass(5 * MINUTE);
@@ -192,7 +200,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("sending again waits half a minute, kills the older code and does not reset the count of failures", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     const { delivery } = await service.mfa.sendEmailCode({}, token);
     const challengeId = delivery?.challengeId ?? "";
     const older = await newestCode(service, "ann");
@@ -217,7 +225,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("a code that was sent before a lock is dead after it", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     const { delivery } = await service.mfa.sendEmailCode({}, token);
     const challengeId = delivery?.challengeId ?? "";
     const code = await newestCode(service, "ann");
@@ -233,7 +241,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("a challenge of another session or nobody's is not sent again, a spent one neither", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
+    await enrollEmail(service, "ann");
     const [here, there] = [
       await service.mint({ audience: "mfa", subject: "ann", session: "s1" }),
       await service.mint({ audience: "mfa", subject: "ann", session: "s2" }),
@@ -250,7 +258,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("a new address leaves the old one in force until it is proved, then takes its place", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token, factorId } = await enrolEmail(service, "ann");
+    const { token, factorId } = await enrollEmail(service, "ann");
     const { delivery } = await service.mfa.startEmailEnrollment({ email: "ann@example.org" }, token);
     const code = await newestCode(service, "ann");
     service.pass(MINUTE);
@@ -267,14 +275,14 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("the address that is in force already is refused as a duplicate, however it is written", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     const again = service.mfa.startEmailEnrollment({ email: "ANN@Example.com" }, token);
     expect((await failure(again)).reason).toBe("DUPLICATE");
     // Another user may have it, and nobody is told.
     await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, await service.user("bob"));
   });
 
-  test("an enrolment that is not finished in time is forgotten", async () => {
+  test("an enrollment that is not finished in time is forgotten", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
     const token = await service.user("ann");
@@ -288,7 +296,7 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("changing the number needs a second factor, fresh; the old one stays", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolPhone(service, "ann");
+    await enrollPhone(service, "ann");
     const weak = await service.user("ann");
     const stale = await service.mint({
       ...{ audience: "mfa", subject: "ann", acr: "aal2" },
@@ -305,13 +313,13 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
   test("e-mail never counts: it asks for no second factor and is no last one; text messages do both", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
+    await enrollEmail(service, "ann");
     // A first factor that counts may still be enrolled after a first factor only.
-    await enrolApp(service, "ann");
-    await enrolEmail(service, "bob");
+    await enrollApp(service, "ann");
+    await enrollEmail(service, "bob");
     await service.mfa.disableEmail({}, await service.user("bob", "aal2"));
 
-    const { token } = await enrolPhone(service, "eve");
+    const { token } = await enrollPhone(service, "eve");
     const last = await failure(service.mfa.disableSms({}, token));
     expect(last).toMatchObject({ code: status.FAILED_PRECONDITION, reason: "LAST_FACTOR" });
     const { address } = await service.mfa.disableSms({ confirmLastFactor: true }, token);
@@ -352,10 +360,93 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
     expect(french).toMatchObject({ subject: "MFA Service", body: `${french?.code} / 5` });
   });
 
+  test("whichever RPC sends a code, its message is in the language asked for", async () => {
+    const service = await serviceForTest(engine);
+    const messages = [FactorType.SMS, FactorType.EMAIL].flatMap((channel) =>
+      ["de", "fr"].map((locale) => ({
+        channel,
+        name: "code",
+        locale,
+        subject: channel === FactorType.EMAIL ? locale : "",
+        body: `${locale}: {code}`,
+      })),
+    );
+    await switchOn(service, { templates: { defaultLocale: "fr", messages } });
+    await enrollEmail(service, "ann");
+    await enrollPhone(service, "ann");
+    const ann = () => service.user("ann", "aal2");
+    for (const [locale, language] of [
+      ["de", "de"],
+      ["", "fr"],
+    ] as const) {
+      for (const [nth, send] of [
+        async () => service.mfa.sendSmsCode({ locale }, await ann()),
+        async () => service.mfa.sendEmailCode({ locale }, await ann()),
+        async () => service.mfa.startEmailEnrollment({ email: "n@example.com", locale }, await service.user("new")),
+        async () => service.mfa.startSmsEnrollment({ phoneNumber: phone(1), locale }, await service.user("new")),
+      ].entries()) {
+        service.pass(10 * MINUTE);
+        await send();
+        const [newest] = await inboxOf(service, nth < 2 ? "ann" : "new");
+        expect([nth, newest?.body]).toEqual([nth, `${language}: ${newest?.code}`]);
+      }
+    }
+  });
+
+  test("the inbox of dev mode shows what was sent, codes included, by user and by way", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await service.mfa.startSmsEnrollment({ phoneNumber: phone() }, await service.user("ann"));
+    await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, await service.user("ann"));
+    await service.mfa.startEmailEnrollment({ email: "bob@example.com" }, await service.user("bob"));
+    const token = await service.backend("mfa.dev");
+    const targets = async (request: object) =>
+      (await service.internal.listInboxMessages(request, token)).messages.map(({ target }) => target).sort();
+    expect(await targets({})).toEqual([phone(), "ann@example.com", "bob@example.com"]);
+    expect(await targets({ userId: "ann" })).toEqual([phone(), "ann@example.com"]);
+    expect(await targets({ channel: FactorType.EMAIL })).toEqual(["ann@example.com", "bob@example.com"]);
+    const [message] = (await service.internal.listInboxMessages({ channel: FactorType.SMS }, token)).messages;
+    expect(message).toMatchObject({ userId: "ann", channel: FactorType.SMS, code: expect.stringMatching(/^\d{6}$/) });
+    expect(message?.body).toContain(message?.code);
+  });
+
+  test("a text that no carrier would take is refused when it is set, and never sent", async () => {
+    const service = await serviceForTest(engine);
+    const text = (body: string) => ({ channel: FactorType.SMS, name: "code", locale: "en", body });
+    const long = switchOn(service, { templates: { messages: [text(`{code} ${"x".repeat(994)}`)] } });
+    expect((await failure(long)).reason).toBe("INVALID_FIELD");
+    // A thousand characters, and more than carriers take once the names are filled in.
+    await switchOn(service, {
+      totp: { issuer: "y".repeat(60) },
+      templates: { messages: [text(`{code} ${"{service}".repeat(100)}`)] },
+    });
+    await service.mfa.startSmsEnrollment({ phoneNumber: phone() }, await service.user("ann"));
+    const [message] = await inboxOf(service, "ann");
+    expect(message?.body).toMatch(/^\d{6} is your code for y{60}, good for 5 minutes\./);
+  });
+
+  test("after the clock was a day ahead for a moment, codes go out as before within the limits' own time", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    const { token } = await enrollEmail(service, "ann");
+    const start = service.clock.now;
+    const send = async () => service.mfa.sendEmailCode({}, token);
+    service.clock.now = new Date(start.getTime() + 24 * 60 * MINUTE);
+    const ahead = await service.user("ann");
+    for (let n = 0; n < 3; n += 1) {
+      await service.mfa.sendEmailCode({}, ahead);
+      service.pass(MINUTE);
+    }
+    service.clock.now = start;
+    expect((await failure(send())).reason).toBe("RATE_LIMITED");
+    service.pass(11 * MINUTE);
+    expect((await service.mfa.sendEmailCode({}, await service.user("ann"))).delivery?.challengeId).toBeDefined();
+  });
+
   test("of 1,000 concurrent uses of one e-mailed code one wins", { timeout: 60_000 }, async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     const { delivery } = await service.mfa.sendEmailCode({}, token);
     const proof = { challengeId: delivery?.challengeId ?? "", code: await newestCode(service, "ann") };
     const counts = await tally(times(1000, () => service.mfa.verifyEmailCode(proof, token)));

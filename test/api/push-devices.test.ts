@@ -6,13 +6,13 @@ import { frame, readPairing } from "../../examples/push-device/phone.mjs";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { PushChannel, PushDeviceState, PushKeyAlgorithm } from "../../gen/mfa/v1/push_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { newPhone, pairPhone, reasonOf, switchPushOn } from "../support/push.ts";
-import { everyRow, PLACED } from "../support/rows.ts";
-import { serviceForTest } from "../support/service.ts";
-import { ticketOffice } from "../support/tickets.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { newPhone, pairPhone, reasonOf, switchPushOn } from "../support/actors/push-phones.ts";
+import { ticketOffice } from "../support/actors/ticket-office.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow, PLACED } from "../support/engine/rows.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const subscription = {
@@ -73,7 +73,7 @@ describe.each(engines)("paired phones on $name", (engine) => {
       { ...right, signature: Buffer.alloc(70) },
       {
         ...right,
-        signature: phone.answer({ challengeId: pairingToken, nonce: "" as never, actionDigest: "" as never }, ""),
+        signature: phone.answer({ pushChallengeId: pairingToken, nonce: "" as never, actionDigest: "" as never }, ""),
       },
       { ...right, keyAlgorithm: PushKeyAlgorithm.ED25519, signature: Buffer.alloc(64) },
       {
@@ -83,6 +83,12 @@ describe.each(engines)("paired phones on $name", (engine) => {
       },
       { ...right, publicKey: Buffer.concat([phone.publicKey, Buffer.of(0)]), signature: Buffer.alloc(70) },
       { ...right, publicKey: Buffer.alloc(91, 1), signature: Buffer.alloc(70) },
+      {
+        ...right,
+        keyAlgorithm: PushKeyAlgorithm.ED25519,
+        publicKey: Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), Buffer.alloc(32)]),
+        signature: Buffer.concat([Buffer.of(1), Buffer.alloc(63)]),
+      },
     ]) {
       const call = service.mfa.finishPushDeviceEnrollment(fields, undefined, { authorization });
       expect((await failure(call)).reason).toBe("SIGNATURE_REJECTED");
@@ -114,14 +120,14 @@ describe.each(engines)("paired phones on $name", (engine) => {
     await phone.pair(byTicket.pairingToken);
     const again = service.mfa.startPushDeviceEnrollment({}, await service.user("ann"));
     expect((await failure(again)).reason).toBe("INSUFFICIENT_USER_AUTHENTICATION");
-    await enrolApp(service, "bob");
+    await enrollApp(service, "bob");
     const bobs = service.mfa.startPushDeviceEnrollment({}, await service.user("bob"));
     expect((await failure(bobs)).reason).toBe("INSUFFICIENT_USER_AUTHENTICATION");
   });
 
   test("a pairing begun without a factor is not finished beside one that came in between", async () => {
     const { service, started } = await pairing();
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     expect(await reasonOf(newPhone(service).pair(started.pairingToken))).toBe("CHALLENGE_EXPIRED");
     const status = await service.mfa.getMfaStatus({ factorType: FactorType.PUSH }, await service.user("ann"));
     expect(status.status?.factors[0]?.enabled).toBe(false);
@@ -160,6 +166,25 @@ describe.each(engines)("paired phones on $name", (engine) => {
     expect(devices.map(({ state }) => state)).toEqual([PushDeviceState.REVOKED]);
     const foreign = service.mfa.revokePushDevice({ deviceId }, await service.user("bob", "aal2"));
     expect((await failure(foreign)).reason).toBe("NOT_FOUND");
+  });
+
+  test("a phone that is still to be paired is in the list, by no address and no key", async () => {
+    const { service, started } = await pairing();
+    const token = await service.user("ann", "aal2");
+    const listed = async () => (await service.mfa.listPushDevices({}, token)).devices;
+    const [pending] = await listed();
+    expect(pending).toMatchObject({ displayName: "My phone", state: PushDeviceState.PENDING });
+    expect(pending?.lastUseTime).toBeUndefined();
+    const phone = newPhone(service);
+    await phone.pair(started.pairingToken, { address: { kind: { case: "webPush", value: subscription } } });
+    const [device, ...more] = await listed();
+    expect(more).toEqual([]);
+    expect(device).toMatchObject({ state: PushDeviceState.ACTIVE, deviceId: started.device?.deviceId });
+    expect(device?.deviceId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    const text = JSON.stringify(device, (_, value) => (typeof value === "bigint" ? String(value) : value));
+    for (const secret of ["wpush", started.pairingToken, phone.publicKey.toString("base64"), phone.publicKey.join()]) {
+      expect(text).not.toContain(secret);
+    }
   });
 
   test("pages of phones follow each other", async () => {
@@ -226,6 +251,15 @@ describe.each(engines)("paired phones on $name", (engine) => {
     await service.execute(`UPDATE push_devices SET public_key = ${value} WHERE device_id = '${phone.id()}'`);
     thief.state.deviceId = phone.id();
     for (const one of [thief, phone]) expect(await reasonOf(one.pending())).toBe("DATA_TAMPERED");
+  });
+
+  test("a phone that was moved to another user in the database is nobody's", async () => {
+    const service = await start();
+    const phone = await pairPhone(service, "ann");
+    await service.execute(`UPDATE push_devices SET user_id = 'bob' WHERE device_id = '${phone.id()}'`);
+    expect(await reasonOf(phone.pending())).toBe("DATA_TAMPERED");
+    await service.execute(`UPDATE push_devices SET user_id = 'ann' WHERE device_id = '${phone.id()}'`);
+    expect(await phone.pending()).toEqual([]);
   });
 
   test("status, lists and the first choice know paired phones", async () => {

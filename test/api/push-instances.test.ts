@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { streamer } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { secondInstance } from "../support/instances.ts";
-import { askPhone, type Phone, pairedPhone, phoneAt, reasonOf } from "../support/push.ts";
+import { streamer } from "../support/actors/grpc-client.ts";
+import { askPhone, type Phone, pairedPhone, phoneAt, reasonOf } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { secondInstance } from "../support/worlds/instances.ts";
 
 const ROUNDS = 10;
 const MINUTE = 60_000;

@@ -2,10 +2,11 @@ import { describe, expect, test, vi } from "vitest";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { PushChallengeState } from "../../gen/mfa/v1/push_pb.js";
-import { backendOf, createFor, inSession, logIn } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, inboxOf, switchOn } from "../support/otp.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { backendOf, createFor, inSession, logIn } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollEmail, inboxOf, switchOn } from "../support/actors/one-time-codes.ts";
 import {
   askedPhone,
   askPhone,
@@ -16,9 +17,10 @@ import {
   stateOf,
   switchPushOn,
   wrongNumber,
-} from "../support/push.ts";
-import { eventsOf } from "../support/records.ts";
-import { everyRow } from "../support/rows.ts";
+} from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { eventsOf } from "../support/report/records.ts";
 
 const MINUTE = 60_000;
 
@@ -30,7 +32,7 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     const { service, phone, page, waiting } = await asked();
     const wrong = wrongNumber(page.number);
     for (let n = 0; n < 3; n++) expect(await reasonOf(phone.approve(waiting, wrong))).toBe("CODE_REJECTED");
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.FAILED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.FAILED);
     expect(await reasonOf(phone.approve(waiting, page.number))).toBe("WRONG_STATE");
     const { challenge } = await service.mfa.getChallenge({ challengeId: page.challengeId }, page.token);
     expect(challenge?.state).toBe(ChallengeState.CANCELLED);
@@ -43,7 +45,7 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
       expect(await reasonOf(phone.approve(again, wrongNumber(second.number)))).toBe("CODE_REJECTED");
     }
     expect(await reasonOf(phone.approve(again, second.number))).toMatch(/LOCKED|CHALLENGE_EXPIRED/);
-    expect(await stateOf(service, second.challengeId, second.token)).toBe(PushChallengeState.CANCELLED);
+    expect(await stateOf(service, second.pushChallengeId, second.token)).toBe(PushChallengeState.CANCELLED);
   });
 
   test("a report locks the user's codes where the tenant wants that", async () => {
@@ -98,7 +100,7 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
   const deniedTwice = async () => {
     const { service } = await startPush(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
+    await enrollEmail(service, "ann");
     const phones = [
       await pairPhone(service, "ann", { acr: "aal2" }),
       await pairPhone(service, "ann", { acr: "aal2", session: "tablet" }),
@@ -145,6 +147,40 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     for (const one of [tablet, third]) expect(await one.pending()).toEqual([]);
   });
 
+  test("a backend's next request takes the place of its own whose asker is gone, and of nobody else's", async () => {
+    const { service, phone } = await paired();
+    const [shop, bank] = [await backendOf(service), await backendOf(service, "bank")];
+    const ask = async (backend: string) => {
+      const creating = { ...logIn("ann"), prepareFactorType: FactorType.PUSH };
+      const { challenge, preparation } = await service.internal.createUserChallenge(creating, backend);
+      const { kind } = preparation ?? {};
+      return { id: challenge?.challengeId ?? "", number: kind?.case === "push" ? kind.value.number : "" };
+    };
+    const gone = await ask(shop);
+    const [first] = await phone.pending();
+    const next = await ask(shop);
+    const waiting = await phone.pending();
+    expect(waiting.map(({ pushChallengeId }) => pushChallengeId)).toEqual([next.id]);
+    expect((await failure(ask(bank))).reason).toBe("RATE_LIMITED");
+    expect((await failure(askPhone(service, "ann"))).reason).toBe("RATE_LIMITED");
+    if (!first || !waiting[0]) throw new Error("nothing waits");
+    expect(await reasonOf(phone.approve(first, gone.number))).toBe("CHALLENGE_EXPIRED");
+    expect(await reasonOf(phone.approve(waiting[0], next.number))).toBe("OK");
+    for (let n = 0; n < 3; n++) await ask(shop);
+    expect((await failure(ask(shop))).reason).toBe("RATE_LIMITED");
+  });
+
+  test("a backend reads what it asked a phone itself, and nothing that another backend asked", async () => {
+    const { service, phone } = await paired();
+    const [shop, bank] = [await backendOf(service), await backendOf(service, "bank")];
+    await service.internal.createUserChallenge({ ...logIn("ann"), prepareFactorType: FactorType.PUSH }, shop);
+    const [waiting] = await phone.pending();
+    const request = { userId: "ann", pushChallengeId: waiting?.pushChallengeId ?? "" };
+    const { challenge } = await service.internal.getUserPushChallenge(request, shop);
+    expect(challenge?.state).toBe(PushChallengeState.PENDING);
+    expect((await failure(service.internal.getUserPushChallenge(request, bank))).reason).toBe("NOT_FOUND");
+  });
+
   test("who asks again before an answer is denied all the same, and it counts", async () => {
     const { service, phone } = await paired();
     const token = await inSession(service, "ann", "web");
@@ -169,7 +205,7 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     const { service, phone, page, waiting } = await asked();
     await service.mfa.cancelChallenge({ challengeId: page.challengeId }, page.token);
     expect(await reasonOf(phone.deny(waiting, "NOT_ME"))).toBe("CHALLENGE_EXPIRED");
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.CANCELLED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.CANCELLED);
   });
 
   test("that it was not them counts within an hour of a request, whatever became of it, once", async () => {
@@ -184,7 +220,7 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     const denials = Array.from({ length: 10 }, () => reasonOf(phone.deny(waiting, "NOT_ME")));
     expect(new Set(await Promise.all(denials))).toEqual(new Set(["CHALLENGE_EXPIRED"]));
     expect([(await reports()).length, await codesLocked()]).toEqual([1, true]);
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.EXPIRED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.EXPIRED);
 
     service.pass(61 * MINUTE);
     await askPhone(service, "ann");
@@ -213,5 +249,47 @@ describe.each(engines)("limits of approvals on $name", (engine) => {
     }
     const kinds = (await everyRow(service.store)).outbox_messages?.join() ?? "";
     expect(kinds).not.toContain("push_denied_twice");
+  });
+
+  test("a report lengthens a shorter lock, and shortens none that lasts longer", async () => {
+    const { service, phone, waiting } = await asked();
+    await switchPushOn(service, { lockWhenReported: true });
+    const app = await enrollApp(service, "ann", "aal2");
+    const type = async () =>
+      failure(service.mfa.verifyTotpCode({ code: await wrongCode(app) }, await service.user("ann")));
+    for (let n = 0; n < 5; n++) await type();
+    expect((await type()).retryAfterMs).toBe(MINUTE);
+    await reasonOf(phone.deny(waiting, "NOT_ME"));
+    expect((await type()).retryAfterMs).toBe(60 * MINUTE);
+
+    service.pass(61 * MINUTE);
+    await service.mfa.verifyTotpCode({ code: await app.code() }, await service.user("ann"));
+    await askPhone(service, "ann");
+    const [again] = await phone.pending();
+    if (!again) throw new Error("nothing waits");
+    for (let n = 0; n < 5; n++) await type();
+    const aDay = engine.name === "sqlite" ? "86400000" : "interval '1 day'";
+    const longer = `lock_expire_time = lock_expire_time + ${aDay}, bound_mac = NULL`;
+    await service.execute(`UPDATE attempts SET ${longer} WHERE user_id = 'ann'`);
+    await service.bind();
+    await reasonOf(phone.deny(again, "NOT_ME"));
+    expect((await type()).retryAfterMs).toBe(24 * 60 * MINUTE + MINUTE);
+  });
+
+  test("what a report has ended stays ended, also after its lock was cleared and a code was right", async () => {
+    const { service, phone, waiting } = await asked();
+    await switchPushOn(service, { lockWhenReported: true });
+    const app = await enrollApp(service, "ann", "aal2");
+    const backend = await backendOf(service);
+    const challengeId = await createFor(service, "ann", backend);
+    const state = async () =>
+      (await service.internal.getUserChallenge({ userId: "ann", challengeId }, backend)).challenge?.state;
+    service.pass(1_000);
+    await reasonOf(phone.deny(waiting, "NOT_ME"));
+    expect(await state()).toBe(ChallengeState.LOCKED);
+    const root = await adminOf(service, "mfa.lockout.write");
+    await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
+    await service.mfa.verifyTotpCode({ code: await app.code() }, await service.user("ann"));
+    expect(await state()).toBe(ChallengeState.LOCKED);
   });
 });

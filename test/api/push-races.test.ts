@@ -2,12 +2,12 @@ import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { PushChallengeState } from "../../gen/mfa/v1/push_pb.js";
-import { backendOf, redeem } from "../support/challenges.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { askPhone, type Phone, pairPhone, reasonOf, stateOf, switchPushOn } from "../support/push.ts";
-import { isFull, times } from "../support/races.ts";
-import { serviceForTest } from "../support/service.ts";
+import { backendOf, redeem } from "../support/actors/backend.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { askPhone, type Phone, pairPhone, reasonOf, stateOf, switchPushOn } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { isFull, times } from "../support/engine/races.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 /** `npm run faults` fights a thousand rounds, `npm test` fifty. */
 const ROUNDS = isFull ? 1_000 : 50;
@@ -72,6 +72,8 @@ describe.each(engines)("races about approvals on $name", (engine) => {
       const first = round % 2 === 0 ? approvals : denials;
       const headstart = first();
       if (round % 4 !== 0) await wait(round % 10);
+      // On a busy machine no number of milliseconds lets an approval be first: in some rounds one call is answered.
+      if (round % 4 === 2) await Promise.race(headstart);
       const rest = first === approvals ? denials() : approvals();
       const both = first === approvals ? { approved: headstart, denied: rest } : { approved: rest, denied: headstart };
       const racing = redemptions();
@@ -85,7 +87,7 @@ describe.each(engines)("races about approvals on $name", (engine) => {
       expect(acknowledged, `round ${round}`).toBeLessThanOrEqual(1);
       if (isSure) expect(acknowledged, `round ${round}`).toBe(1);
       expect(late).toBe(0);
-      const state = await stateOf(service, challengeId, page.token);
+      const state = await stateOf(service, page.pushChallengeId, page.token);
       const generic = (await service.mfa.getChallenge({ challengeId }, page.token)).challenge?.state;
       const isOver = state === PushChallengeState.DENIED;
       expect(isOver ? approved : denied).not.toContain("OK");
@@ -95,11 +97,12 @@ describe.each(engines)("races about approvals on $name", (engine) => {
       } else {
         const again = await tally(times(5, redeeming));
         expect(redeemed + (again.OK ?? 0)).toBe(1);
-        expect(await stateOf(service, challengeId, page.token)).toBe(PushChallengeState.REDEEMED);
+        expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.REDEEMED);
       }
       won[isOver ? "denied" : "approved"] += 1;
       won.redeemed += redeemed;
     }
+    expect(Math.min(won.approved, won.denied)).toBeGreaterThan(0);
     process.stdout.write(
       `${engine.name}: ${ROUNDS} rounds, ${won.approved} approved, ${won.denied} denied, ${won.redeemed} redeemed while the others raced\n`,
     );
@@ -133,6 +136,6 @@ describe.each(engines)("races about approvals on $name", (engine) => {
     const outcomes = await Promise.all(numbers.map((number) => reasonOf(phone.approve(waiting, number))));
     expect(outcomes.filter((one) => one === "CODE_REJECTED")).toHaveLength(3);
     expect(await reasonOf(phone.approve(waiting, page.number))).toBe("WRONG_STATE");
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.FAILED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.FAILED);
   });
 });

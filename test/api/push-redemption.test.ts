@@ -3,13 +3,21 @@ import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { PushChallengeState } from "../../gen/mfa/v1/push_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { backendOf, inSession, logIn, redeem } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { askedPhone, askPhone, type Phone, pairedPhone, pairPhone, stateOf, switchPushOn } from "../support/push.ts";
-import type { ServiceUnderTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { backendOf, inSession, logIn, redeem } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import {
+  askedPhone,
+  askPhone,
+  type Phone,
+  pairedPhone,
+  pairPhone,
+  stateOf,
+  switchPushOn,
+} from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import type { ServiceUnderTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const transfer = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
@@ -21,10 +29,10 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
     const { service, phone, page, waiting } = await asked();
     const open = async (session: string) => {
       const token = await inSession(service, "ann", session);
-      const terms = { purpose: 2, audience: "shop" };
+      const terms = { purpose: 1, audience: "shop" };
       const { challenge } = await service.mfa.createChallenge({ terms }, token);
       const challengeId = challenge?.challengeId ?? "";
-      const proof = { kind: { case: "push" as const, value: page.challengeId } };
+      const proof = { kind: { case: "push" as const, value: page.pushChallengeId } };
       return () => service.mfa.verifyChallenge({ challengeId, proof }, token);
     };
     const [own, again, foreign] = [await open("web"), await open("web"), await open("cafe")];
@@ -33,7 +41,7 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
     expect((await failure(foreign())).reason).toBe("NOT_FOUND");
     expect((await own()).challenge?.state).toBe(ChallengeState.PROVEN);
     expect((await failure(again())).reason).toBe("CHALLENGE_EXPIRED");
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.REDEEMED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.REDEEMED);
   });
 
   test("an approval is redeemed once, by the backend it is for, as a signed statement", async () => {
@@ -57,18 +65,19 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
     expect(won[0]).toMatchObject({ factorType: FactorType.PUSH, factorId: phone.id() });
     expect(won[0]?.assertion).toMatchObject({ acr: "aal2", amr: ["swk", "mca", "mfa"] });
     expect(won[0]?.assertion?.actionBinding).toBe(ActionBinding.AUTHENTICATOR);
-    expect(await stateOf(service, challengeId, token)).toBe(PushChallengeState.REDEEMED);
+    expect(await stateOf(service, page.pushChallengeId, token)).toBe(PushChallengeState.REDEEMED);
     const { challenges } = await service.mfa.listPushChallenges(
       { state: PushChallengeState.REDEEMED },
       await service.user("ann", "aal2"),
     );
-    expect(challenges.map((one) => one.challengeId)).toEqual([challengeId]);
+    expect(challenges.map((one) => one.pushChallengeId)).toEqual([page.pushChallengeId]);
+    expect([page.challenge?.challengeId, challenges[0]?.challengeId]).toEqual([challengeId, ""]);
   });
 
   test("an approval steps a session up, once", async () => {
     const { service, phone, page, waiting } = await asked({ action: transfer });
     await phone.approve(waiting, page.number);
-    const proof = { kind: { case: "push" as const, value: page.challengeId } };
+    const proof = { kind: { case: "push" as const, value: page.pushChallengeId } };
     const stepUp = (action?: object) =>
       service.mfa.stepUp({ proof, audience: "shop", ...(action && { action }) }, page.token);
     expect((await failure(stepUp())).reason).toBe("SIGNATURE_REJECTED");
@@ -80,7 +89,7 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
   test("what is approved dies with a change of factors and with its time", async () => {
     const { service, phone, page, waiting } = await asked();
     await phone.approve(waiting, page.number);
-    const state = () => stateOf(service, page.challengeId, page.token);
+    const state = () => stateOf(service, page.pushChallengeId, page.token);
     expect(await state()).toBe(PushChallengeState.APPROVED);
     await pairPhone(service, "ann", { acr: "aal2", session: "later" });
     expect(await state()).toBe(PushChallengeState.CANCELLED);
@@ -91,10 +100,10 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
   test("an approval for one audience is good for no other", async () => {
     const { service, phone, page, waiting } = await asked({ audience: "shop", action: transfer });
     await phone.approve(waiting, page.number);
-    const proof = { kind: { case: "push" as const, value: page.challengeId } };
+    const proof = { kind: { case: "push" as const, value: page.pushChallengeId } };
     const stepUp = (audience: string) => service.mfa.stepUp({ proof, audience, action: transfer }, page.token);
     expect((await failure(stepUp("bank"))).reason).toBe("CHALLENGE_EXPIRED");
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.APPROVED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.APPROVED);
     expect((await stepUp("shop")).assertion?.acr).toBe("aal2");
   });
 
@@ -154,11 +163,11 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
     ],
   ])("an approval is not redeemed any more once %s", async (_, change, reason) => {
     const { service, phone } = await pairedPhone(engine);
-    await enrolApp(service, "ann", "aal2");
+    await enrollApp(service, "ann", "aal2");
     const page = await askPhone(service, "ann", { audience: "shop" });
     const [waiting] = await phone.pending();
     if (waiting) await phone.approve(waiting, page.number);
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.APPROVED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.APPROVED);
     await change({ service, phone, page });
     const redemption = redeem(service, await backendOf(service), { challengeId: page.challengeId, sessionId: "web" });
     expect((await failure(redemption)).reason).toBe(reason);
@@ -170,7 +179,7 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
     for (const sessionId of ["web", ""]) {
       const creating = { ...logIn("ann", { sessionId }), prepareFactorType: FactorType.PUSH };
       const { challenge, preparation } = await service.internal.createUserChallenge(creating, shop);
-      const pushId = challenge?.challengeId ?? "";
+      const pushId = preparation?.kind.case === "push" ? preparation.kind.value.pushChallengeId : "";
       const [waiting] = await phone.pending();
       const number = preparation?.kind.case === "push" ? preparation.kind.value.number : "";
       if (waiting) await phone.approve(waiting, number);
@@ -183,7 +192,7 @@ describe.each(engines)("what an approval is good for on $name", (engine) => {
       const { challenge: other } = await service.internal.createUserChallenge(logIn("ann", { sessionId }), bank);
       const verifying = { userId: "ann", challengeId: other?.challengeId ?? "", proof, client: {} };
       expect((await failure(service.internal.verifyUserChallenge(verifying, bank))).reason).toBe("NOT_FOUND");
-      const { assertion } = await redeem(service, shop, { challengeId: pushId, sessionId });
+      const { assertion } = await redeem(service, shop, { challengeId: challenge?.challengeId ?? "", sessionId });
       expect(assertion?.acr).toBe("aal2");
       service.pass(10 * MINUTE);
     }

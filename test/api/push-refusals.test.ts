@@ -3,10 +3,9 @@ import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { PushChallengeState, PushDenyReason } from "../../gen/mfa/v1/push_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { backendOf, inSession } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { backendOf, inSession } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
 import {
   ASIDE,
   askedPhone,
@@ -19,9 +18,10 @@ import {
   stateOf,
   switchPushOn,
   wrongNumber,
-} from "../support/push.ts";
-import { everyRow } from "../support/rows.ts";
-import type { ServiceUnderTest } from "../support/service.ts";
+} from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import type { ServiceUnderTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const transfer = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
@@ -37,7 +37,7 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     const open = async (action?: object) => {
       const terms = { purpose: 2, audience: "shop", ...(action && { action }) };
       const { challenge } = await service.mfa.createChallenge({ terms }, page.token);
-      const proof = { kind: { case: "push" as const, value: page.challengeId } };
+      const proof = { kind: { case: "push" as const, value: page.pushChallengeId } };
       return service.mfa.verifyChallenge({ challengeId: challenge?.challengeId ?? "", proof }, page.token);
     };
     const other = { ...transfer, parameters: { ...transfer.parameters, to: "Eve" } };
@@ -53,14 +53,14 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     const page = await askPhone(service, "ann", {}, "one");
     expect(await phone.pending()).toEqual([]);
     const nonce = Buffer.alloc(16);
-    const guessed = { challengeId: page.challengeId, nonce, actionDigest: Buffer.alloc(0) };
+    const guessed = { pushChallengeId: page.pushChallengeId, nonce, actionDigest: Buffer.alloc(0) };
     const before = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.approve(guessed, page.number))).toBe("SELF_ACTION");
     const signature = Buffer.alloc(64);
-    const asUser = { challengeId: page.challengeId, number: page.number, signature };
+    const asUser = { pushChallengeId: page.pushChallengeId, number: page.number, signature };
     expect((await failure(service.mfa.approvePushChallenge(asUser, page.token))).reason).toBe("ACCESS_DENIED");
     expect(await everyRow(service.store, ASIDE)).toEqual(before);
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.PENDING);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.PENDING);
   });
 
   test("where an issuer names no sessions, the log-in that paired a phone is never approved by it", async () => {
@@ -70,7 +70,7 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     await pairPhone(service, "ann", { session: "other", acr: "aal2" });
     const own = await askPhone(service, "ann", {}, "");
     expect(await phone.pending()).toEqual([]);
-    const guessed = { challengeId: own.challengeId, nonce: Buffer.alloc(16), actionDigest: Buffer.alloc(0) };
+    const guessed = { pushChallengeId: own.pushChallengeId, nonce: Buffer.alloc(16), actionDigest: Buffer.alloc(0) };
     expect(await reasonOf(phone.approve(guessed, own.number))).toBe("SELF_ACTION");
 
     service.pass(3 * MINUTE);
@@ -78,11 +78,11 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     const [waiting] = await phone.pending();
     if (!waiting) throw new Error("nothing waits");
     expect(await reasonOf(phone.approve(waiting, later.number))).toBe("OK");
-    expect(await stateOf(service, later.challengeId, later.token)).toBe(PushChallengeState.APPROVED);
+    expect(await stateOf(service, later.pushChallengeId, later.token)).toBe(PushChallengeState.APPROVED);
     const answered = async (token: string) => {
-      const terms = { purpose: 2, audience: "shop" };
+      const terms = { purpose: 1, audience: "shop" };
       const { challenge } = await service.mfa.createChallenge({ terms }, token);
-      const proof = { kind: { case: "push" as const, value: later.challengeId } };
+      const proof = { kind: { case: "push" as const, value: later.pushChallengeId } };
       return reasonOf(service.mfa.verifyChallenge({ challengeId: challenge?.challengeId ?? "", proof }, token));
     };
     service.pass(1_000);
@@ -100,12 +100,12 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
       expect(await reasonOf(stranger.approve(waiting, page.number))).toBe("NOT_FOUND");
       expect(await reasonOf(stranger.deny(waiting))).toBe("NOT_FOUND");
     }
-    const challengeId = page.challengeId;
+    const { pushChallengeId } = page;
     for (const token of [await inSession(service, "ann", "other"), await inSession(service, "bob", "web")]) {
-      expect((await failure(service.mfa.getPushChallenge({ challengeId }, token))).reason).toBe("NOT_FOUND");
+      expect((await failure(service.mfa.getPushChallenge({ pushChallengeId }, token))).reason).toBe("NOT_FOUND");
     }
     const shop = await backendOf(service, "shop", "acme");
-    const foreign = service.internal.getUserPushChallenge({ userId: "ann", challengeId }, shop);
+    const foreign = service.internal.getUserPushChallenge({ userId: "ann", pushChallengeId }, shop);
     expect((await failure(foreign)).reason).toBe("NOT_FOUND");
     expect(await everyRow(service.store, ASIDE)).toEqual(before);
   });
@@ -125,13 +125,13 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     const { service, phone, page, waiting } = await asked();
     const before = await everyRow(service.store, ASIDE);
     const { approvePushChallenge, denyPushChallenge } = MfaService.method;
-    const challengeId = page.challengeId;
+    const { pushChallengeId } = page;
     const right = phone.answer(waiting, page.number, "approve");
     const altered = Buffer.from(right);
     altered[20] = (altered[20] ?? 0) ^ 1;
     const other = newPhone(service);
     const nonces = { ...waiting, nonce: Buffer.alloc(16) };
-    const elsewhere = { ...waiting, challengeId: "A".repeat(22) };
+    const elsewhere = { ...waiting, pushChallengeId: "A".repeat(22) };
     for (const signature of [
       altered,
       Buffer.alloc(64),
@@ -142,17 +142,17 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
       phone.answer(elsewhere, page.number, "approve"),
       phone.answer(waiting, "", "deny", "OTHER"),
     ]) {
-      const call = phone.ask(approvePushChallenge, { challengeId, number: page.number, signature });
+      const call = phone.ask(approvePushChallenge, { pushChallengeId, number: page.number, signature });
       expect(await reasonOf(call)).toBe("SIGNATURE_REJECTED");
     }
     for (const signature of [right, phone.answer(waiting, "", "deny", "NOT_ME"), Buffer.alloc(64)]) {
-      const call = phone.ask(denyPushChallenge, { challengeId, denyReason: PushDenyReason.OTHER, signature });
+      const call = phone.ask(denyPushChallenge, { pushChallengeId, denyReason: PushDenyReason.OTHER, signature });
       expect(await reasonOf(call)).toBe("SIGNATURE_REJECTED");
     }
     for (const fields of [
-      { challengeId, number: "", signature: right },
-      { challengeId, number: page.number, signature: Buffer.alloc(0) },
-      { challengeId, number: `0${page.number}`, signature: right },
+      { pushChallengeId, number: "", signature: right },
+      { pushChallengeId, number: page.number, signature: Buffer.alloc(0) },
+      { pushChallengeId, number: `0${page.number}`, signature: right },
     ]) {
       expect(await reasonOf(phone.ask(approvePushChallenge, fields))).toBe("INVALID_FIELD");
     }
@@ -163,18 +163,18 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
     const { service, phone, page, waiting } = await asked();
     const { approvePushChallenge } = MfaService.method;
     const signature = phone.answer(waiting, page.number, "approve");
-    const approval = { challengeId: page.challengeId, number: page.number, signature };
+    const approval = { pushChallengeId: page.pushChallengeId, number: page.number, signature };
     await phone.ask(approvePushChallenge, approval);
     const once = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.ask(approvePushChallenge, approval))).toBe("WRONG_STATE");
     expect(await everyRow(service.store, ASIDE)).toEqual(once);
     service.pass(3 * MINUTE);
     const second = await askPhone(service, "ann");
-    const moved = { ...approval, challengeId: second.challengeId };
+    const moved = { ...approval, pushChallengeId: second.pushChallengeId };
     const before = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.ask(approvePushChallenge, moved))).toBe("SIGNATURE_REJECTED");
     expect(await everyRow(service.store, ASIDE)).toEqual(before);
-    expect(await stateOf(service, second.challengeId, second.token)).toBe(PushChallengeState.PENDING);
+    expect(await stateOf(service, second.pushChallengeId, second.token)).toBe(PushChallengeState.PENDING);
   });
 
   test.each<
@@ -209,7 +209,7 @@ describe.each(engines)("approvals that are refused on $name", (engine) => {
         ),
       /INVALID_CREDENTIAL/,
     ],
-    ["another factor was enrolled", async ({ service }) => enrolApp(service, "ann", "aal2"), /CHALLENGE_EXPIRED/],
+    ["another factor was enrolled", async ({ service }) => enrollApp(service, "ann", "aal2"), /CHALLENGE_EXPIRED/],
     [
       "the tenant switched approvals off",
       async ({ service }) => {

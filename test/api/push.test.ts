@@ -7,13 +7,11 @@ import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { PushChallengeState, PushDenyReason, PushDeviceState } from "../../gen/mfa/v1/push_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { backendOf, inSession, logIn, totp } from "../support/challenges.ts";
-import { failure, streamer } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { locationsFile } from "../support/locations.ts";
-import { enrolEmail, inboxOf, switchOn } from "../support/otp.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { backendOf, inSession, logIn, totp } from "../support/actors/backend.ts";
+import { failure, streamer } from "../support/actors/grpc-client.ts";
+import { enrollEmail, inboxOf, switchOn } from "../support/actors/one-time-codes.ts";
 import {
   ASIDE,
   askedPhone,
@@ -25,9 +23,11 @@ import {
   startPush,
   stateOf,
   switchPushOn,
-} from "../support/push.ts";
-import { everyRow } from "../support/rows.ts";
-import { serviceForTest } from "../support/service.ts";
+} from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { locationsFile } from "../support/fakes/locations.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const transfer = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
 
@@ -53,10 +53,10 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
       const page = await askPhone(service, "ann"); // POST /mfa/push/challenge
       expect(page.number).toMatch(/^\d{2}$/);
       const [waiting] = await phone.pending(); // GET /mfa/push/pending
-      expect(waiting).toMatchObject({ challengeId: page.challengeId, numberLength: 2 });
+      expect(waiting).toMatchObject({ pushChallengeId: page.pushChallengeId, numberLength: 2 });
       expect(waiting?.context).toMatchObject({ ip: "127.0.0.1", application: "MFA Service", renderedAction: "" });
       if (waiting) await phone.approve(waiting, page.number); // POST /mfa/push/approve
-      expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.APPROVED);
+      expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.APPROVED);
       expect(await phone.pending()).toEqual([]);
     },
   );
@@ -64,14 +64,15 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
   test("the number is in the one reply that creates, and nowhere else: not in rows, logs, lists or what phones get", async () => {
     const { service, admin } = await start();
     await switchOn(service);
-    await enrolEmail(service, "ann");
+    await enrollEmail(service, "ann");
     const phone = await pairPhone(service, "ann", { acr: "aal2" });
     await switchPushOn(service, { numberDigits: 6 });
     service.pass(2_000);
     const token = await inSession(service, "ann", "web");
     const requestId = randomUUID();
     const { challenge, number } = await service.mfa.createPushChallenge({ requestId }, token);
-    const page = { token, number, challengeId: challenge?.challengeId ?? "" };
+    const { challengeId = "", pushChallengeId = "" } = challenge ?? {};
+    const page = { token, number, challengeId, pushChallengeId };
     expect(page.number).toMatch(/^\d{6}$/);
     const backend = await backendOf(service);
     const watch = streamer(service.port)(MfaService.method.watchChallenge, { challengeId: page.challengeId }, token);
@@ -86,10 +87,10 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
       await inboxOf(service),
       await service.mfa.listFactors({}, await service.user("ann", "aal2")),
       await phone.pending(),
-      await service.mfa.getPushChallenge({ challengeId: page.challengeId }, page.token),
+      await service.mfa.getPushChallenge({ pushChallengeId: page.pushChallengeId }, page.token),
       await service.mfa.listPushChallenges({}, await service.user("ann", "aal2")),
       await service.admin.listUserPushChallenges({}, admin),
-      await service.internal.getUserPushChallenge({ userId: "ann", challengeId: page.challengeId }, backend),
+      await service.internal.getUserPushChallenge({ userId: "ann", pushChallengeId: page.pushChallengeId }, backend),
       await everyRow(service.store),
       service.log,
     ];
@@ -119,7 +120,7 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     expect(proven).toMatchObject({ state: ChallengeState.PROVEN, provenFactorType: FactorType.PUSH });
     await service.mfa.cancelChallenge({ challengeId: page.challengeId }, page.token);
     expect((await stream.next())?.challenge?.state).toBe(ChallengeState.CANCELLED);
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.CANCELLED);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.CANCELLED);
   });
 
   test("a backend's challenge is proven by the phone that was asked for it", async () => {
@@ -136,6 +137,8 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     );
     const prompt = preparation?.kind.case === "push" ? preparation.kind.value : undefined;
     expect(prompt?.deviceNames).toEqual(["Simulated phone"]);
+    expect(prompt?.pushChallengeId).toMatch(/^[\w-]{22}$/);
+    expect(Number(prompt?.expireTime?.seconds) * 1000).toBe(service.clock.now.getTime() + 2 * 60_000);
     const [waiting] = await phone.pending();
     expect(waiting?.context).toMatchObject({ ip: "203.0.113.7", application: "Shop", userAgent: "Firefox on Linux" });
     if (waiting) await phone.approve(waiting, prompt?.number ?? "");
@@ -185,7 +188,7 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
 
   test("what is approved is shown as the service renders it and signed by its digest", async () => {
     const { service, phone, page, waiting } = await asked({ action: transfer });
-    expect(waiting.context?.renderedAction).toBe("transfer.create\namount: 100 EUR\nto: Bob");
+    expect(waiting.context?.renderedAction).toBe("Transfer 100 EUR to: Bob");
     const canonical = '{"parameters":{"amount":"100 EUR","to":"Bob"},"type":"transfer.create"}';
     expect(Buffer.from(waiting.actionDigest)).toEqual(createHash("sha256").update(canonical).digest());
     const other = createHash("sha256").update(canonical.replace("Bob", "Eve")).digest();
@@ -193,14 +196,14 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     const before = await everyRow(service.store, ASIDE);
     expect(await reasonOf(phone.approve(altered, page.number))).toBe("SIGNATURE_REJECTED");
     expect(await everyRow(service.store, ASIDE)).toEqual(before);
-    expect(await stateOf(service, page.challengeId, page.token)).toBe(PushChallengeState.PENDING);
+    expect(await stateOf(service, page.pushChallengeId, page.token)).toBe(PushChallengeState.PENDING);
     expect(await reasonOf(phone.approve(waiting, page.number))).toBe("OK");
   });
 
   test.each(["NOT_ME", "MISTAKE", "OTHER"] as const)("a denial as %s needs no number and is final", async (reason) => {
     const { service, phone, page, waiting, admin } = await asked();
     await phone.deny(waiting, reason); // POST /mfa/push/deny
-    const { challenge } = await service.mfa.getPushChallenge({ challengeId: page.challengeId }, page.token);
+    const { challenge } = await service.mfa.getPushChallenge({ pushChallengeId: page.pushChallengeId }, page.token);
     expect(challenge).toMatchObject({ state: PushChallengeState.DENIED, denyReason: PushDenyReason[reason] });
     expect(challenge?.decidedDeviceId).toBe(phone.id());
     expect(await reasonOf(phone.approve(waiting, page.number))).toBe("WRONG_STATE");
@@ -213,7 +216,7 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
 
   test("a denial stops what another factor has proved meanwhile", async () => {
     const { service, phone } = await paired();
-    const app = await enrolApp(service, "ann", "aal2");
+    const app = await enrollApp(service, "ann", "aal2");
     const backend = await backendOf(service);
     const creating = { ...logIn("ann"), prepareFactorType: FactorType.PUSH };
     const { challenge } = await service.internal.createUserChallenge(creating, backend);
@@ -233,8 +236,9 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     const again = await service.mfa.createPushChallenge({ challengeId: page.challengeId }, page.token);
     expect(await reasonOf(phone.approve(waiting, page.number))).toBe("CHALLENGE_EXPIRED");
     const [second] = await phone.pending();
-    expect(second?.challengeId).toBe(again.challenge?.challengeId);
-    expect(second?.challengeId).not.toBe(page.challengeId);
+    expect(second?.pushChallengeId).toBe(again.challenge?.pushChallengeId);
+    expect(second?.pushChallengeId).not.toBe(page.pushChallengeId);
+    expect(again.challenge?.challengeId).toBe(page.challengeId);
     if (second) await phone.approve(second, again.number);
     const generic = await service.mfa.getChallenge({ challengeId: page.challengeId }, page.token);
     expect(generic.challenge?.state).toBe(ChallengeState.PROVEN);

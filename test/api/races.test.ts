@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { rounds, times } from "../support/races.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rounds, times } from "../support/engine/races.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 describe.each(engines)("races on $name", { repeats: rounds - 1 }, (engine) => {
   test("one of 1,000 concurrent uses of a code wins, spread over user and service RPCs", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await service.backend("mfa.verify");
     const code = await app.code();
     const counts = await tally(
@@ -27,7 +27,7 @@ describe.each(engines)("races on $name", { repeats: rounds - 1 }, (engine) => {
     timeout: 120_000,
   }, async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await service.backend("mfa.verify");
     const wrong = await wrongCode(app);
     const counts = await tally(
@@ -42,7 +42,7 @@ describe.each(engines)("races on $name", { repeats: rounds - 1 }, (engine) => {
     expect(right.reason).toBe("LOCKED");
   });
 
-  test("of 50 concurrent finishes of one enrolment one wins, and one device exists", async () => {
+  test("of 50 concurrent finishes of one enrollment one wins, and one device exists", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
     const { provisioning } = await service.mfa.startTotpEnrollment({}, token);

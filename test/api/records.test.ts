@@ -1,25 +1,27 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { auditEntries } from "../../src/audit/audit-entries.table.ts";
 import { auditSubjects } from "../../src/audit/audit-subjects.table.ts";
+import { methods } from "../../src/compose/services.ts";
 import type { Store } from "../../src/db/store.ts";
-import { policyOf } from "../../src/rpc/policy.ts";
-import { methods } from "../../src/services.ts";
+import { rpcPolicyOf } from "../../src/rpc/access/policy.ts";
 import { users } from "../../src/users/users.table.ts";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { drain, failure, streamer } from "../support/client.ts";
-import { trustAndSync } from "../support/clients.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, enrolPhone, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { pairPhone, switchPushOn } from "../support/push.ts";
-import { eventsOf } from "../support/records.ts";
-import { rowsIn } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { drain, failure, streamer } from "../support/actors/grpc-client.ts";
+import { enrollEmail, enrollPhone, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { createKey, keeperOf } from "../support/actors/service-keys.ts";
+import { trustAndSync } from "../support/actors/trusted-clients.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const rows = async (store: Store) => ({
   events: await eventsOf(store),
@@ -47,9 +49,9 @@ async function resetAndDecide(service: ServiceUnderTest) {
 }
 
 describe.each(engines)("records on $name", (engine) => {
-  test("an enrolment leaves audit entries, an event and a new epoch", async () => {
+  test("an enrollment leaves audit entries, an event and a new epoch", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const { audit, events, users, subjects } = await rows(service.store);
     expect(audit.map(({ action, targetId }) => ({ action, targetId }))).toEqual([
       { action: "totp.enrollment_started", targetId: deviceId },
@@ -65,8 +67,8 @@ describe.each(engines)("records on $name", (engine) => {
 
   test("every audited RPC that is built leaves an entry in its own name", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
-    const { deviceId: other } = await enrolApp(service, "ann", "aal2");
+    const { deviceId } = await enrollApp(service, "ann");
+    const { deviceId: other } = await enrollApp(service, "ann", "aal2");
     const ann = await service.user("ann", "aal2");
     const { setId } = await service.mfa.generateBackupCodes({}, ann);
     await service.mfa.confirmBackupCodes({ setId }, ann);
@@ -79,7 +81,7 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.deleteTotpDevice({ deviceId: other }, ann);
     await service.mfa.disableTotp({ confirmLastFactor: true }, ann);
     await service.mfa.deleteFactor({ factorType: FactorType.TOTP }, ann);
-    const { credential } = await enrolPasskey(service, "ann");
+    const { credential } = await enrollPasskey(service, "ann");
     const rename = { credentialId: credential.credentialId, displayName: "Key ring", version: 1n };
     await service.mfa.updateWebAuthnCredential(rename, ann);
     const forget = { credentialId: credential.credentialId, confirmLastFactor: true };
@@ -88,12 +90,23 @@ describe.each(engines)("records on $name", (engine) => {
     const root = await service.mint({
       ...admin,
       scope:
-        "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.ip.write mfa.policy.write mfa.schedule.write",
+        "mfa.settings.write mfa.lockout.write mfa.reset mfa.audit.read mfa.audit.repair mfa.ip.write mfa.policy.write mfa.schedule.write",
     });
+    const { keyId } = await createKey(service, ["mfa.tokens"]);
+    await service.admin.revokeServiceKey({ keyId }, await keeperOf(service, ""));
+    const firstFactorTime = timestampFromDate(service.clock.now);
+    const client = { ip: "203.0.113.7" };
+    await service.internal.issueUserToken(
+      { userId: "ann", firstFactorTime, client },
+      await service.backend("mfa.tokens"),
+    );
     await service.admin.clearLockout({ userId: "ann", reason: "called in" }, root);
     await service.admin.updateTenantSettings({ totp: { issuer: "Shop" } }, root);
     await service.admin.issueTemporaryPass({ userId: "ann", reason: "lost phone" }, root);
     await service.admin.revokeTemporaryPass({ userId: "ann", reason: "found it" }, root);
+    const joe = await enrollPasskey(service, "joe");
+    const moved = { userId: "joe", credentialId: joe.credential.credentialId, reason: "moved" };
+    await service.admin.acceptUserWebAuthnCredential(moved, await adminOf(service));
     await service.admin.listConfigAuditLogs({}, root);
     const { endpoint } = await service.admin.createWebhookEndpoint({ url: "https://93.184.215.14/events" }, root);
     const { endpointId = "" } = endpoint ?? {};
@@ -119,8 +132,9 @@ describe.each(engines)("records on $name", (engine) => {
     await service.admin.pauseScheduledTask({ taskName: "event_retention" }, root);
     await service.admin.resumeScheduledTask({ taskName: "event_retention" }, root);
     await service.admin.verifyAuditChain({}, root);
+    await service.admin.repairAuditChain({ reason: "a drill" }, root);
     await drain(streamer(service.port)(AdminMfaService.method.exportAudit, {}, root));
-    await enrolApp(service, "bob");
+    await enrollApp(service, "bob");
     const disable = { userId: "bob", reason: "left", confirmLastFactor: true };
     await service.internal.disableUserTotp(disable, await service.backend("mfa.factors.write"));
     await switchPushOn(service);
@@ -130,10 +144,10 @@ describe.each(engines)("records on $name", (engine) => {
     await service.mfa.updatePushDevice({ deviceId: phone.id(), displayName: "Mine", version: 1n }, pat);
     await service.mfa.revokePushDevice({ deviceId: phone.id(), confirmLastFactor: true }, pat);
     await switchOn(service);
-    const { token } = await enrolPhone(service, "eve");
+    const { token } = await enrollPhone(service, "eve");
     await service.mfa.disableSms({ confirmLastFactor: true }, token);
     await service.mfa.enableSms({}, token);
-    await enrolEmail(service, "kim");
+    await enrollEmail(service, "kim");
     await service.mfa.disableEmail({}, await service.user("kim", "aal2"));
     await service.mfa.enableEmail({}, await service.user("kim", "aal2"));
     await trustAndSync(service, "tom");
@@ -143,14 +157,14 @@ describe.each(engines)("records on $name", (engine) => {
     await service.internal.importFactors({ source, commit: true }, await service.backend("mfa.import"));
     const erasure = { userId: "lea", erasureId: randomUUID() };
     await service.internal.eraseUser(erasure, await service.backend("mfa.erase"));
-    const audited = methods.filter((method) => policyOf(method).audited).map(({ name }) => name);
+    const audited = methods.filter((method) => rpcPolicyOf(method).audited).map(({ name }) => name);
     const { audit } = await rows(service.store);
     expect(new Set(audit.map(({ rpc }) => rpc.split("/")[1]))).toEqual(new Set(audited));
   });
 
   test("only the events tell a wrong code from a used one, and say when the lock came", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const [code, wrong] = [await app.code(), await wrongCode(app)];
     await service.mfa.verifyTotpCode({ code }, app.token);
     await failure(service.mfa.verifyTotpCode({ code }, app.token));
@@ -166,7 +180,7 @@ describe.each(engines)("records on $name", (engine) => {
 
   test("no secret and no code is in any log line, and none in a row but sealed", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const code = await app.code();
     await service.mfa.verifyTotpCode({ code }, app.token);
     await failure(service.mfa.verifyTotpCode({ code }, app.token));

@@ -2,12 +2,12 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { AuditOutcome } from "../../gen/mfa/v1/audit_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { drain, failure, streamer, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { everyRow } from "../support/rows.ts";
-import { serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { drain, failure, streamer, tally } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const reason = "lost phone";
@@ -26,7 +26,7 @@ async function auditedService(engine: EngineUnderTest) {
 describe.each(engines)("calls that came to nothing, in the audit trail on $name", (engine) => {
   test("an administrator without the scope, or too long after the log-in, was denied: who, what, whence", async () => {
     const service = await auditedService(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const request = { userId: "ann", reason };
     const viewer = await adminOf(service, "mfa.read", { subject: "viewer" });
     const marked = service.admin.resetUserMfa(request, viewer, { "x-request-id": "order-7" });
@@ -42,10 +42,10 @@ describe.each(engines)("calls that came to nothing, in the audit trail on $name"
     ]);
     expect(entries[1]).toMatchObject({
       ...{ action: "rpc.denied", targetType: "rpc", targetId: "ResetUserMfa", userId: "", ip: "127.0.0.1" },
-      ...{ rpc: "mfa.v1.AdminMfaService/ResetUserMfa", requestId: "order-7" },
+      ...{ rpc: "mfa.v1.AdminMfaService/ResetUserMfa", callId: "order-7" },
       message: "ResetUserMfa denied to administrator viewer.",
     });
-    expect(service.log.join("\n")).toContain(`"request":"${entries[0]?.requestId}"`);
+    expect(service.log.join("\n")).toContain(`"callId":"${entries[0]?.callId}"`);
     expect(service.log.join("\n")).toMatch(/"reason":"ACCESS_DENIED".*"caller":"viewer"/);
     const { devices } = await service.mfa.listTotpDevices({}, await service.user("ann", "aal2"));
     expect(devices.map((device) => device.deviceId)).toEqual([deviceId]);
@@ -55,7 +55,7 @@ describe.each(engines)("calls that came to nothing, in the audit trail on $name"
 
   test("an act on oneself was denied, and one that could not be done failed", async () => {
     const service = await auditedService(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const own = service.admin.resetUserMfa(
       { userId: "ann", reason },
       await adminOf(service, "mfa.reset", { subject: "ann" }),
@@ -73,6 +73,8 @@ describe.each(engines)("calls that came to nothing, in the audit trail on $name"
       { action: "rpc.denied", targetId: "ResetUserMfa", userId: "ann", after: { refused: "SELF_ACTION" } },
     ]);
     expect(await service.refused({ userId: "ann" })).toHaveLength(1);
+    const failed = await service.refused({ outcome: AuditOutcome.FAILED });
+    expect(failed.map(({ action }) => action)).toEqual(["rpc.failed"]);
   });
 
   test("a backend without the scope was denied, and a stream too", async () => {
@@ -91,7 +93,7 @@ describe.each(engines)("calls that came to nothing, in the audit trail on $name"
 
   test("no user gets into the trail by it, neither one it does not know nor who was refused themselves", async () => {
     const service = await auditedService(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const known = await service.count("audit_subjects");
     const root = await adminOf(service, "mfa.reset", { subject: "eve" });
     const own = service.admin.resetUserMfa({ userId: "eve", reason }, root);

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { describe, expect, test } from "vitest";
-import { engines } from "../support/engines.ts";
-import { serviceForTest, setTenant } from "../support/service.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 /** What the gateway answers to a browser that asks for a host by its name. */
 const ask = (port: number, host: string) =>

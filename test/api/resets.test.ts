@@ -1,18 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp, showCode } from "../support/authenticator.ts";
-import { enrolCodes } from "../support/backup-codes.ts";
-import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
-import { CallFailed, failure, tally } from "../support/client.ts";
-import { allowTrust } from "../support/clients.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, inboxOf, phone, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { pairPhone, switchPushOn } from "../support/push.ts";
-import { eventsOf } from "../support/records.ts";
-import { everyRow, PLACED, TRAIL } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, redeem } from "../support/actors/backend.ts";
+import { enrollCodes } from "../support/actors/backup-codes.ts";
+import { CallFailed, failure, tally } from "../support/actors/grpc-client.ts";
+import { enrollEmail, inboxOf, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { allowTrust } from "../support/actors/trusted-clients.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow, PLACED, TRAIL } from "../support/engine/rows.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const reason = "lost phone, ticket 4711";
 const HOUR = 3_600_000;
@@ -31,12 +31,12 @@ const resetAll = async (service: ServiceUnderTest, userId = "ann", more: object 
   receiptOf(await service.admin.resetUserMfa({ userId, reason, ...more }, await adminOf(service)));
 
 /** A user with every kind of factor. */
-async function enrolEverything(service: ServiceUnderTest, user: string) {
+async function enrollEverything(service: ServiceUnderTest, user: string) {
   await switchOn(service);
   await allowTrust(service);
   await switchPushOn(service);
-  const app = await enrolCodes(service, user);
-  const { credential } = await enrolPasskey(service, user);
+  const app = await enrollCodes(service, user);
+  const { credential } = await enrollPasskey(service, user);
   const token = await service.user(user, "aal2");
   const device = await pairPhone(service, user, { acr: "aal2" });
   const { delivery } = await service.mfa.startSmsEnrollment({ phoneNumber: phone() }, token);
@@ -50,7 +50,7 @@ async function enrolEverything(service: ServiceUnderTest, user: string) {
 describe.each(engines)("resets on $name", (engine) => {
   test("a reset takes every factor, code and trust in one unit, and says how many of each", async () => {
     const service = await serviceForTest(engine);
-    const { trusted } = await enrolEverything(service, "ann");
+    const { trusted } = await enrollEverything(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     const before = (await service.mfa.getMfaStatus({}, await service.user("ann"))).status;
@@ -62,6 +62,7 @@ describe.each(engines)("resets on $name", (engine) => {
       ...{ backup_codes: 10, temporary_passes: 1, trusted_devices: 1, challenges: 1 },
     });
     expect(receipt.mfaEpoch).toBe((before?.mfaEpoch ?? 0n) + 1n);
+    expect(receipt.coolDownUntilTime).toBeUndefined();
     const { status } = await service.mfa.getMfaStatus({}, await service.user("ann"));
     expect(status).toMatchObject({ enrolled: false, factors: [], backupCodesRemaining: 0, temporaryPass: false });
     expect(status).toMatchObject({ trustedDeviceCount: 0, mfaEpoch: receipt.mfaEpoch });
@@ -76,9 +77,9 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("a reset of one kind leaves the others, and one of one device leaves its siblings", async () => {
     const service = await serviceForTest(engine);
-    const first = await enrolApp(service, "ann");
-    const second = await enrolApp(service, "ann", "aal2");
-    await enrolPasskey(service, "ann");
+    const first = await enrollApp(service, "ann");
+    const second = await enrollApp(service, "ann", "aal2");
+    await enrollPasskey(service, "ann");
     const root = await adminOf(service);
     const one = { userId: "ann", factorType: FactorType.TOTP, factorId: first.deviceId, reason };
     expect(counts(receiptOf(await service.admin.resetUserFactor(one, root)))).toEqual({ totp_devices: 1 });
@@ -93,17 +94,50 @@ describe.each(engines)("resets on $name", (engine) => {
     expect(resets).toEqual(["FACTOR_RESET UNSPECIFIED", "FACTOR_RESET UNSPECIFIED"]);
   });
 
+  test("a reset of one kind ends trust in the user's devices, and tells them, also of the last factor", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await allowTrust(service);
+    await enrollEmail(service, "ann");
+    await enrollApp(service, "ann");
+    await service.mfa.trustDevice({}, await service.user("ann", "aal2"));
+    const asked = { userId: "ann", factorType: FactorType.TOTP, reason };
+    const receipt = receiptOf(await service.admin.resetUserFactor(asked, await adminOf(service)));
+    expect(counts(receipt)).toEqual({ totp_devices: 1, trusted_devices: 1 });
+    const { status } = await service.mfa.getMfaStatus({}, await service.user("ann"));
+    expect(status).toMatchObject({ enrolled: false, trustedDeviceCount: 0 });
+    await expect
+      .poll(async () => (await inboxOf(service, "ann")).map(({ body }) => body).join(), { timeout: 20_000 })
+      .toContain("Removed by an administrator: authenticator app");
+  });
+
+  test("a lock stays through a reset, until an administrator clears it", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrollApp(service, "ann");
+    const code = await wrongCode(app);
+    for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code }, app.token));
+    await resetAll(service);
+    const locked = async () =>
+      (await service.mfa.getMfaStatus({}, await service.user("ann"))).status?.lock?.codesLocked;
+    expect(await locked()).toBe(true);
+    const root = await adminOf(service, "mfa.lockout.write");
+    await service.admin.clearLockout({ userId: "ann", reason }, root);
+    expect(await locked()).toBe(false);
+  });
+
   test("of each kind one instance can be taken, pending ones too, and never one of another kind or user", async () => {
     const service = await serviceForTest(engine);
-    await enrolEverything(service, "ann");
-    const bob = await enrolApp(service, "bob");
+    await enrollEverything(service, "ann");
+    const bob = await enrollApp(service, "bob");
     await service.mfa.startTotpEnrollment({}, await service.user("ann", "aal2"));
     await service.mfa.startPushDeviceEnrollment({}, await service.user("ann", "aal2"));
     await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, await service.user("ann", "aal2"));
     const root = await adminOf(service);
     const { factors } = await service.admin.listUserFactors({ userId: "ann" }, root);
     expect(factors.length).toBe(9);
-    for (const { factorId, type } of factors) {
+    // Backup codes would else end with the last factor that counts.
+    const isCode = ({ type }: { type: FactorType }) => type === FactorType.BACKUP_CODE;
+    for (const { factorId, type } of factors.toSorted((a, b) => Number(isCode(b)) - Number(isCode(a)))) {
       const other = factors.find((one) => one.type !== type)?.factorId ?? "";
       for (const foreign of [bob.deviceId, other]) {
         const wrong = { userId: "ann", factorType: type, factorId: foreign, reason };
@@ -121,8 +155,8 @@ describe.each(engines)("resets on $name", (engine) => {
   test("the user is told, at the address that the reset takes too; entry and event name no more than they must", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    await enrolEmail(service, "ann");
-    await enrolApp(service, "ann");
+    await enrollEmail(service, "ann");
+    await enrollApp(service, "ann");
     await resetAll(service);
     await expect
       .poll(async () => (await inboxOf(service, "ann")).map(({ body }) => body).join(), { timeout: 20_000 })
@@ -139,7 +173,7 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("it is refused on oneself, without scope, with one factor or a stale second one, and changes nothing then", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const stale = await adminOf(service);
     service.pass(301_000);
     const before = await everyRow(service.store, [...PLACED, ...TRAIL]);
@@ -175,7 +209,7 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("users of other tenants are out of reach, and look like users that are not known", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const elsewhere = await adminOf(service, "mfa.reset", { tenant: "other" });
     const receipt = receiptOf(await service.admin.resetUserMfa({ userId: "ann", reason }, elsewhere));
     expect(counts(receipt)).toEqual({});
@@ -185,7 +219,7 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("during a cool-down no factor is enrolled, be it begun before or after; a second reset never shortens it", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const { coolDownUntilTime } = await resetAll(service, "ann", { coolDown: hours(2) });
     const end = new Date(service.clock.now.getTime() + 2 * HOUR);
     expect(coolDownUntilTime).toMatchObject({ seconds: BigInt(end.getTime() / 1000) });
@@ -203,7 +237,7 @@ describe.each(engines)("resets on $name", (engine) => {
   test("a tenant's cool-down holds for each reset, and a request may only lengthen it", async () => {
     const service = await serviceForTest(engine);
     await setTenant(service, { administration: { resetCoolDown: hours(24) } });
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const root = await adminOf(service);
     const kind = { userId: "ann", factorType: FactorType.TOTP, reason };
     const { coolDownUntilTime } = receiptOf(await service.admin.resetUserFactor(kind, root));
@@ -214,7 +248,7 @@ describe.each(engines)("resets on $name", (engine) => {
     expect(longer.coolDownUntilTime).toMatchObject({ seconds: day + 24n * 3600n });
   });
 
-  test("an enrolment that was begun before the reset does not end well", async () => {
+  test("an enrollment that was begun before the reset does not end well", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
     const { provisioning } = await service.mfa.startTotpEnrollment({}, token);
@@ -227,7 +261,7 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("a challenge that was proven before the reset is not redeemed after it", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend);
     await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });
@@ -237,7 +271,7 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("of log-ins beside a reset none succeeds once it is acknowledged, and failures in a row stay counted", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const code = await app.code();
     let done = false;
     const attempts = Array.from({ length: 20 }, async () => {
@@ -259,7 +293,7 @@ describe.each(engines)("resets on $name", (engine) => {
 
   test("of many resets at once one removes, and the user is told once", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const receipts = await Promise.all(Array.from({ length: 10 }, () => resetAll(service)));
     expect(receipts.filter((receipt) => counts(receipt).totp_devices === 1).length).toBe(1);
     expect(new Set(receipts.map(({ mfaEpoch }) => mfaEpoch)).size).toBe(1);
@@ -270,7 +304,7 @@ describe.each(engines)("resets on $name", (engine) => {
   test("what users delete themselves says how many trusted devices it untrusted", async () => {
     const service = await serviceForTest(engine);
     await allowTrust(service);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await service.mfa.trustDevice({}, await service.user("ann", "aal2"));
     await service.mfa.trustDevice({}, await service.user("ann", "aal2"));
     const deletion = { factorType: FactorType.TOTP, confirmLastFactor: true };

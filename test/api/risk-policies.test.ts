@@ -1,11 +1,12 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { anyOf, DEFAULTS, riskService } from "../support/risk.ts";
-import { setTenant } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { anyOf, DEFAULTS, riskService } from "../support/worlds/risk.ts";
+import { setTenant } from "../support/worlds/service.ts";
 
 const { LOW, MEDIUM, HIGH } = RiskLevel;
 const { ANY_FACTOR, UNRESTRICTED, PHISHING_RESISTANT, DEVICE_BOUND } = AuthenticationStrength;
@@ -21,6 +22,9 @@ describe.each(engines)("the risk policy on $name", (engine) => {
       [HIGH, 0n, true],
     ]);
     expect(levels.map(({ requirement }) => requirement?.allowTrusted)).toEqual([true, false, false]);
+    for (const { policyId, createTime, updateTime } of levels) {
+      expect([policyId, createTime, updateTime]).toEqual(["", undefined, undefined]);
+    }
     expect(await service.whole()).toMatchObject({ policy: DEFAULTS, version: 0n });
 
     const requirement = { ...anyOf([WEBAUTHN], [TOTP, BACKUP_CODE]), strength: ANY_FACTOR };
@@ -40,6 +44,8 @@ describe.each(engines)("the risk policy on $name", (engine) => {
     const [, medium, high] = await service.levels();
     expect(medium).toMatchObject({ policyId: policy?.policyId, description: "passkeys first", version: 2n });
     expect(medium?.createTime).toEqual(policy?.createTime);
+    expect(medium?.updateTime).toEqual(timestampFromDate(service.clock.now));
+    expect(medium?.updateTime).not.toEqual(policy?.updateTime);
     expect(high).toMatchObject({ requirement: highRisk, version: 2n, defaultPolicy: false });
   });
 
@@ -66,7 +72,11 @@ describe.each(engines)("the risk policy on $name", (engine) => {
   test("goes back to the default of a level, and gives no version twice", async () => {
     const service = await riskService(engine);
     await service.change({ level: LOW, requirement: { strength: PHISHING_RESISTANT } });
-    expect(await service.reset(LOW)).toMatchObject({ level: LOW, defaultPolicy: true, version: 0n });
+    const back = await service.reset(LOW);
+    expect(back).toMatchObject({ level: LOW, defaultPolicy: true, version: 0n, policyId: "" });
+    expect(back?.requirement).toMatchObject(DEFAULTS.lowRisk);
+    expect([back?.createTime, back?.updateTime]).toEqual([undefined, undefined]);
+    expect((await service.whole()).policy).toMatchObject(DEFAULTS);
     expect(await service.reset(LOW)).toMatchObject({ level: LOW, defaultPolicy: true });
     const { policy } = await service.change({ level: LOW, requirement: { strength: UNRESTRICTED } });
     expect(policy?.version).toBe(3n);
@@ -159,11 +169,11 @@ describe.each(engines)("the risk policy on $name", (engine) => {
     ]);
   });
 
-  test("tells how many users have to enrol for what is put to everybody", async () => {
+  test("tells how many users have to enroll for what is put to everybody", async () => {
     const service = await riskService(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     await service.mfa.startTotpEnrollment({}, await service.user("bob"));
-    const warned = "known users without a factor, who have to enrol: 1";
+    const warned = "known users without a factor, who have to enroll: 1";
     const strong = { strength: UNRESTRICTED };
     const { warnings } = await service.change({ level: HIGH, requirement: strong });
     expect(warnings).toEqual([warned]);

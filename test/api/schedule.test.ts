@@ -6,15 +6,17 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { pino } from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { TaskOutcome, TaskState } from "../../gen/mfa/v1/schedule_pb.js";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
+import { totpDevices } from "../../src/factors/totp/totp.table.ts";
 import { scheduledTasks } from "../../src/schedule/schedule.table.ts";
 import { startServer } from "../../src/server.ts";
-import { failure, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
-import { portOf } from "../support/port.ts";
-import { rowsIn } from "../support/rows.ts";
-import { gate, instanceOn, taskFor } from "../support/schedule.ts";
-import { serviceForTest } from "../support/service.ts";
+import { showCode } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines, openForTest } from "../support/engine/engines.ts";
+import { portOf } from "../support/engine/port.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { gate, instanceOn, taskFor } from "../support/worlds/schedule.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const HOUR = 3600 * 1000;
 const NAME = "event_retention";
@@ -115,6 +117,7 @@ describe.each(engines)("scheduled tasks on $name", (engine) => {
     expect(count).toBe(2);
     const { runs } = await service.runs();
     expect(runs.map(({ manual }) => manual)).toEqual([true, false]);
+    for (const { runId } of runs) expect(runId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
     service.pass(HOUR - 60_000);
     await one.turn();
     expect(count).toBe(3);
@@ -162,6 +165,18 @@ describe.each(engines)("scheduled tasks on $name", (engine) => {
       ["scheduled_task.resumed", NAME, "done"],
       ["scheduled_task.paused", NAME, "a migration"],
     ]);
+  });
+
+  test("keep nothing alive by being paused: what has expired is refused at use", async () => {
+    const service = await operated(engine);
+    await service.pause("a migration", "expired_rows");
+    const token = await service.user("ann");
+    const { provisioning } = await service.mfa.startTotpEnrollment({}, token);
+    service.pass(HOUR);
+    const code = await showCode(provisioning?.secret ?? "", service.clock.now);
+    expect(await rowsIn(service.store, totpDevices)).toHaveLength(1);
+    const late = failure(service.mfa.finishTotpEnrollment({ code }, await service.user("ann")));
+    expect((await late).reason).toBe("ENROLLMENT_EXPIRED");
   });
 
   test("let a run under way end when they are paused", async () => {

@@ -4,16 +4,24 @@ import { pino } from "pino";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { FraudMode } from "../../gen/mfa/v1/tenant_settings_pb.js";
-import { type Config, loadConfig } from "../../src/config.ts";
+import { type Config, loadConfig } from "../../src/config/config.ts";
 import { events } from "../../src/events/events.table.ts";
 import { sendDecisions } from "../../src/factors/otp/otp.table.ts";
 import { startServer } from "../../src/server.ts";
-import { failure, grpcClient, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { httpPeer } from "../support/http-peer.ts";
-import { enrolEmail, enrolPhone, inboxOf, newestCode, otherThan, phone, switchOn } from "../support/otp.ts";
-import { rowsIn } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/service.ts";
+import { failure, grpcClient, tally } from "../support/actors/grpc-client.ts";
+import {
+  enrollEmail,
+  enrollPhone,
+  inboxOf,
+  newestCode,
+  otherThan,
+  phone,
+  switchOn,
+} from "../support/actors/one-time-codes.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { httpPeer } from "../support/fakes/http-peer.ts";
+import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -21,7 +29,7 @@ const sms = (more: object) => ({ sms: { enabled: true, allowedCountries: ["DE", 
 
 const decisionsOf = ({ store }: ServiceUnderTest) => rowsIn(store, sendDecisions);
 
-/** Starts to enrol a number, as a user of its own after a first factor only. */
+/** Starts to enroll a number, as a user of its own after a first factor only. */
 const start = async (service: ServiceUnderTest, user: string, phoneNumber: string) =>
   service.mfa.startSmsEnrollment({ phoneNumber }, await service.user(user));
 
@@ -45,7 +53,7 @@ describe.each(engines)("limits on sending codes on $name", (engine) => {
   test("a user gets three codes in any ten minutes, by whatever way, then is told when the next", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann"); // the first
+    const { token } = await enrollEmail(service, "ann"); // the first
     await service.mfa.sendEmailCode({}, token);
     service.pass(MINUTE);
     await service.mfa.startSmsEnrollment({ phoneNumber: phone() }, token);
@@ -147,7 +155,7 @@ describe.each(engines)("limits on sending codes on $name", (engine) => {
   test("notices by text message are messages of the tenant's day, and end with it", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service, sms({ dailyBudget: 3 }));
-    const { token } = await enrolPhone(service, "ann"); // a code, and a notice
+    const { token } = await enrollPhone(service, "ann"); // a code, and a notice
     const told = async (count: number) =>
       vi.waitUntil(async () => (await inboxOf(service, "ann")).length === count, { timeout: 20_000 });
     await told(2);
@@ -197,7 +205,7 @@ describe.each(engines)("limits on sending codes on $name", (engine) => {
   test("asking for codes wins no guesses: failures count across codes, ways and challenges", async () => {
     const service = await serviceForTest(engine);
     await switchOn(service);
-    const { token } = await enrolEmail(service, "ann");
+    const { token } = await enrollEmail(service, "ann");
     let failures = 0;
     for (let n = 0; n < 2; n++) {
       const { delivery } = await service.mfa.sendEmailCode({}, token);

@@ -1,10 +1,10 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { times } from "../support/races.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { times } from "../support/engine/races.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 /** The tests call from loopback, as if a proxy did. */
@@ -34,6 +34,25 @@ describe("calls from one source", () => {
     expect(await metricsOf(service)).toMatch(/^mfa_limit_hits_total\{limit="rate_source"\} [1-9]/m);
   });
 
+  test.each([
+    ["one whose token is known", true],
+    ["one that comes with a new token", false],
+  ])("of strangers starve no backend at the same address: %s", async (_, isKnown) => {
+    const service = await serviceForTest(sqlite, { proxies, rates: { source: 1 } });
+    const shop = await service.backend("mfa.verify");
+    const verify = () =>
+      service.internal.verifyUserTotpCode({ userId: "ann", code: "123456" }, shop, from("192.0.2.1"));
+    if (isKnown) expect((await failure(verify())).reason).toBe("CODE_REJECTED");
+    const nonsense = (token: string) => service.mfa.listTotpDevices({}, token, from("192.0.2.1"));
+    for (const token of times(40, (n) => `junk-${n}`)) await failure(nonsense(token));
+    expect((await failure(nonsense("junk"))).reason).toBe("RATE_LIMITED");
+    expect((await failure(nonsense(await service.user("bob")))).reason).toBe("RATE_LIMITED");
+    const counts = await tally(times(100, verify));
+    expect(counts.RATE_LIMITED).toBeUndefined();
+    const root = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.read" });
+    expect(await tally([service.admin.listLockouts({}, root, from("192.0.2.1"))])).toEqual({ OK: 1 });
+  });
+
   test("are not limited when a backend makes them, for it makes those of many", async () => {
     const service = await serviceForTest(sqlite, { proxies, rates: { source: 1 } });
     const shop = await service.backend("mfa.verify");
@@ -51,7 +70,7 @@ describe.each(engines)("one code tried on many users on $name", (engine) => {
   test("of one source is judged so often and no oftener, whoever asks", async () => {
     const service = await serviceForTest(engine, { proxies, rates: { guesses } });
     const tokens = await Promise.all(times(USERS, (n) => service.user(`user-${n}`)));
-    const apps = [await enrolApp(service, "ann"), await enrolApp(service, "bob")] as const;
+    const apps = [await enrollApp(service, "ann"), await enrollApp(service, "bob")] as const;
     const shop = await service.backend("mfa.verify");
     const spray = (ip: string) =>
       times(USERS, (n) =>
@@ -74,7 +93,7 @@ describe.each(engines)("one code tried on many users on $name", (engine) => {
 
   test("does not count right codes, nor what was not judged", async () => {
     const service = await serviceForTest(engine, { proxies, rates: { guesses } });
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     for (let n = 0; n < 30; n += 1) {
       await service.mfa.verifyTotpCode({ code: await app.code() }, app.token, from("192.0.2.1"));
       service.pass(30_000);

@@ -1,22 +1,26 @@
 import { status } from "@grpc/grpc-js";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
-import { enrolApp } from "../support/authenticator.ts";
-import { enrolCodes } from "../support/backup-codes.ts";
-import { backendOf, inSession, totp } from "../support/challenges.ts";
-import { failure, tally } from "../support/client.ts";
-import { allowTrust } from "../support/clients.ts";
-import { engines } from "../support/engines.ts";
-import { rounds } from "../support/races.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { allowTransfers, backendOf, inSession, totp } from "../support/actors/backend.ts";
+import { enrollCodes } from "../support/actors/backup-codes.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { enrollEmail, newestCode, switchOn } from "../support/actors/one-time-codes.ts";
+import { allowTrust } from "../support/actors/trusted-clients.ts";
+import { engines } from "../support/engine/engines.ts";
+import { cheapPool } from "../support/engine/kdf.ts";
+import { rounds } from "../support/engine/races.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const rpc = (name: string) => ({ type: "mfa.rpc", parameters: { name } });
 
 /** Ann with an app and an aal1 token of one session. */
 async function ann(service: ServiceUnderTest) {
-  const app = await enrolApp(service, "ann");
+  const app = await enrollApp(service, "ann");
   const token = await inSession(service, "ann", "one");
   const stepUp = async (name: string, more: object = {}) => {
     const request = { proof: totp(await app.code()), audience: "mfa", action: rpc(name), ...more };
@@ -62,7 +66,7 @@ describe.each(engines)("step-up by assertion on $name", (engine) => {
   test("an assertion of another session, user, audience or action, or one too old, opens nothing", async () => {
     const service = await serviceForTest(engine);
     const { token, stepUp } = await ann(service);
-    const bob = await enrolApp(service, "bob");
+    const bob = await enrollApp(service, "bob");
     const list = async (as: string, headers: Record<string, string>) =>
       (await failure(service.mfa.generateBackupCodes({}, as, headers))).reason;
     const name = "GenerateBackupCodes";
@@ -79,9 +83,30 @@ describe.each(engines)("step-up by assertion on $name", (engine) => {
     await service.mfa.listTotpDevices({}, await service.user("ann", "aal2"), { "mfa-assertion": "junk" });
   });
 
+  test("an assertion lasts for two minutes, and for one where it is for an action", async () => {
+    const service = await serviceForTest(engine);
+    const { app, token } = await ann(service);
+    await allowTransfers(service);
+    const shop = await backendOf(service);
+    const transfer = { type: "transfer.create", parameters: { amount: "10" } };
+    for (const [seconds, action] of [
+      [120, undefined],
+      [60, transfer],
+    ] as const) {
+      const terms = { audience: "shop", ...(action && { action }) };
+      const { assertion } = await service.mfa.stepUp({ proof: totp(await app.code()), ...terms }, token);
+      const asked = { userId: "ann", token: assertion?.token ?? "", sessionId: "one", ...(action && { action }) };
+      service.pass(seconds * 1000 - 1);
+      await service.internal.verifyAssertion(asked, shop);
+      service.pass(31_000); // with clocks half a minute apart
+      expect((await failure(service.internal.verifyAssertion(asked, shop))).reason).toBe("ASSERTION_REJECTED");
+    }
+  });
+
   test("a challenge is answered and redeemed in one step, and its terms count", async () => {
     const service = await serviceForTest(engine);
     const { app, token } = await ann(service);
+    await allowTransfers(service);
     const action = { type: "transfer.create", parameters: { amount: "10" } };
     const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop", nonce: "n", action };
     const { challenge } = await service.mfa.createChallenge({ terms }, token);
@@ -117,7 +142,7 @@ describe.each(engines)("step-up by assertion on $name", (engine) => {
   test("a backup code raises no more than the tenant lets it, and never to trust a client", async () => {
     const service = await serviceForTest(engine);
     await allowTrust(service);
-    const { codes } = await enrolCodes(service, "ann");
+    const { codes } = await enrollCodes(service, "ann");
     const token = await inSession(service, "ann", "one");
     const unused = [...codes];
     const stepUp = async (name: string) => {
@@ -133,7 +158,7 @@ describe.each(engines)("step-up by assertion on $name", (engine) => {
     await setTenant(service, { backupCodes: { restrictSession: true } });
     service.pass(30_000);
     expect(await failure(revoke())).toMatchObject(refusal);
-    // To enrol and to replace is what it is for.
+    // To enroll and to replace is what it is for.
     await service.mfa.startTotpEnrollment({}, token, await stepUp("StartTotpEnrollment"));
     await service.mfa.generateBackupCodes({}, token, await stepUp("GenerateBackupCodes"));
   });
@@ -147,5 +172,118 @@ describe.each(engines)("step-up by assertion on $name", (engine) => {
     service.pass(30_000);
     const request = { proof: totp(await app.code()), audience: "shop", action: { type: "pay", parameters: {} } };
     expect((await failure(service.mfa.stepUp(request, token))).reason).toBe("FACTOR_NOT_ALLOWED");
+  });
+
+  test("a refused call keeps its assertion, whichever unit refuses it, and a call that is done uses it up", async () => {
+    const service = await serviceForTest(engine);
+    const { app, token, stepUp } = await ann(service);
+    const reasonOf = async (call: Promise<unknown>) => (await failure(call)).reason;
+
+    const { deviceId } = app;
+    const unknown = "01900000-0000-7000-8000-000000000000";
+    const read = await stepUp("GetTotpDevice");
+    expect(await reasonOf(service.mfa.getTotpDevice({ deviceId: unknown }, token, read))).toBe("NOT_FOUND");
+    await service.mfa.getTotpDevice({ deviceId }, token, read);
+    expect(await reasonOf(service.mfa.getTotpDevice({ deviceId }, token, read))).toBe("ASSERTION_REJECTED");
+
+    const rename = await stepUp("UpdateTotpDevice");
+    const update = (displayName: string, version: bigint) =>
+      service.mfa.updateTotpDevice({ deviceId, displayName, version }, token, rename);
+    expect(await reasonOf(update("Mine", 7n))).toBe("STALE_VERSION");
+    await update("Mine", 1n);
+    expect(await reasonOf(update("Yours", 2n))).toBe("ASSERTION_REJECTED");
+
+    const resync = await stepUp("ResyncTotpDevice");
+    const pair = (firstCode: string, secondCode: string) =>
+      service.mfa.resyncTotpDevice({ deviceId, firstCode, secondCode }, token, resync);
+    const wrong = await wrongCode(app);
+    expect(await reasonOf(pair(wrong, wrong))).toBe("CODE_REJECTED");
+    await pair(await app.code(), await app.code(30_000));
+    service.pass(60_000);
+
+    const remove = await stepUp("DeleteFactor");
+    const forget = (confirmLastFactor: boolean) =>
+      service.mfa.deleteFactor({ factorType: FactorType.TOTP, confirmLastFactor }, token, remove);
+    expect(await reasonOf(forget(false))).toBe("LAST_FACTOR");
+    await forget(true);
+  });
+
+  test("an assertion from before a lock or a change of factors raises no call", async () => {
+    const service = await serviceForTest(engine);
+    const { app, token, stepUp } = await ann(service);
+    const before = await stepUp("GenerateBackupCodes");
+    await enrollApp(service, "ann", "aal2");
+    const stale = await failure(service.mfa.generateBackupCodes({}, token, before));
+    expect(stale.reason).toBe("ASSERTION_REJECTED");
+    const open = await stepUp("GenerateBackupCodes");
+    service.pass(1_000);
+    for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code: await wrongCode(app) }, token));
+    service.pass(1_000);
+    const locked = await failure(service.mfa.generateBackupCodes({}, token, open));
+    expect(locked.reason).toBe("ASSERTION_REJECTED");
+  });
+
+  test("a lock that comes while a raised call is under way stops it before it keeps anything", async () => {
+    const pool = cheapPool();
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let asked = 0;
+    const derive = async (code: string, salt: Uint8Array) => {
+      asked++;
+      await gate;
+      return pool.derive(code, salt);
+    };
+    const service = await serviceForTest(engine, { kdf: { enter: pool.enter, derive } });
+    const { app, token, stepUp } = await ann(service);
+    const headers = await stepUp("GenerateBackupCodes");
+    const generating = failure(service.mfa.generateBackupCodes({}, token, headers));
+    await vi.waitUntil(() => asked > 0);
+    for (let n = 0; n < 5; n++) await failure(service.mfa.verifyTotpCode({ code: await wrongCode(app) }, token));
+    open();
+    expect((await generating).reason).toBe("ASSERTION_REJECTED");
+    const { count } = await service.mfa.getBackupCodeCount({}, await service.user("ann", "aal2"));
+    expect(count?.total).toBe(0);
+  });
+
+  test("a code by e-mail, which is worth aal1, raises no call", async () => {
+    const service = await serviceForTest(engine);
+    await switchOn(service);
+    await enrollEmail(service, "ann");
+    await enrollApp(service, "ann");
+    const token = await inSession(service, "ann", "one");
+    const { EMAIL } = FactorType;
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "mfa", action: rpc("GenerateBackupCodes") };
+    const asked = { terms: { ...terms, allowedFactorTypes: [EMAIL] }, prepareFactorType: EMAIL };
+    const { challenge } = await service.mfa.createChallenge(asked, token);
+    const value = await newestCode(service, "ann");
+    const proof = { kind: { case: "emailCode" as const, value } };
+    const challengeId = challenge?.challengeId ?? "";
+    const { assertion } = await service.mfa.stepUp({ proof, challengeId, audience: "mfa" }, token);
+    expect(assertion?.acr).toBe("aal1");
+    const headers = { "mfa-assertion": assertion?.token ?? "" };
+    const refused = await failure(service.mfa.generateBackupCodes({}, token, headers));
+    expect(refused.reason).toBe("ASSERTION_REJECTED");
+  });
+
+  test("an assertion that was used up and comes again is told in an event, here and from backends", async () => {
+    const service = await serviceForTest(engine);
+    const { app, token, stepUp } = await ann(service);
+    const replays = async () =>
+      (await eventsOf(service.store)).filter((one) => one === "PROOF_REPLAYED REPLAYED").length;
+    const headers = await stepUp("GenerateBackupCodes");
+    await service.mfa.generateBackupCodes({}, token, headers);
+    expect(await replays()).toBe(0);
+    await failure(service.mfa.generateBackupCodes({}, token, headers));
+    expect(await replays()).toBe(1);
+    const { assertion } = await service.mfa.stepUp({ proof: totp(await app.code()), audience: "shop" }, token);
+    const asked = { userId: "ann", token: assertion?.token ?? "", sessionId: "one", consume: true };
+    const shop = await backendOf(service);
+    await service.internal.verifyAssertion(asked, shop);
+    expect(await replays()).toBe(1);
+    const again = await failure(service.internal.verifyAssertion(asked, shop));
+    expect(again.reason).toBe("ASSERTION_REJECTED");
+    expect(await replays()).toBe(2);
   });
 });

@@ -2,11 +2,11 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
 import type { Store } from "../../src/db/store.ts";
-import { enrolApp, showCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
-import { ticketOffice } from "../support/tickets.ts";
+import { enrollApp, showCode } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { ticketOffice } from "../support/actors/ticket-office.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 
@@ -20,7 +20,7 @@ const sensitive = (service: ServiceUnderTest, token: string, deviceId: string) =
 describe.each(engines)("step-up on $name", (engine) => {
   test("a user with a factor and a token from before it may only complete MFA", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     for (const call of Object.values(sensitive(service, app.token, app.deviceId))) {
       const refused = await failure(call());
       expect(refused).toMatchObject({
@@ -34,7 +34,7 @@ describe.each(engines)("step-up on $name", (engine) => {
     expect(devices).toHaveLength(1);
   });
 
-  test("a first enrolment needs a first factor not older than five minutes", async () => {
+  test("a first enrollment needs a first factor not older than five minutes", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
     service.pass(5 * MINUTE + 1000);
@@ -49,7 +49,7 @@ describe.each(engines)("step-up on $name", (engine) => {
 
   test("a second device needs a second factor not older than five minutes", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const token = await service.user("ann", "aal2");
     service.pass(5 * MINUTE + 1000);
     const refused = await failure(service.mfa.startTotpEnrollment({}, token));
@@ -68,7 +68,7 @@ describe.each(engines)("step-up on $name", (engine) => {
     ["a token", "INSUFFICIENT_USER_AUTHENTICATION"],
     ["a ticket", "CHALLENGE_EXPIRED"],
   ])(
-    "a factor enrolled between the gate and the unit closes the door on a first enrolment by %s",
+    "a factor enrolled between the gate and the unit closes the door on a first enrollment by %s",
     async (by, reason) => {
       let meanwhile = async () => {};
       const interrupted: EngineUnderTest = {
@@ -96,6 +96,7 @@ describe.each(engines)("step-up on $name", (engine) => {
           `INSERT INTO totp_devices (tenant_id, user_id, device_id, state, ${columns})
          SELECT tenant_id, user_id, 'another', 'active', ${columns} FROM totp_devices`,
         );
+        await service.bind();
       };
       const refused = await failure(service.mfa.finishTotpEnrollment({ code }, undefined, headers));
       expect(refused).toMatchObject({ reason, metadata: by === "a token" ? { acr_values: "aal2" } : {} });

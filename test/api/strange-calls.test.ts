@@ -7,8 +7,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 import { ListTotpDevicesRequestSchema } from "../../gen/mfa/v1/totp_pb.js";
-import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 const LIST = "/mfa.v1.MfaService/ListTotpDevices";
@@ -29,6 +29,7 @@ interface Answer {
   readonly status: string | undefined;
   readonly message: string;
   readonly reason: string | undefined;
+  readonly metadata: Record<string, string> | undefined;
   readonly encodings: unknown;
 }
 
@@ -49,6 +50,7 @@ function call(session: ClientHttp2Session, path: string, headers: Record<string,
         status: status[Number(seen["grpc-status"])],
         message: decodeURI(String(seen["grpc-message"] ?? "")),
         reason: info?.reason,
+        metadata: info?.metadata,
         encodings: seen["grpc-accept-encoding"],
       });
     });
@@ -87,7 +89,8 @@ describe("over gRPC", () => {
     ["announced only", "gzip", envelope(MESSAGE)],
   ])("a compressed message is refused: %s", async (_, encoding, body) => {
     const { send, limitHits } = await start();
-    const due = { status: "UNIMPLEMENTED", message: "compressed messages are not taken" };
+    const message = "compressed messages are not accepted";
+    const due = { status: "UNIMPLEMENTED", message, reason: "ENCODING_REFUSED" };
     expect(await send({ "grpc-encoding": encoding }, body)).toMatchObject(due);
     expect(await send({ "grpc-encoding": encoding }, body, WATCH)).toMatchObject(due);
     expect(await limitHits("compression")).toBe(2);
@@ -106,7 +109,7 @@ describe("over gRPC", () => {
     expect(answer).toMatchObject({ status: "INVALID_ARGUMENT", message: "grpc-timeout is no timeout" });
   });
 
-  test.each(["99999999H", "999999H", "99999999S", "2592000S", "3000000S"])(
+  test.each(["99999999H", "999999H", "99999999S", "2592000S", "3000000S", "4294967S", "4294968S", "71583H"])(
     "a timeout longer than anything, %s, is as good as none",
     async (timeout) => {
       const { send } = await start();
@@ -127,9 +130,22 @@ describe("over gRPC", () => {
   test("a message over 64 KiB is refused in our words", async () => {
     const { send, limitHits } = await start();
     const answer = await send({}, envelope(Buffer.alloc(70_000)));
-    expect(answer).toMatchObject({ status: "RESOURCE_EXHAUSTED", message: "the message is larger than 64 KiB" });
+    const message = "the message is larger than 64 KiB";
+    expect(answer).toMatchObject({ status: "RESOURCE_EXHAUSTED", message, reason: "TOO_LARGE" });
     expect(await limitHits("message_size")).toBe(1);
   });
+
+  test.each([LIST, "/grpc.health.v1.Health/Watch"])(
+    "a token of 16.4 KiB is refused at %s with a reason and with how much is taken",
+    async (path) => {
+      const { send, limitHits } = await start();
+      const answer = await send({ authorization: `Bearer ${"a".repeat(16_800)}` }, envelope(MESSAGE), path);
+      expect(answer).toMatchObject({ status: "RESOURCE_EXHAUSTED", reason: "TOO_LARGE" });
+      expect(answer.message).toBe("the metadata is larger than 16 KiB");
+      expect(answer.metadata).toEqual({ what: "metadata", limit_bytes: "16384" });
+      expect(await limitHits("metadata")).toBe(1);
+    },
+  );
 });
 
 describe("over the gateway", () => {

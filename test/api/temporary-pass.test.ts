@@ -5,18 +5,18 @@ import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../../src/core/call.ts";
 import { Refusal } from "../../src/core/refusal.ts";
-import { createKdfPool } from "../../src/crypto/kdf-pool.ts";
 import { readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { createTemporaryPasses } from "../../src/factors/temporary-pass/temporary-pass.ts";
 import { prove } from "../../src/protection/proof.ts";
-import { enrolCodes, wrongSecret } from "../support/backup-codes.ts";
-import { backendOf, logIn } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { changesOf } from "../support/records.ts";
-import { bytesOf, encodingsOf } from "../support/residue.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { backendOf, logIn } from "../support/actors/backend.ts";
+import { enrollCodes, wrongSecret } from "../support/actors/backup-codes.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { cheapPool } from "../support/engine/kdf.ts";
+import { bytesOf, encodingsOf } from "../support/engine/residue.ts";
+import { changesOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const reason = "lost phone, ticket 4711";
@@ -29,7 +29,7 @@ const at = (time: Date) => seconds(time.getTime() / 1000);
 /** Proves a pass as a challenge does: the service's own rules, keys and store. */
 async function prover(service: ServiceUnderTest) {
   const keyring = await openKeyring(await readKeyFile(`${service.dataDir}/keys.json`), service.store);
-  const kdf = createKdfPool();
+  const kdf = cheapPool();
   const passes = createTemporaryPasses({ keyring, kdf, settingsOf: () => Promise.reject(new Error("not asked")) });
   return async (userId: string, code: string, hideUnenrolled = true) => {
     const owner = { tenantId: "dev", userId };
@@ -40,7 +40,7 @@ async function prover(service: ServiceUnderTest) {
       guess: () => () => {},
       now: service.clock.now,
       rpc: "mfa.v1.MfaService/VerifyChallenge",
-      logId: "",
+      callId: "",
       sign: keyring.mac,
       lockProfile: async () => "standard",
       unit: (work) => service.store.write(work),
@@ -117,7 +117,7 @@ describe.each(engines)("temporary passes on $name", (engine) => {
   test("a wrong pass, another user's and a backup code of theirs are refused alike and counted", async () => {
     const service = await serviceForTest(engine);
     const present = await prover(service);
-    const { codes } = await enrolCodes(service, "ann");
+    const { codes } = await enrollCodes(service, "ann");
     const helpdesk = await admin(service);
     const { code } = await service.admin.issueTemporaryPass({ userId: "ann", reason }, helpdesk);
     const { code: bobs } = await service.admin.issueTemporaryPass({ userId: "bob", reason }, helpdesk);
@@ -217,5 +217,41 @@ describe.each(engines)("temporary passes on $name", (engine) => {
       backend,
     );
     expect((await failure(again)).reason).toBe("CODE_REJECTED");
+  });
+
+  test("nobody revokes a pass of their own", async () => {
+    const service = await serviceForTest(engine);
+    await service.admin.issueTemporaryPass({ userId: "root", reason }, await admin(service, "mfa.reset", "eve"));
+    const own = await failure(service.admin.revokeTemporaryPass({ userId: "root", reason }, await admin(service)));
+    expect(own).toMatchObject({ code: status.PERMISSION_DENIED, reason: "SELF_ACTION" });
+    const others = await admin(service, "mfa.reset", "eve");
+    const { revoked } = await service.admin.revokeTemporaryPass({ userId: "root", reason }, others);
+    expect(revoked).toBe(true);
+  });
+
+  test("a pass is held until it runs out, and judged from its start on only", async () => {
+    const service = await serviceForTest(engine);
+    await enrollCodes(service, "ann");
+    const start = new Date(service.clock.now.getTime() + 10 * MINUTE);
+    const asked = { userId: "ann", reason, startTime: at(start), lifetime: seconds(600) };
+    const { code } = await service.admin.issueTemporaryPass(asked, await admin(service));
+    const token = await service.user("ann");
+    const answer = async () => {
+      const proof = { kind: { case: "temporaryPass" as const, value: code } };
+      return service.mfa.stepUp({ proof, audience: "shop" }, token);
+    };
+    expect((await failure(answer())).reason).toBe("NOT_ENROLLED");
+    const held = async () => {
+      const reader = await admin(service, "mfa.read");
+      const { factors } = await service.admin.listUserFactors({ userId: "ann" }, reader);
+      return factors.some(({ type }) => type === FactorType.TEMPORARY_PASS);
+    };
+    expect(await held()).toBe(true);
+    service.clock.now = start;
+    expect((await answer()).assertion?.acr).toBe("aal2");
+    await service.admin.issueTemporaryPass({ userId: "ann", reason, lifetime: seconds(600) }, await admin(service));
+    expect(await held()).toBe(true);
+    service.pass(10 * MINUTE);
+    expect(await held()).toBe(false);
   });
 });

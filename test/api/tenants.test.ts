@@ -15,17 +15,17 @@ import {
 } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
 import { WebAuthnAttachment, WebAuthnRequirement } from "../../gen/mfa/v1/webauthn_pb.js";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
 import { type Store, StoreUnavailable } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
 import { startServer } from "../../src/server.ts";
-import { tenantSettings } from "../../src/tenants/tenant-settings.table.ts";
-import { createTenantSettings } from "../../src/tenants/tenant-settings.ts";
-import { failure, grpcClient, type Rpcs, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
-import { changesOf, eventsOf } from "../support/records.ts";
-import { rowsIn } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { tenantSettings } from "../../src/tenant-settings/tenant-settings.table.ts";
+import { createTenantSettings } from "../../src/tenant-settings/tenant-settings.ts";
+import { failure, grpcClient, type Rpcs, tally } from "../support/actors/grpc-client.ts";
+import { boundForTest, type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { changesOf, eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 type Update = MessageInitShape<typeof UpdateTenantSettingsRequestSchema>;
 
@@ -185,7 +185,8 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
   test("a group is replaced as a whole: what it leaves unset comes from the file, and flags are off", async () => {
     const { get, update } = await administration(await serviceForTest(engine));
     const before = await get();
-    await update({ ...everything, version: 0n });
+    // With four eyes what loosens a setting would wait for a second administrator.
+    await update({ ...everything, administration: { ...everything.administration, fourEyes: false }, version: 0n });
     const replaced = await update({ totp: { digits: 8 }, push: {}, templates: {}, version: 1n });
     expect(replaced.totp).toEqual({ ...before.totp, digits: 8 });
     expect(replaced.push).toEqual(before.push);
@@ -201,6 +202,8 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
     ["a relying party twice", { webauthn: { rpIds: ["a.example", "a.example"] } }],
     ["a country in lower case", { sms: { allowedCountries: ["at"] } }],
     ["trust for 31 days", { trustedDevices: { lifetime: { seconds: 2_678_400n } } }],
+    ["audit entries of 89 days", { administration: { auditRetention: { seconds: 7_689_600n } } }],
+    ["audit entries of more than ten years", { administration: { auditRetention: { seconds: 315_360_001n } } }],
     ["a duration whose parts contradict each other", { trustedDevices: { lifetime: { seconds: 4000n, nanos: -1 } } }],
     [
       "a duration with too many nanoseconds",
@@ -357,6 +360,7 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
       `INSERT INTO tenant_settings (tenant_id, version, settings, update_time)
        VALUES ('dev', 4, '${JSON.stringify(newer)}', ${engine.name === "sqlite" ? "1772366400000" : "now()"})`,
     );
+    await service.bind();
     expect(await get()).toMatchObject({ version: 4n, totp: { issuer: "New" }, sms: { fraudMode: 7 } });
     await update({ totp: { issuer: "Old", algorithm: TotpAlgorithm.SHA256 }, version: 4n });
     const settings = await rowsIn(service.store, tenantSettings);
@@ -365,7 +369,7 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
   });
 
   test("a store that is away is answered for by nothing older than a second", async () => {
-    const { store } = await openForTest(engine);
+    const store = await boundForTest(engine);
     const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
     const { settingsOf } = createTenantSettings({
       store,

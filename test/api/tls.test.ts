@@ -5,15 +5,16 @@ import type { TLSSocket } from "node:tls";
 import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { EventType } from "../../gen/mfa/v1/event_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { loadConfig } from "../../src/config.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { authority, selfSigned } from "../support/certificates.ts";
-import { CallFailed } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { beside, files, pair, settingsOf } from "../support/listeners.ts";
-import { serviceForTest } from "../support/service.ts";
+import { loadConfig } from "../../src/config/config.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { CallFailed } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { authority, selfSigned } from "../support/fakes/certificates.ts";
+import { beside, files, pair, settingsOf } from "../support/worlds/listeners.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
@@ -25,6 +26,10 @@ async function connection(port: number) {
   await once(session, "connect");
   return {
     shown: (session.socket as TLSSocket).getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase(),
+    async metrics() {
+      const stream = session.request({ ":path": "/metrics" });
+      return Buffer.concat(await stream.toArray()).toString();
+    },
     async works() {
       const stream = session.request({ ":method": "OPTIONS", ":path": "/" }).end();
       const [{ ":status": code }] = await once(stream, "response");
@@ -52,7 +57,7 @@ async function startWithTls(kind: string) {
 test("a certificate stays when the new files are broken, which is said once, and goes when they are mended", async () => {
   const { first, replace, port, log } = await startWithTls("grpc");
   const second = selfSigned();
-  const complaints = () => log.filter((line) => line.includes("a new certificate cannot be used"));
+  const complaints = () => log.filter((line) => line.includes("changed TLS files cannot be used"));
   for (const [n, cert] of ["not PEM", second.cert].entries()) {
     replace({ "tls.crt": cert }); // the second is one for another key
     await vi.waitFor(() => expect(complaints()).toHaveLength(n + 1), soon);
@@ -62,6 +67,28 @@ test("a certificate stays when the new files are broken, which is said once, and
   expect(complaints()).toHaveLength(2);
   replace({ "tls.key": second.key });
   await vi.waitFor(async () => expect((await connection(port)).shown).toBe(fingerprint(second.cert)), soon);
+});
+
+test("a certificate stays while only one of two new files is there, of a key of another type, which is counted", async () => {
+  const { first, replace, port, log } = await startWithTls("admin");
+  const second = selfSigned("rsa");
+  const complaints = () => log.filter((line) => line.includes("changed TLS files cannot be used"));
+  replace({ "tls.crt": second.cert });
+  await vi.waitFor(() => expect(complaints()).toHaveLength(1), soon);
+  expect(complaints()[0]).toContain("the key is not that of the certificate");
+  expect((await connection(port)).shown).toBe(fingerprint(first.cert));
+  const { metrics } = await connection(port);
+  expect(await metrics()).toContain('mfa_tls_unusable_total{listener="admin"} 1');
+  replace({ "tls.key": second.key });
+  await vi.waitFor(async () => expect((await connection(port)).shown).toBe(fingerprint(second.cert)), soon);
+});
+
+test("a start with a key of another type than the certificate's fails in one line", async () => {
+  const { path } = files({ "tls.crt": selfSigned("rsa").cert, "tls.key": selfSigned().key });
+  const service = await serviceForTest(sqlite);
+  const tls = { certFile: path("tls.crt"), keyFile: path("tls.key") };
+  const reason = /^listeners\.0\.tls: TLS cannot .*tls\.crt.*: the key is not that of the certificate$/;
+  await expect(beside(service, { kind: "grpc", tls })).rejects.toThrow(reason);
 });
 
 describe.each(["grpc", "gateway", "admin"])("the certificate of the %s listener", (kind) => {
@@ -80,7 +107,9 @@ describe.each(["grpc", "gateway", "admin"])("the certificate of the %s listener"
     const { path } = files(pair(selfSigned()));
     const service = await serviceForTest(sqlite);
     const absent = { certFile: path("absent.crt"), keyFile: path("tls.key") };
-    await expect(beside(service, { kind, tls: absent })).rejects.toThrow(/^TLS cannot .*absent\.crt.*: ENOENT.*$/);
+    await expect(beside(service, { kind, tls: absent })).rejects.toThrow(
+      /^listeners\.0\.tls: TLS cannot .*absent\.crt.*: there is no file .*absent\.crt$/,
+    );
   });
 });
 
@@ -94,7 +123,7 @@ describe("a listener for backends with certificates", () => {
 
   const start = async () => {
     const service = await serviceForTest(sqlite);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const ours = authority();
     const server = ours.issue({ usage: "serverAuth" });
     const { replace, path } = files({ ...pair(server), "ca.crt": ours.ca });
@@ -125,6 +154,8 @@ describe("a listener for backends with certificates", () => {
         verify: async (headers: Record<string, string> = {}) =>
           call(InternalMfaService.method.verifyUserTotpCode, { userId: "ann", code: await app.code() }, headers),
         list: (headers: Record<string, string> = {}) => call(MfaService.method.listTotpDevices, {}, headers),
+        guess: (client: object, headers: Record<string, string>) =>
+          call(MfaService.method.verifyTotpCode, { code: "000000", client }, headers),
       };
     };
     const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
@@ -142,6 +173,20 @@ describe("a listener for backends with certificates", () => {
     expect(await unspent()).toBe("CODE_REJECTED");
     const calls = log.map((line) => JSON.parse(line)).filter(({ msg, code }) => msg === "call" && code === "OK");
     expect(calls).toMatchObject([{ principal: "SERVICE", caller: "shop", tenant: "dev" }]);
+  });
+
+  test("says where its user is beside the user's token, if it is of the user's tenant", async () => {
+    const { service, ours, peer, bearer } = await start();
+    const user = await service.user("ann", "aal2");
+    for (const [san, ip] of [
+      [SHOP, "192.0.2.1"],
+      ["URI:spiffe://example/abroad", "192.0.2.2"],
+    ] as const) {
+      expect(await peer(ours.issue({ san })).guess({ ip }, bearer(user))).toBe("CODE_REJECTED");
+    }
+    const filter = { types: [EventType.PROOF_FAILED] };
+    const { events } = await service.internal.listEvents({ filter }, await service.backend("mfa.events.read"));
+    expect(events.map(({ ip }) => ip)).toEqual(["192.0.2.1", "127.0.0.1"]);
   });
 
   test("knows nobody by a certificate that is not on its list, whatever else is said", async () => {
@@ -211,7 +256,7 @@ describe("a listener for backends with certificates", () => {
   });
 
   test.each([
-    ["two ends", { tls: { certFile: "c", keyFile: "k" } }, /listeners\.0.*"mtls" has TLS already/],
+    ["two ends", { tls: { certFile: "c", keyFile: "k" } }, /listeners\.only\.0.*"mtls" has TLS already/],
     ["a proxy in front", { terminatedBy: "envoy" }, /both "tls" and "terminatedBy"/],
     ["another kind", { kind: "gateway" }, /mtls/],
     ["a name without its kind", { san: "spiffe://example/shop" }, /identities\.0\.san/],

@@ -2,11 +2,11 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { TotpAlgorithm, TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
-import { appOf, enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { failure, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { everyRow } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { appOf, enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { everyRow } from "../support/engine/rows.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const aal2 = (service: ServiceUnderTest, user = "ann") => service.user(user, "aal2");
@@ -18,7 +18,7 @@ const states = async (service: ServiceUnderTest, user = "ann") =>
 describe.each(engines)("TOTP devices on $name", (engine) => {
   test("a device is renamed by who has seen its current version", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const rename = async (displayName: string | undefined, version: bigint, user = "ann") =>
       service.mfa.updateTotpDevice(
         { deviceId, version, ...(displayName && { displayName }) },
@@ -40,8 +40,8 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a disabled device proves nothing, and enabled again it has forgotten no spent code", async () => {
     const service = await serviceForTest(engine);
-    const phone = await enrolApp(service, "ann", "aal1", "phone");
-    await enrolApp(service, "ann", "aal2", "tablet");
+    const phone = await enrollApp(service, "ann", "aal1", "phone");
+    await enrollApp(service, "ann", "aal2", "tablet");
     const spent = await phone.code();
     await service.mfa.verifyTotpCode({ code: spent }, phone.token);
     const { deviceId } = phone;
@@ -62,8 +62,8 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a revoked device stays in the list without its secret, and cannot come back", async () => {
     const service = await serviceForTest(engine);
-    const phone = await enrolApp(service, "ann", "aal1", "phone");
-    await enrolApp(service, "ann", "aal2", "tablet");
+    const phone = await enrollApp(service, "ann", "aal1", "phone");
+    await enrollApp(service, "ann", "aal2", "tablet");
     const { deviceId } = phone;
     await service.mfa.revokeTotpDevice({ deviceId }, await aal2(service));
     expect(await states(service)).toEqual({ phone: TotpDeviceState.REVOKED, tablet: TotpDeviceState.ACTIVE });
@@ -89,7 +89,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     "%s leaves a user without a factor only when they say so",
     async (rpc) => {
       const service = await serviceForTest(engine);
-      const { deviceId, code, token } = await enrolApp(service, "ann");
+      const { deviceId, code, token } = await enrollApp(service, "ann");
       const call = async (confirmLastFactor: boolean) => {
         const named = rpc === "disableTotp" ? { confirmLastFactor } : { deviceId, confirmLastFactor };
         return service.mfa[rpc](named as never, await aal2(service));
@@ -103,7 +103,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("of two last devices that are deleted at once, one stays", async () => {
     const service = await serviceForTest(engine);
-    const devices = [await enrolApp(service, "ann"), await enrolApp(service, "ann", "aal2")];
+    const devices = [await enrollApp(service, "ann"), await enrollApp(service, "ann", "aal2")];
     const token = await aal2(service);
     const counts = await tally(devices.map(({ deviceId }) => service.mfa.deleteTotpDevice({ deviceId }, token)));
     expect(counts).toEqual({ OK: 1, LAST_FACTOR: 1 });
@@ -111,7 +111,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a replaced device works until the new one has proved itself, and then no more", async () => {
     const service = await serviceForTest(engine);
-    const old = await enrolApp(service, "ann", "aal1", "phone");
+    const old = await enrollApp(service, "ann", "aal1", "phone");
     const token = await aal2(service);
     const { device, provisioning } = await service.mfa.replaceTotpDevice({ deviceId: old.deviceId }, token);
     expect(device).toMatchObject({ displayName: "phone", state: TotpDeviceState.PENDING });
@@ -128,8 +128,8 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a replacement needs no room, and what is not there cannot be replaced", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
-    for (let n = 2; n <= 5; n++) await enrolApp(service, "ann", "aal2");
+    const { deviceId } = await enrollApp(service, "ann");
+    for (let n = 2; n <= 5; n++) await enrollApp(service, "ann", "aal2");
     const token = await aal2(service);
     expect(await failure(service.mfa.startTotpEnrollment({}, token))).toMatchObject({ reason: "LIMIT_REACHED" });
     const { provisioning } = await service.mfa.replaceTotpDevice({ deviceId }, token);
@@ -147,7 +147,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a user keeps fifty devices at most, those included that were revoked", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const kept =
       "tenant_id, user_id, display_name, algorithm, digits, period_seconds, sealed_secret, last_step, create_time, update_time";
     for (let n = 0; n < 49; n++) {
@@ -164,7 +164,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a repeat changes nothing and is audited all the same", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const token = await aal2(service);
     const epoch = async () => (await service.mfa.getMfaStatus({}, token)).status?.mfaEpoch;
     const scope = "mfa.audit.read";
@@ -193,10 +193,10 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     expect((await entries()).slice(0, 2)).toEqual(["DeleteFactor", "DeleteFactor"]);
   });
 
-  test("to give up an enrolment, or to forget a revoked device, takes nothing from the user", async () => {
+  test("to give up an enrollment, or to forget a revoked device, takes nothing from the user", async () => {
     const service = await serviceForTest(engine);
-    const phone = await enrolApp(service, "ann", "aal1", "phone");
-    await enrolApp(service, "ann", "aal2", "tablet");
+    const phone = await enrollApp(service, "ann", "aal1", "phone");
+    await enrollApp(service, "ann", "aal2", "tablet");
     const token = await aal2(service);
     await service.mfa.revokeTotpDevice({ deviceId: phone.deviceId }, token);
     const { device } = await service.mfa.startTotpEnrollment({}, token);
@@ -212,8 +212,8 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("who replaces their first choice has chosen what takes its place", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann", "aal1", "tablet");
-    const old = await enrolApp(service, "ann", "aal2", "phone");
+    await enrollApp(service, "ann", "aal1", "tablet");
+    const old = await enrollApp(service, "ann", "aal2", "phone");
     const token = await aal2(service);
     await service.mfa.setPrimaryFactor({ factorId: old.deviceId }, token);
     const { provisioning } = await service.mfa.replaceTotpDevice({ deviceId: old.deviceId }, token);
@@ -224,7 +224,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a clock that drifts is followed, code by code, and a slow typist is not taken for one", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const logIn = async (offset: number) => {
       service.pass(2 * MINUTE);
       const token = await service.user("ann");
@@ -239,7 +239,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     expect(Number(device?.drift?.seconds)).toBe(60);
     expect(await logIn(-30_000)).toBe("CODE_REJECTED");
 
-    const slow = await enrolApp(service, "bob");
+    const slow = await enrollApp(service, "bob");
     for (const offset of [-30_000, 0, -30_000, 0, 30_000, -30_000, 30_000]) {
       service.pass(2 * MINUTE);
       await service.mfa.verifyTotpCode({ code: await slow.code(offset) }, await service.user("bob"));
@@ -248,7 +248,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("the strict window takes the current code only", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const scope = "mfa.settings.write";
     const admin = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope });
     await service.admin.updateTenantSettings({ totp: { strictWindow: true } }, admin);
@@ -261,9 +261,54 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
   });
 
+  test("two codes in a row set a clock that is up to an hour off, either way, and no further", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrollApp(service, "ann");
+    const { deviceId } = app;
+    service.pass(5 * 60 * MINUTE);
+    const resync = async (off: number) => {
+      const pair = { deviceId, firstCode: await app.code(off - 30_000), secondCode: await app.code(off) };
+      return service.mfa.resyncTotpDevice(pair, await service.user("ann"));
+    };
+    expect((await failure(resync(-61 * MINUTE))).reason).toBe("CODE_REJECTED");
+    expect((await failure(resync(61 * MINUTE))).reason).toBe("CODE_REJECTED");
+    expect((await resync(-60 * MINUTE)).device?.drift?.seconds).toBe(-3600n);
+    service.pass(30_000);
+    await service.mfa.verifyTotpCode({ code: await app.code(-60 * MINUTE) }, await service.user("ann"));
+    // Its clock comes nearer: that is followed, and nothing further out is.
+    for (let n = 0; n < 4; n++) {
+      service.pass(5 * MINUTE);
+      await service.mfa.verifyTotpCode({ code: await app.code(-59.5 * MINUTE) }, await service.user("ann"));
+    }
+    const { device } = await service.mfa.getTotpDevice({ deviceId }, await service.user("ann", "aal2"));
+    expect(device?.drift?.seconds).toBe(-3570n);
+    expect((await resync(59 * MINUTE)).device?.drift?.seconds).toBe(3540n);
+  });
+
+  test("a drift that somebody wrote into the database opens no code further than an hour off, and a resync ends it", async () => {
+    const service = await serviceForTest(engine);
+    const app = await enrollApp(service, "ann");
+    service.pass(5 * MINUTE);
+    await service.execute("UPDATE totp_devices SET drift_steps = 100000, drift_hint = 1");
+    const verify = async (off: number) =>
+      service.mfa.verifyTotpCode({ code: await app.code(off) }, await service.user("ann"));
+    for (const off of [100_000 * 30_000, 62 * MINUTE, 0]) {
+      expect((await failure(verify(off))).reason).toBe("CODE_REJECTED");
+    }
+    // What is learned from here on begins at the hour, so that nothing of what was written stays.
+    await verify(60 * MINUTE);
+    const { device } = await service.mfa.getTotpDevice({ deviceId: app.deviceId }, await service.user("ann", "aal2"));
+    expect(device?.drift?.seconds).toBe(3600n);
+    service.pass(2 * 60 * MINUTE);
+    const pair = { deviceId: app.deviceId, firstCode: await app.code(-30_000), secondCode: await app.code() };
+    await service.mfa.resyncTotpDevice(pair, await service.user("ann"));
+    service.pass(5 * MINUTE);
+    await verify(0);
+  });
+
   test("two codes in a row set a clock that is minutes off, are spent by it, and say by how much", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     service.pass(10 * MINUTE);
     const off = -4 * MINUTE;
     const { deviceId } = app;
@@ -296,7 +341,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     const resync = service.mfa.resyncTotpDevice;
     const oneOf = async (uses: Promise<unknown>[]) => expect((await tally(uses)).OK).toBe(1);
     for (let n = 0; n < 5; n++) {
-      const { deviceId, code, token } = await enrolApp(service, `user-${n}`);
+      const { deviceId, code, token } = await enrollApp(service, `user-${n}`);
       service.pass(5 * MINUTE);
       const [a, b, c] = [await code(-60_000), await code(-30_000), await code()];
       const [first, second] = [
@@ -310,7 +355,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("guesses at a pair count towards the lock", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const wrong = await wrongCode(app);
     const pair = { deviceId: app.deviceId, firstCode: wrong, secondCode: wrong };
     for (let n = 0; n < 5; n++) await failure(service.mfa.resyncTotpDevice(pair, app.token));
@@ -326,7 +371,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
       asked: { algorithm: TotpAlgorithm.SHA512, digits: 8, period: { seconds: 60n, nanos: 0 } },
       metadata: { algorithm: "sha1", digits: "6", period: "30" },
     },
-  ])("an app that ignores parameters is found out at enrolment, and can be taken as it is: $asked", async (trial) => {
+  ])("an app that ignores parameters is found out at enrollment, and can be taken as it is: $asked", async (trial) => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
     const { provisioning } = await service.mfa.startTotpEnrollment(trial.asked, token);
@@ -394,9 +439,9 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
     });
   });
 
-  test("an enrolment that began under a higher cap is not completed beyond the lower one, a replacement is", async () => {
+  test("an enrollment that began under a higher cap is not completed beyond the lower one, a replacement is", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const token = await aal2(service);
     const finish = async (secret = "") =>
       service.mfa.finishTotpEnrollment({ code: await showCode(secret, service.clock.now) }, token);
@@ -415,7 +460,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("administrators and backends see a user's devices, and of an unknown user none", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const admin = await service.mint({ audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.read" });
     const backend = await service.backend("mfa.status.read");
     expect(await service.admin.getUserTotp({ userId: "ann" }, admin)).toMatchObject({
@@ -431,7 +476,7 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
 
   test("a backend disables a user's devices with a reason, and not the last ones unawares", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const disable = async (userId: string, confirmLastFactor: boolean) =>
       service.internal.disableUserTotp(
         { userId, confirmLastFactor, reason: "phone stolen", actor: "desk 7" },
@@ -439,27 +484,29 @@ describe.each(engines)("TOTP devices on $name", (engine) => {
       );
     expect(await failure(disable("ann", false))).toMatchObject({ reason: "LAST_FACTOR" });
     expect((await disable("ann", true)).disabledCount).toBe(1);
+    // They are kept.
+    expect(Object.values(await states(service))).toEqual([TotpDeviceState.DISABLED]);
     expect((await disable("ann", true)).disabledCount).toBe(0);
     expect((await disable("nobody", false)).disabledCount).toBe(0);
   });
 
-  test("of 50 concurrent enrolments against the cap none gets past it", { timeout: 60_000 }, async () => {
+  test("of 50 concurrent enrollments against the cap none gets past it", { timeout: 60_000 }, async () => {
     const service = await serviceForTest(engine);
-    for (let n = 0; n < 4; n++) await enrolApp(service, "ann", n === 0 ? "aal1" : "aal2");
+    for (let n = 0; n < 4; n++) await enrollApp(service, "ann", n === 0 ? "aal1" : "aal2");
     const token = await aal2(service);
-    const enrol = async () => {
+    const enroll = async () => {
       const { provisioning } = await service.mfa.startTotpEnrollment({}, token);
       const code = await showCode(provisioning?.secret ?? "", service.clock.now);
       return service.mfa.finishTotpEnrollment({ code }, token);
     };
-    await tally(Array.from({ length: 50 }, enrol));
+    await tally(Array.from({ length: 50 }, enroll));
     const { devices } = await service.mfa.listTotpDevices({}, token);
     expect(devices.filter(({ state }) => state === TotpDeviceState.ACTIVE).length).toBeLessThanOrEqual(5);
   });
 
   test("a replacement beside log-ins: never two devices that work, and never none", { timeout: 60_000 }, async () => {
     const service = await serviceForTest(engine);
-    const old = await enrolApp(service, "ann");
+    const old = await enrollApp(service, "ann");
     const token = await aal2(service);
     const { provisioning } = await service.mfa.replaceTotpDevice({ deviceId: old.deviceId }, token);
     service.pass(30_000);

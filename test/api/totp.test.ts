@@ -4,10 +4,10 @@ import { PNG } from "pngjs";
 import { describe, expect, test } from "vitest";
 import { TotpAlgorithm, TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
 import { totpRepository } from "../../src/factors/totp/totp.repository.ts";
-import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 
@@ -24,14 +24,14 @@ const copyDevice = (service: ServiceUnderTest, deviceId: string) =>
 describe.each(engines)("TOTP on $name", (engine) => {
   test("a backend logs a user in with a code of an authenticator app", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await service.backend("mfa.verify");
     const proof = await service.internal.verifyUserTotpCode({ userId: "ann", code: await app.code() }, backend);
     expect(proof.deviceId).toBe(app.deviceId);
     expect(Number(proof.verifyTime?.seconds) * 1000).toBe(service.clock.now.getTime());
   });
 
-  test("enrolment shows the secret as text, as key URI and as QR code, and only once", async () => {
+  test("enrollment shows the secret as text, as key URI and as QR code, and only once", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
     const { provisioning, device } = await service.mfa.startTotpEnrollment({ accountName: "ann@example.com" }, token);
@@ -71,7 +71,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("a code works once, whichever RPC spends it, and never after a later one", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await service.backend("mfa.verify");
     const [older, code] = [await app.code(-30_000), await app.code()];
     await service.mfa.verifyTotpCode({ code }, app.token);
@@ -94,7 +94,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("a clock set back two minutes accepts nothing twice and breaks nothing", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     service.pass(4 * MINUTE);
     const spent = await app.code();
     await service.mfa.verifyTotpCode({ code: spent }, app.token);
@@ -108,7 +108,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("codes one step early or late are accepted, two steps are not", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     service.pass(10 * MINUTE);
     for (const offset of [-60_000, 60_000]) {
       const call = service.mfa.verifyTotpCode({ code: await app.code(offset) }, app.token);
@@ -121,7 +121,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("five wrong codes lock; right and wrong answer alike until the lock ends", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const wrong = await wrongCode(app);
     for (let n = 0; n < 5; n++) {
       expect(await failure(service.mfa.verifyTotpCode({ code: wrong }, app.token))).toMatchObject({
@@ -168,7 +168,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("a user holds five devices at most", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     for (let n = 2; n <= 5; n++) {
       const token = await service.user("ann", "aal2");
       const { provisioning } = await service.mfa.startTotpEnrollment({ displayName: `app ${n}` }, token);
@@ -185,7 +185,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("a code of any of several devices is accepted, and the reply says which", async () => {
     const service = await serviceForTest(engine);
-    const first = await enrolApp(service, "ann");
+    const first = await enrollApp(service, "ann");
     const token = await service.user("ann", "aal2");
     const { provisioning, device } = await service.mfa.startTotpEnrollment({}, token);
     await service.mfa.finishTotpEnrollment(
@@ -200,7 +200,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("a device disabled between judging and spending is not spent", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     await service.execute("UPDATE totp_devices SET state = 'disabled'");
     const step = Math.floor(service.clock.now.getTime() / 30_000);
     const owner = { tenantId: "dev", userId: "ann" };
@@ -237,7 +237,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("lists page in order, and a page token of somebody else or altered is refused", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const token = await service.user("ann", "aal2");
     await service.mfa.startTotpEnrollment({ displayName: "second" }, token);
     const first = await service.mfa.listTotpDevices({ pageSize: 1 }, token);
@@ -261,7 +261,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("another user's device, another tenant's and none at all answer alike", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const none = "0190a6c1-7c1e-7c55-9d1a-2f6f0e8b1c11";
     const strangers = [
       { token: await service.user("bob", "aal2"), deviceId },
@@ -277,7 +277,7 @@ describe.each(engines)("TOTP on $name", (engine) => {
 
   test("a user's subject is taken byte by byte: other case, spaces and tenants are other users", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await service.backend("mfa.verify");
     for (const userId of ["Ann", "ann ", "ａｎｎ", "nobody"]) {
       const refused = await failure(service.internal.verifyUserTotpCode({ userId, code: await app.code() }, backend));

@@ -18,10 +18,10 @@ import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { access, Principal } from "../../gen/mfa/v1/options_pb.js";
 import { type Building, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { type CallFailed, failure, grpcClient, rawCaller, tally } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { type CallFailed, failure, grpcClient, rawCaller, tally } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 
@@ -76,7 +76,12 @@ describe("transport", () => {
     const service = await serviceForTest(sqlite);
     const refused = await failure(service.mfa.verifyTotpCode({ code: "12345x" }, await service.user("ann")));
     expect(refused).toMatchObject({ code: status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
+    expect(refused.metadata).toEqual({ field: "code" });
+    expect(refused.message).toContain("the field code breaks its rule");
     expect(refused.message).not.toContain("12345x");
+    const nested = { userId: "ann", client: { ip: "none" } };
+    const inside = await failure(service.internal.evaluateMfa(nested, await service.backend("mfa.verify")));
+    expect(inside.metadata).toEqual({ field: "client.ip" });
   });
 
   test.each([
@@ -138,7 +143,7 @@ describe("transport", () => {
 
   test("an unforeseen error says nothing to the client and everything but its parameters to the log", async () => {
     const service = await serviceForTest(sqlite);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     await service.execute("DROP TABLE attempts");
     const code = await app.code();
     const error = await failure(service.mfa.verifyTotpCode({ code }, app.token));
@@ -150,7 +155,7 @@ describe("transport", () => {
 
   test("a sealed secret that was altered or moved is DATA_LOSS, never accepted", async () => {
     const service = await serviceForTest(sqlite);
-    const [ann, bob] = [await enrolApp(service, "ann"), await enrolApp(service, "bob")];
+    const [ann, bob] = [await enrollApp(service, "ann"), await enrollApp(service, "bob")];
     await service.execute(
       "UPDATE totp_devices SET sealed_secret = (SELECT sealed_secret FROM totp_devices WHERE user_id = 'bob') WHERE user_id = 'ann'",
     );
@@ -211,7 +216,7 @@ describe("health and stopping", () => {
     const service = await serviceForTest(sqlite);
     const users = Array.from({ length: 10 }, (_, n) => `user-${n}`);
     const apps = [];
-    for (const user of users) apps.push(await enrolApp(service, user));
+    for (const user of users) apps.push(await enrollApp(service, user));
     const channel = new Client(`127.0.0.1:${service.port}`, credentials.createInsecure());
     onTestFinished(() => channel.close());
     const watch = channel.makeServerStreamRequest(

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { AttestationPolicy, type WebAuthnSettings } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { readMetadata } from "../../src/factors/webauthn/metadata.ts";
-import { attestationIssuer, metadataPublisher } from "../support/attestation.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { type AttestationParts, attestationObject, makeKey, makePasskey, signWith } from "../support/passkey.ts";
-import { serviceForTest, setTenant } from "../support/service.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { type AttestationParts, attestationObject, makeKey, makePasskey, signWith } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { attestationIssuer, metadataPublisher } from "../support/fakes/attestation.ts";
+import { serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const MODEL = "2fc0579f-8113-47ea-b116-bb5a8db9202a";
 const OTHER = "ee882879-721c-4913-9775-3dfcce97072a";

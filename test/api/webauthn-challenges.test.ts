@@ -3,11 +3,11 @@ import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { WebAuthnRequirement } from "../../gen/mfa/v1/webauthn_pb.js";
-import { backendOf } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolPasskey, Flag, makePasskey } from "../support/passkey.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { allowTransfers, backendOf } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollPasskey, Flag, makePasskey } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const client = { ip: "203.0.113.7" };
 const action = { type: "transfer.create", parameters: { amount: "10.00 EUR", to: "bob" } };
@@ -33,7 +33,7 @@ async function ask(service: ServiceUnderTest, userId: string, terms = {}) {
 describe.each(engines)("challenges by passkey on $name", (engine) => {
   test("a backend has a user prove a passkey for an action, which is inside of what was signed", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, credential } = await enrolPasskey(service, "ann");
+    const { passkey, credential } = await enrollPasskey(service, "ann");
     const { shop, created, challengeId } = await ask(service, "ann", { action, requireAuthenticatorBinding: true });
     const proof = { kind: { case: "webauthn", value: passkey.get(optionsOf(created)) } } as const;
     const { challenge } = await service.internal.verifyUserChallenge(
@@ -58,7 +58,7 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
       const service = await serviceForTest(engine);
       const userVerification = WebAuthnRequirement.PREFERRED;
       await setTenant(service, { webauthn: { passkeyAlone, userVerification } });
-      const { passkey, credential, aal1 } = await enrolPasskey(service, "ann", makePasskey({ flags }));
+      const { passkey, credential, aal1 } = await enrollPasskey(service, "ann", makePasskey({ flags }));
       const { shop, created, challengeId } = await ask(service, "ann");
       const offer = { factorId: credential.credentialId, passkeyAlone: expected };
       expect(created.challenge?.factors).toMatchObject([offer]);
@@ -79,7 +79,7 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
   test("a passkey stands for both factors only where the tenant still says so when its challenge is redeemed", async () => {
     const service = await serviceForTest(engine);
     await setTenant(service, { webauthn: { passkeyAlone: true } });
-    const { passkey } = await enrolPasskey(service, "ann");
+    const { passkey } = await enrollPasskey(service, "ann");
     const { shop, created, challengeId } = await ask(service, "ann");
     const proof = { kind: { case: "webauthn", value: passkey.get(optionsOf(created)) } } as const;
     await service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
@@ -109,6 +109,7 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
     const proven = await service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
     expect(proven.challenge?.state).toBe(ChallengeState.PROVEN);
 
+    await allowTransfers(service);
     const onA = await register("a.example");
     const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop", action };
     for (const [rpId, passkey] of [
@@ -131,7 +132,7 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
 
   test("a page that asks for a verified user before a challenge gets no less", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, aal1 } = await enrolPasskey(service, "ann");
+    const { passkey, aal1 } = await enrollPasskey(service, "ann");
     const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
     const { challenge } = await service.mfa.createChallenge({ terms }, aal1);
     const start = { challengeId: challenge?.challengeId ?? "", userVerification: WebAuthnRequirement.REQUIRED };
@@ -148,8 +149,8 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
   test("a device-bound strength takes no synced passkey", async () => {
     const service = await serviceForTest(engine);
     const strength = AuthenticationStrength.DEVICE_BOUND;
-    const synced = await enrolPasskey(service, "ann", makePasskey({ synced: true }));
-    await enrolPasskey(service, "ann");
+    const synced = await enrollPasskey(service, "ann", makePasskey({ synced: true }));
+    await enrollPasskey(service, "ann");
     const { shop, created, challengeId } = await ask(service, "ann", { strength });
     const proof = { kind: { case: "webauthn", value: synced.passkey.get(optionsOf(created)) } } as const;
     const call = service.internal.verifyUserChallenge({ userId: "ann", challengeId, proof, client }, shop);
@@ -158,14 +159,15 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
 
   test("the page of a user proves a challenge by the ceremony that shares its id", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, credential, aal1 } = await enrolPasskey(service, "ann");
+    await allowTransfers(service);
+    const { passkey, credential, aal1 } = await enrollPasskey(service, "ann");
     const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop", action };
     const { challenge } = await service.mfa.createChallenge({ terms }, aal1);
     const challengeId = challenge?.challengeId ?? "";
     const first = await service.mfa.startWebAuthnAuthentication({ challengeId }, aal1);
     const second = await service.mfa.startWebAuthnAuthentication({ challengeId }, aal1);
     expect(second.ceremonyId).toBe(challengeId);
-    expect(second.renderedAction).toContain("amount: 10.00 EUR");
+    expect(second.renderedAction).toContain("10.00 EUR");
     // Started again, the earlier options are dead, and their answer spends the ceremony as any wrong one.
     const early = { ceremonyId: challengeId, response: passkey.get(first.options) };
     expect((await failure(service.mfa.finishWebAuthnAuthentication(early, aal1))).reason).toBe("CHALLENGE_EXPIRED");
@@ -178,7 +180,8 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
 
   test("a proof that binds one action is good for no other, and one for a challenge for nothing else", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, aal1 } = await enrolPasskey(service, "ann");
+    await allowTransfers(service);
+    const { passkey, aal1 } = await enrollPasskey(service, "ann");
     const start = async () => {
       const { options, renderedAction } = await service.mfa.startWebAuthnAuthentication({ action }, aal1);
       expect(renderedAction).toContain("to: bob");
@@ -201,7 +204,7 @@ describe.each(engines)("challenges by passkey on $name", (engine) => {
 
   test("a backend sees options of the same shape for a user who has nothing", async () => {
     const service = await serviceForTest(engine);
-    await enrolPasskey(service, "ann");
+    await enrollPasskey(service, "ann");
     const [known, unknown] = [await ask(service, "ann"), await ask(service, "nobody")];
     const shape = (options: object | undefined) => Object.keys(options ?? {});
     expect(shape(optionsOf(unknown.created))).toEqual(shape(optionsOf(known.created)));

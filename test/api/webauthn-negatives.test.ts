@@ -9,9 +9,7 @@ import { isoCBOR } from "@simplewebauthn/server/helpers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { Store } from "../../src/db/store.ts";
 import { webauthnCredentials } from "../../src/factors/webauthn/webauthn.table.ts";
-import { attestationIssuer } from "../support/attestation.ts";
-import { type CallFailed, failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
+import { type CallFailed, failure } from "../support/actors/grpc-client.ts";
 import {
   attestationObject,
   type Deviation,
@@ -20,9 +18,11 @@ import {
   makePasskey,
   type Passkey,
   signWith,
-} from "../support/passkey.ts";
-import { rowsIn } from "../support/rows.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+} from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import { attestationIssuer } from "../support/fakes/attestation.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const rows = async (store: Store) => ({ credentials: await rowsIn(store, webauthnCredentials) });
 
@@ -152,6 +152,7 @@ const registrations: Vector[] = [
   { name: "a point off the curve", passkey: () => makePasskey({ key: withBytes(-7, -3) }) },
   { name: "a short modulus", passkey: () => makePasskey({ key: makeKey(-257, { modulusLength: 1024 }) }) },
   { name: "a public exponent of one", passkey: () => makePasskey({ key: withBytes(-257, -2, Buffer.from([1])) }) },
+  { name: "an Ed25519 key of all zeros", passkey: () => makePasskey({ key: withBytes(-8, -2, Buffer.alloc(32)) }) },
   { name: "a key without an algorithm", passkey: () => makePasskey({ key: renamed(-7, undefined) }) },
   {
     name: "an unknown format of attestation",
@@ -168,6 +169,23 @@ const registrations: Vector[] = [
     deviation: { attestation: ({ authData }) => attestationObject("packed", new Map([["alg", -7]]), authData) },
   },
   { name: "a self attestation signed by another key", deviation: selfSigned((data) => signWith(makeKey(-7), data)) },
+  {
+    name: "a self attestation with bytes behind its signature",
+    deviation: {
+      attestation: ({ authData, clientDataHash, key }) => {
+        const good = signWith(key, Buffer.concat([authData, clientDataHash]));
+        const sig = bytes(Buffer.concat([good, Buffer.alloc(2)]));
+        return attestationObject(
+          "packed",
+          new Map<string, unknown>([
+            ["alg", -7],
+            ["sig", sig],
+          ]),
+          authData,
+        );
+      },
+    },
+  },
   { name: "a self attestation that is junk", deviation: selfSigned(() => randomBytes(70)) },
   { name: "an attestation that is no CBOR", deviation: { attestation: () => Buffer.from("ffffffff", "hex") } },
   {
@@ -218,6 +236,7 @@ const authentications: Vector[] = [
     name: "a signature with one bit turned",
     deviation: { signature: (good) => Buffer.from(good.map((b, n) => (n === 40 ? b ^ 1 : b))) },
   },
+  { name: "bytes behind the signature", deviation: { signature: (good) => Buffer.concat([good, Buffer.alloc(2)]) } },
   { name: "an empty signature", response: (good) => patch(good, { signature: "" }) },
   { name: "a signature in another form", deviation: { signature: () => randomBytes(64) } },
   {
@@ -228,8 +247,12 @@ const authentications: Vector[] = [
   { name: "a handle that is nobody's", deviation: { userHandle: randomBytes(64) } },
   { name: "another user's passkey", response: () => undefined },
   { name: "a credential that nobody has", passkey: () => makePasskey() },
-  { name: "eligibility turned on", deviation: { flip: Flag.BE } },
-  { name: "eligibility and backup turned on", deviation: { flip: Flag.BE | Flag.BS } },
+  { name: "eligibility turned on", deviation: { flip: Flag.BE }, reason: "BACKUP_ELIGIBILITY_CHANGED" },
+  {
+    name: "eligibility and backup turned on",
+    deviation: { flip: Flag.BE | Flag.BS },
+    reason: "BACKUP_ELIGIBILITY_CHANGED",
+  },
   {
     name: "authenticator data changed after signing",
     response: (good) =>
@@ -243,7 +266,7 @@ const authentications: Vector[] = [
   { name: "authenticator data that is too short", response: (good) => patch(good, { authenticatorData: "AAAA" }) },
   { name: "a handle that is no text", response: (good) => patch(good, { userHandle: 7 }) },
   { name: "a very long id", deviation: { answer: (a) => void Object.assign(a, { id: long("A"), rawId: long("A") }) } },
-  { name: "a counter that went back", deviation: { counter: 0 } },
+  { name: "a counter that went back", deviation: { counter: 0 }, reason: "CLONE_SUSPECTED" },
 ];
 
 /** A key that calls itself something else. */
@@ -255,7 +278,7 @@ function renamed(algorithm: -7 | -257, name: number | undefined) {
 }
 
 /** A key with other bytes in one place. */
-function withBytes(algorithm: -7 | -257, place: number, value: Uint8Array = Buffer.alloc(32, 1)) {
+function withBytes(algorithm: -7 | -8 | -257, place: number, value: Uint8Array = Buffer.alloc(32, 1)) {
   const key = makeKey(algorithm);
   key.cose.set(place, bytes(value));
   return key;
@@ -283,7 +306,7 @@ async function expectNothing(
   expect(refused.reason, vector.name).toBe(vector.reason ?? "SIGNATURE_REJECTED");
   const after = await rows(service.store);
   const seen = ({ credentials }: typeof before) =>
-    credentials.map(({ cloneWarning: _c, updateTime: _u, ...row }) => row);
+    credentials.map(({ cloneWarning: _c, eligibilityChanged: _e, updateTime: _u, ...row }) => row);
   expect(seen(after)).toEqual(seen(before));
   for (const text of [JSON.stringify(refused.metadata), refused.message])
     expect(text).not.toMatch(/expected|Unexpected/);
@@ -346,6 +369,12 @@ describe.each(engines)("negative vectors on $name", (engine) => {
     const fresh = await start();
     service.pass(5 * 60_000 - 1);
     await expect(finish(fresh.ceremonyId, own.get(fresh.options))).resolves.toBeDefined();
+    const begun = await service.mfa.startWebAuthnRegistration({}, await service.user("ann", "aal2"));
+    service.pass(5 * 60_000);
+    const response = makePasskey().create(begun.options);
+    const late = { ceremonyId: begun.ceremonyId, response };
+    const registering = service.mfa.finishWebAuthnRegistration(late, await service.user("ann", "aal2"));
+    expect((await failure(registering)).reason).toBe("CHALLENGE_EXPIRED");
   });
 
   test("a ceremony of another user, tenant, session or purpose is none", async () => {

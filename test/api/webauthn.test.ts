@@ -2,14 +2,18 @@ import { randomBytes } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { ChallengePurpose, ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { AttestationPolicy } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { WebAuthnAttachment, WebAuthnRequirement, WebAuthnTransport } from "../../gen/mfa/v1/webauthn_pb.js";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { type Algorithm, enrolPasskey, Flag, logIn, makePasskey } from "../support/passkey.ts";
-import { eventsOf } from "../support/records.ts";
-import { serviceForTest, setTenant } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { type Algorithm, enrollPasskey, Flag, logIn, makePasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { allowTrust } from "../support/actors/trusted-clients.ts";
+import { engines } from "../support/engine/engines.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { serviceForTest, setTenant } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 
@@ -20,7 +24,7 @@ const read = (options: JsonObject | undefined) => options as any;
 describe.each(engines)("WebAuthn on $name", (engine) => {
   test("a user registers a passkey and proves it", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, credential, token } = await enrolPasskey(service, "ann");
+    const { passkey, credential, token } = await enrollPasskey(service, "ann");
     expect(credential).toMatchObject({
       displayName: "Passkey",
       rpId: "localhost",
@@ -47,14 +51,14 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
 
   test.each([-7, -8, -257] as Algorithm[])("algorithm %i works", async (algorithm) => {
     const service = await serviceForTest(engine);
-    const { passkey, credential } = await enrolPasskey(service, "ann", makePasskey({ algorithm }));
+    const { passkey, credential } = await enrollPasskey(service, "ann", makePasskey({ algorithm }));
     expect(await logIn(service, "ann", passkey)).toMatchObject({ credentialId: credential.credentialId });
   });
 
   test("creation options are complete: pinned algorithms, a random handle, every credential excluded", async () => {
     const service = await serviceForTest(engine);
-    const first = await enrolPasskey(service, "ann");
-    const second = await enrolPasskey(service, "ann", makePasskey({ transports: ["usb", "nfc", "unheard-of"] }));
+    const first = await enrollPasskey(service, "ann");
+    const second = await enrollPasskey(service, "ann", makePasskey({ transports: ["usb", "nfc", "unheard-of"] }));
     const request = { displayName: "Work", userName: "ann@example.com", hints: ["security-key", "hybrid"] };
     const started = await service.mfa.startWebAuthnRegistration(request, first.token);
     const options = read(started.options);
@@ -85,9 +89,23 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
     expect(read(bob.options).user.name).toBe("bob");
   });
 
+  test("ceremonies and credentials have ids, and password managers are told the user's handle", async () => {
+    const service = await serviceForTest(engine);
+    const token = await service.user("ann", "aal2");
+    const { ceremonyId, options } = await service.mfa.startWebAuthnRegistration({}, token);
+    expect(ceremonyId).toMatch(/^[\w-]{22}$/);
+    const response = makePasskey().create(options);
+    const { credential } = await service.mfa.finishWebAuthnRegistration({ ceremonyId, response }, token);
+    expect(credential?.credentialId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    expect(credential?.lastUseTime).toBeUndefined();
+    expect((await service.mfa.startWebAuthnAuthentication({}, token)).ceremonyId).toMatch(/^[\w-]{22}$/);
+    const { signals } = await service.mfa.listWebAuthnCredentials({}, token);
+    expect(signals.map(({ webauthnUserId }) => webauthnUserId)).toEqual([read(options).user.id]);
+  });
+
   test("who has no credential gets options of the same shape, the same each time and for them alone", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolPasskey(service, "ann");
+    const { token } = await enrollPasskey(service, "ann");
     const optionsOf = async (token: string) => read((await service.mfa.startWebAuthnAuthentication({}, token)).options);
     const shapeOf = (options: unknown) => JSON.stringify(options, (_, v) => (typeof v === "string" ? "" : v));
     const real = await optionsOf(token);
@@ -131,8 +149,8 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
       attachment: "cross-platform",
       rk: false,
     });
-    const one = await enrolPasskey(service, "ann");
-    const two = await enrolPasskey(service, "ann", yubikey);
+    const one = await enrollPasskey(service, "ann");
+    const two = await enrollPasskey(service, "ann", yubikey);
     const { token } = two;
     expect(two.credential).toMatchObject({ displayName: "YubiKey 5 NFC", authenticatorName: "YubiKey 5 NFC" });
     expect(two.credential).toMatchObject({ discoverable: false, attachment: WebAuthnAttachment.CROSS_PLATFORM });
@@ -166,10 +184,33 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
     expect((await service.mfa.listWebAuthnCredentials({}, token)).credentials).toEqual([]);
   });
 
+  test("a new name of a passkey, an app or a phone ends no trust, no challenge and no epoch", async () => {
+    const service = await serviceForTest(engine);
+    await allowTrust(service);
+    await switchPushOn(service);
+    const { credential } = await enrollPasskey(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann", "aal2");
+    const phone = await pairPhone(service, "ann", { acr: "aal2" });
+    const ann = await service.user("ann", "aal2");
+    const { mfa } = service;
+    await mfa.trustDevice({}, ann);
+    const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
+    const { challenge } = await mfa.createChallenge({ terms }, ann);
+    const before = (await mfa.getMfaStatus({}, ann)).status?.mfaEpoch;
+    const displayName = "Mine";
+    await mfa.updateWebAuthnCredential({ credentialId: credential.credentialId, displayName, version: 1n }, ann);
+    await mfa.updateTotpDevice({ deviceId, displayName, version: 1n }, ann);
+    await mfa.updatePushDevice({ deviceId: phone.id(), displayName, version: 1n }, ann);
+    const { status } = await mfa.getMfaStatus({}, ann);
+    expect([status?.mfaEpoch, status?.trustedDeviceCount]).toEqual([before, 1]);
+    const { challengeId = "" } = challenge ?? {};
+    expect((await mfa.getChallenge({ challengeId }, ann)).challenge?.state).toBe(ChallengeState.PENDING);
+  });
+
   test("forgetting the kind tells password managers of every relying party", async () => {
     const service = await serviceForTest(engine);
-    const { token, passkey } = await enrolPasskey(service, "ann");
-    await enrolPasskey(service, "ann");
+    const { token, passkey } = await enrollPasskey(service, "ann");
+    await enrollPasskey(service, "ann");
     const forget = { factorType: FactorType.WEBAUTHN, confirmLastFactor: true };
     const { deletedCount, webauthnSignals } = await service.mfa.deleteFactor(forget, token);
     expect(deletedCount).toBe(2);
@@ -181,7 +222,7 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
     const service = await serviceForTest(engine);
     const ids: string[] = [];
     for (let n = 0; n < 3; n++) {
-      ids.push((await enrolPasskey(service, "ann")).passkey.id);
+      ids.push((await enrollPasskey(service, "ann")).passkey.id);
       service.pass(1000);
     }
     const token = await service.user("ann", "aal2");
@@ -196,7 +237,7 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
 
   test("somebody else's credential, and one of another tenant, answer like none", async () => {
     const service = await serviceForTest(engine);
-    const { credential } = await enrolPasskey(service, "ann");
+    const { credential } = await enrollPasskey(service, "ann");
     const foreign = await service.mint({ audience: "mfa", subject: "ann", acr: "aal2", tenant: "other" });
     const { credentialId } = credential;
     for (const token of [await service.user("bob", "aal2"), foreign]) {
@@ -211,7 +252,7 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
 
   test("a credential is registered once, to anyone of any tenant, and the first owner keeps it", async () => {
     const service = await serviceForTest(engine);
-    const { passkey } = await enrolPasskey(service, "ann");
+    const { passkey } = await enrollPasskey(service, "ann");
     const other = await service.mint({ audience: "mfa", subject: "ann", tenant: "other" });
     for (const token of [await service.user("bob"), other, await service.user("ann", "aal2")]) {
       const { ceremonyId, options } = await service.mfa.startWebAuthnRegistration({}, token);
@@ -227,13 +268,13 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
 
   test("a counter of zero may stay zero; one that does not go on is refused and marks the credential", async () => {
     const service = await serviceForTest(engine);
-    const synced = await enrolPasskey(service, "ann", makePasskey({ synced: true, counts: false }));
+    const synced = await enrollPasskey(service, "ann", makePasskey({ synced: true, counts: false }));
     for (let n = 0; n < 3; n++) await logIn(service, "ann", synced.passkey);
-    const key = await enrolPasskey(service, "bob");
+    const key = await enrollPasskey(service, "bob");
     await logIn(service, "bob", key.passkey, { counter: 40 });
     for (const counter of [40, 39, 0]) {
       const refused = await failure(logIn(service, "bob", key.passkey, { counter }));
-      expect(refused).toMatchObject({ code: status.PERMISSION_DENIED, reason: "SIGNATURE_REJECTED" });
+      expect(refused).toMatchObject({ code: status.FAILED_PRECONDITION, reason: "CLONE_SUSPECTED" });
     }
     const { credentialId } = key.credential;
     const { credential } = await service.mfa.getWebAuthnCredential({ credentialId }, key.token);
@@ -245,32 +286,32 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
 
   test("a kind of attachment that is not heard of yet counts as none, as WebAuthn has it", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, credential } = await enrolPasskey(service, "ann", makePasskey({ attachment: "hologram" }));
+    const { passkey, credential } = await enrollPasskey(service, "ann", makePasskey({ attachment: "hologram" }));
     expect(credential.attachment).toBe(WebAuthnAttachment.UNSPECIFIED);
     await expect(logIn(service, "ann", passkey)).resolves.toBeDefined();
   });
 
   test("a change of the backup state is noted, a change of eligibility refused", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, credential, token } = await enrolPasskey(service, "ann", makePasskey({ synced: true }));
+    const { passkey, credential, token } = await enrollPasskey(service, "ann", makePasskey({ synced: true }));
     const show = () => service.mfa.getWebAuthnCredential({ credentialId: credential.credentialId }, token);
     expect((await show()).credential).toMatchObject({ backupEligible: true, backedUp: true });
     await logIn(service, "ann", passkey, { flip: Flag.BS });
     expect((await show()).credential).toMatchObject({ backupEligible: true, backedUp: false });
     const flipped = await failure(logIn(service, "ann", passkey, { flip: Flag.BE | Flag.BS }));
-    expect(flipped.reason).toBe("SIGNATURE_REJECTED");
+    expect(flipped.reason).toBe("BACKUP_ELIGIBILITY_CHANGED");
   });
 
   test("who could not verify the user at registration is not believed to do so later", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, credential } = await enrolPasskey(service, "ann", makePasskey({ flags: Flag.UP }));
+    const { passkey, credential } = await enrollPasskey(service, "ann", makePasskey({ flags: Flag.UP }));
     expect(credential.userVerified).toBe(false);
     expect((await logIn(service, "ann", passkey, { flip: Flag.UV })).userVerified).toBe(false);
   });
 
   test("failures lock WebAuthn and nothing else; a lock of codes leaves WebAuthn alone", async () => {
     const service = await serviceForTest(engine);
-    const { passkey } = await enrolPasskey(service, "ann");
+    const { passkey } = await enrollPasskey(service, "ann");
     const wrong = { signature: () => randomBytes(70) };
     const token = await service.user("ann");
     const open = await service.mfa.startWebAuthnAuthentication({}, token);
@@ -299,8 +340,8 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
 
   test("a row that somebody else wrote into the database proves nothing", async () => {
     const service = await serviceForTest(engine);
-    const mallory = await enrolPasskey(service, "mallory");
-    await enrolPasskey(service, "ann");
+    const mallory = await enrollPasskey(service, "mallory");
+    await enrollPasskey(service, "ann");
     await service.execute("DELETE FROM webauthn_credentials WHERE user_id = 'ann'");
     await service.execute("UPDATE webauthn_credentials SET user_id = 'ann' WHERE user_id = 'mallory'");
     const refused = await failure(logIn(service, "ann", mallory.passkey, { userHandle: null }));
@@ -325,7 +366,7 @@ describe.each(engines)("WebAuthn on $name", (engine) => {
     expect(second.credential?.primary).toBe(false);
   });
 
-  test("a first enrolment needs no second factor, a further one does", async () => {
+  test("a first enrollment needs no second factor, a further one does", async () => {
     const service = await serviceForTest(engine);
     const token = await service.user("ann");
     const [early, late] = [
@@ -384,7 +425,7 @@ describe.each(engines)("a tenant's terms on $name", (engine) => {
       token,
     );
     expect((await failure(late)).reason).toBe("SIGNATURE_REJECTED");
-    const { passkey } = await enrolPasskey(service, "ann");
+    const { passkey } = await enrollPasskey(service, "ann");
     const asked = await service.mfa.startWebAuthnAuthentication(
       { userVerification: WebAuthnRequirement.DISCOURAGED },
       token,
@@ -396,7 +437,7 @@ describe.each(engines)("a tenant's terms on $name", (engine) => {
 
   test("a user may ask for more verification than the tenant", async () => {
     const service = await serviceForTest(engine);
-    const { passkey, token } = await enrolPasskey(service, "ann");
+    const { passkey, token } = await enrollPasskey(service, "ann");
     const { ceremonyId, options } = await service.mfa.startWebAuthnAuthentication(
       { userVerification: WebAuthnRequirement.REQUIRED },
       token,
@@ -421,7 +462,7 @@ describe.each(engines)("a tenant's terms on $name", (engine) => {
   ])("an authenticator that works and is not admitted is told so: $policy", async ({ webauthn, passkey, policy }) => {
     const service = await serviceForTest(engine);
     await setTenant(service, { webauthn });
-    const refused = await failure(enrolPasskey(service, "ann", passkey()));
+    const refused = await failure(enrollPasskey(service, "ann", passkey()));
     expect(refused).toMatchObject({ code: status.FAILED_PRECONDITION, reason: "AUTHENTICATOR_NOT_ALLOWED" });
     expect(refused.metadata).toEqual({ policy: `webauthn.${policy}` });
     const { credentials } = await service.mfa.listWebAuthnCredentials({}, await service.user("ann", "aal2"));
@@ -473,7 +514,7 @@ describe.each(engines)("a tenant's terms on $name", (engine) => {
     await setTenant(service, { webauthn: { maxCredentials: 1 } });
     const token = await service.user("ann", "aal2");
     const begun = await service.mfa.startWebAuthnRegistration({}, token);
-    await enrolPasskey(service, "ann");
+    await enrollPasskey(service, "ann");
     const response = makePasskey().create(begun.options);
     const calls = [
       () => service.mfa.finishWebAuthnRegistration({ ceremonyId: begun.ceremonyId, response }, token),

@@ -1,16 +1,25 @@
+import { copyFile, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
 import { Webhook } from "standardwebhooks";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { EventType, WebhookState } from "../../gen/mfa/v1/event_pb.js";
+import { loadConfig } from "../../src/config/config.ts";
+import { readKeyFile } from "../../src/crypto/key-file.ts";
+import { openKeyring } from "../../src/crypto/keyring.ts";
 import { eventRepository } from "../../src/events/events.repository.ts";
+import { startServer } from "../../src/server.ts";
 import { createDestinations, isPublic } from "../../src/webhooks/destination.ts";
 import { webhookEndpoints } from "../../src/webhooks/webhook-endpoints.table.ts";
-import { failure, tally } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import type { Received } from "../support/http-peer.ts";
-import { proofEvent } from "../support/records.ts";
-import { rowsIn } from "../support/rows.ts";
-import { serviceForTest } from "../support/service.ts";
-import { webhookReceiver } from "../support/webhook-receiver.ts";
+import { createWebhooks } from "../../src/webhooks/webhooks.ts";
+import { failure, tally } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
+import type { Received } from "../support/fakes/http-peer.ts";
+import { webhookReceiver } from "../support/fakes/webhook-receiver.ts";
+import { proofEvent } from "../support/report/records.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 
@@ -186,6 +195,27 @@ describe.each(engines)("webhooks on $name", (engine) => {
     );
   });
 
+  test("take what waits for them along when they are removed", async () => {
+    let broken = true;
+    const service = await delivering(engine, () => (broken ? 503 : 200));
+    const { endpoint } = await service.create();
+    const { endpointId = "" } = endpoint ?? {};
+    await service.happen(["ann"]);
+    await until(
+      () => service.get(endpointId),
+      (found) => found?.lastError === "HTTP_503",
+    );
+    await service.admin.deleteWebhookEndpoint({ endpointId, reason: "moved" }, await service.token());
+    const before = service.receiver.received.length;
+    broken = false;
+    await service.create();
+    await service.happen(["bob"]);
+    await service.receiver.requests(before + 1);
+    const later = service.receiver.received.slice(before).map(({ body }) => JSON.parse(body).subject);
+    expect(later).toEqual(["bob"]);
+    expect(await rowsIn(service.store, webhookEndpoints)).toHaveLength(1);
+  });
+
   test.each([500, 410, 204])("stay as an administrator has put them while a delivery ends with %i", async (status) => {
     const [arrived, held] = [Promise.withResolvers<void>(), Promise.withResolvers<number>()];
     let first = true;
@@ -257,6 +287,19 @@ describe.each(engines)("webhooks on $name", (engine) => {
     expect((await failure(replay({ afterCursor: "99.0" }))).reason).toBe("CURSOR_EXPIRED");
   });
 
+  test("put nothing back for a replay that nobody waits for any more", async () => {
+    const service = await delivering(engine);
+    const { endpoint } = await service.create({ paused: true });
+    const { endpointId = "" } = endpoint ?? {};
+    await service.happen(["ann", "ann"]);
+    const keyring = await openKeyring(await readKeyFile(`${service.dataDir}/keys.json`), service.store);
+    const webhooks = createWebhooks({ store: service.store, keyring, destinations: createDestinations([]) });
+    const call = { caller: { tenantId: "dev" }, signal: AbortSignal.abort(), unit: service.store.write } as never;
+    const refused = await webhooks.replay(call, endpointId, { cursor: "", since: new Date(0), reason: "" });
+    expect(refused).toMatchObject({ reason: "DEADLINE" });
+    expect((await rowsIn(service.store, webhookEndpoints)).map(({ replays }) => replays)).toEqual([0]);
+  });
+
   test("follow no redirect", async () => {
     const service = await delivering(engine, () => 302);
     const { endpoint } = await service.create();
@@ -292,7 +335,7 @@ describe.each(engines)("webhooks on $name", (engine) => {
       reason: "leaked",
       targetId: endpointId,
     });
-    const shown = JSON.stringify([entries, service.log], (_, value) =>
+    const shown = JSON.stringify([entries, service.log, await service.get(endpointId)], (_, value) =>
       typeof value === "bigint" ? `${value}` : value,
     );
     expect(shown).not.toContain(secret.slice("whsec_".length));
@@ -335,7 +378,9 @@ describe.each(engines)("webhooks on $name", (engine) => {
       expect((await failure(create(url))).reason, url).toBe("DESTINATION_REFUSED");
     }
     expect((await failure(create("http://example.com/x"))).reason).toBe("INVALID_FIELD");
-    await create("https://93.184.215.14/x");
+    const { endpoint } = await create("https://93.184.215.14/x");
+    const moved = { endpointId: endpoint?.endpointId ?? "", version: 1n, url: "https://localhost/x" };
+    expect((await failure(service.admin.updateWebhookEndpoint(moved, token))).reason).toBe("DESTINATION_REFUSED");
   });
 });
 
@@ -371,4 +416,33 @@ describe("a destination", () => {
     expect(["127.0.0.1", "::1"]).toContain(await resolved(["127.0.0.0/8", "::1/128"], false));
     expect(["127.0.0.1", "::1"]).toContain(await resolved(["127.0.0.0/8", "::1/128"], true));
   });
+});
+
+test("after a crash on SQLite what was under way is delivered at the start, and not when its lease is over", async () => {
+  const [sqlite] = engines as [EngineUnderTest];
+  let isSilent = true;
+  const never = new Promise<number>(() => {});
+  const service = await delivering(sqlite, () => (isSilent ? never : 204));
+  await service.create();
+  await service.happen(["ann"]);
+  await vi.waitUntil(() => service.receiver.received.length === 1, { timeout: 20_000 });
+  const dataDir = await mkdtemp(join(tmpdir(), "mfa-crashed-"));
+  onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+  for (const name of await readdir(service.dataDir)) {
+    if (name.endsWith(".json")) await copyFile(join(service.dataDir, name), join(dataDir, name));
+  }
+  const path = service.url.slice("sqlite:".length);
+  for (const end of ["", "-wal"]) await copyFile(`${path}${end}`, join(dataDir, `mfa.db${end}`));
+  isSilent = false;
+  const { webhooks, ...config } = loadConfig(["--dev"], { MFA_DATA_DIR: dataDir });
+  const next = await startServer(
+    {
+      ...config,
+      webhooks: { ...webhooks, ...service.receiver.settings },
+      listeners: [{ kind: "grpc", host: "127.0.0.1", port: 0 }],
+    },
+    { log: pino({ level: "silent" }), clock: () => service.clock.now },
+  );
+  onTestFinished(() => next.stop());
+  await vi.waitUntil(() => service.receiver.received.length === 2, { timeout: 20_000 });
 });

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { enrolApp, wrongCode } from "../support/authenticator.ts";
-import { browserWith } from "../support/browser.ts";
-import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
+import { browserWith } from "../support/actors/browser.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 import type { Login, PageScript } from "./page.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
@@ -32,10 +32,15 @@ async function open(origin: string) {
 
 describe.each(["Connect", "gRPC-Web"] as const)("a page in Chromium over %s", (protocol) => {
   test("a listed origin is served and reads refusals; another one reads nothing and does nothing", async () => {
-    const [listed, unlisted] = [await pages.serve(), await pages.serve()];
+    // Not a page of loopback, since dev mode lets those call.
+    const [listed, unlisted] = [
+      await pages.serve(),
+      (await pages.serve()).replace(/(localhost|127\.0\.0\.1)/, "shop.example"),
+    ];
+    expect(unlisted).toContain("shop.example");
     const service = await serviceForTest(sqlite, { origins: [listed] });
     const url = `http://127.0.0.1:${service.gatewayPort}`;
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const [ours, foreign] = [await open(listed), await open(unlisted)];
     const right: Login = { protocol, url, token: app.token, code: await app.code() };
 

@@ -2,9 +2,9 @@ import { join } from "node:path";
 import type { CDPSession, Page } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebAuthnRequirement } from "../../gen/mfa/v1/webauthn_pb.js";
-import { artefacts, browserWith } from "../support/browser.ts";
-import { engines } from "../support/engines.ts";
-import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/service.ts";
+import { artefacts, browserWith } from "../support/actors/browser.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
 import type { PageScript, Wish } from "./passkeys-page.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
@@ -120,7 +120,7 @@ describe.each(["Connect", "gRPC-Web"] as const)("a page in Chromium over %s", (p
 });
 
 describe("the console", () => {
-  test("enrols a passkey, renames it, logs in with it and deletes it", async () => {
+  test("enrolls a passkey, renames it, logs in with it and deletes it", async () => {
     const { service, origin, page, cdp } = await start();
     const troubles: string[] = [];
     page.on("pageerror", (error) => troubles.push(error.message));

@@ -45,7 +45,7 @@ async function ask(session: Session, wanted: Wanted) {
   show("state", "");
   try {
     const { challenge, number } = await mfa.createPushChallenge(wanted, options);
-    const challengeId = challenge?.challengeId ?? "";
+    const { challengeId = "", pushChallengeId = "" } = challenge ?? {};
     show("number", number);
     const watch = async () => {
       const seen: string[] = [];
@@ -56,16 +56,16 @@ async function ask(session: Session, wanted: Wanted) {
       show("state", `${seen.join(" → ")}, over`);
     };
     watch().catch((thrown: unknown) => show("state", `failed: ${thrown}`));
-    return { challengeId };
+    return { challengeId, pushChallengeId };
   } catch (thrown) {
-    return { challengeId: "", reason: reasonOf(thrown) };
+    return { challengeId: "", pushChallengeId: "", reason: reasonOf(thrown) };
   }
 }
 
 /** What the service says of the request, in words: its state and why it was denied. */
-async function look(session: Session, challengeId: string) {
+async function look(session: Session, pushChallengeId: string) {
   const { mfa, options } = open(session);
-  const { challenge } = await mfa.getPushChallenge({ challengeId }, options);
+  const { challenge } = await mfa.getPushChallenge({ pushChallengeId }, options);
   return { state: challenge?.state, denyReason: challenge?.denyReason };
 }
 

@@ -6,12 +6,12 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { ActionBinding } from "../../gen/mfa/v1/action_pb.js";
 import { PushChallengeState, PushDenyReason } from "../../gen/mfa/v1/push_pb.js";
 import { createAssertionVerifier, remoteKeys } from "../../src/client/assertion.ts";
-import { artefacts, browserWith } from "../support/browser.ts";
-import { backendOf, inSession, redeem } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { switchPushOn, wrongNumber } from "../support/push.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { backendOf, inSession, redeem } from "../support/actors/backend.ts";
+import { artefacts, browserWith } from "../support/actors/browser.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { switchPushOn, wrongNumber } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 import type { PageScript, Session, Wanted } from "./push-page.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
@@ -73,8 +73,8 @@ describe.each(["Connect", "gRPC-Web"] as const)(
       return {
         ...{ service, page, phone, ask, session },
         shows: (states: string) => page.getByRole("status").filter({ hasText: states }).waitFor({ timeout: 20_000 }),
-        look: (challengeId: string) =>
-          page.evaluate(([at, id]) => (globalThis as PageScript).look(at, id), [session, challengeId] as const),
+        look: (pushChallengeId: string) =>
+          page.evaluate(([at, id]) => (globalThis as PageScript).look(at, id), [session, pushChallengeId] as const),
       };
     };
 
@@ -85,7 +85,7 @@ describe.each(["Connect", "gRPC-Web"] as const)(
       await shows("PENDING");
       await page.screenshot({ path: join(artefacts, `push-waiting-${protocol}.png`) });
       const said = await phone(["answer"], number);
-      expect(said).toContain("MFA Service: transfer.create\namount: 100 EUR\nto: Bob");
+      expect(said).toContain("MFA Service: Transfer 100 EUR to: Bob");
       expect(said).toMatch(/with Chrome on Linux/);
       expect(said).toMatch(/approved\n$/);
       // An address or an amount may hold its digits; a number of its own it is not.
@@ -111,10 +111,10 @@ describe.each(["Connect", "gRPC-Web"] as const)(
 
     test("three wrong numbers end the request", async () => {
       const { service, phone, ask, shows, look } = await start();
-      const { challengeId, number } = await ask({ audience: "shop" });
+      const { challengeId, pushChallengeId, number } = await ask({ audience: "shop" });
       for (let n = 0; n < 3; n++) expect(await phone(["answer"], wrongNumber(number))).toMatch(/no: CODE_REJECTED\n$/);
       await shows("PENDING → CANCELLED, over");
-      expect(await look(challengeId)).toMatchObject({ state: PushChallengeState.FAILED });
+      expect(await look(pushChallengeId)).toMatchObject({ state: PushChallengeState.FAILED });
       expect(await phone(["list"])).toBe("0 waiting\n");
       const redemption = redeem(service, await backendOf(service), { challengeId, sessionId: "web" });
       expect((await failure(redemption)).reason).toBe("CHALLENGE_EXPIRED");
@@ -122,15 +122,18 @@ describe.each(["Connect", "gRPC-Web"] as const)(
 
     test("a denial takes no number and tells its reason", async () => {
       const { service, phone, ask, shows, look } = await start();
-      const { challengeId } = await ask({ audience: "shop" });
+      const { challengeId, pushChallengeId } = await ask({ audience: "shop" });
       expect(await phone(["answer"], "x")).toMatch(/denied\n$/);
       await shows("PENDING → DENIED, over");
-      expect(await look(challengeId)).toEqual({ state: PushChallengeState.DENIED, denyReason: PushDenyReason.NOT_ME });
+      expect(await look(pushChallengeId)).toEqual({
+        state: PushChallengeState.DENIED,
+        denyReason: PushDenyReason.NOT_ME,
+      });
       const redemption = redeem(service, await backendOf(service), { challengeId, sessionId: "web" });
       expect((await failure(redemption)).reason).toBe("CHALLENGE_EXPIRED");
       const second = await ask({ audience: "shop" });
       expect(await phone(["answer"], "n")).toMatch(/denied\n$/);
-      expect(await look(second.challengeId)).toMatchObject({ denyReason: PushDenyReason.MISTAKE });
+      expect(await look(second.pushChallengeId)).toMatchObject({ denyReason: PushDenyReason.MISTAKE });
       expect(await ask({ audience: "shop" })).toMatchObject({ challengeId: "", reason: "RATE_LIMITED" });
     });
   },

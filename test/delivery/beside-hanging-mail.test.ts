@@ -3,10 +3,10 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { FraudMode } from "../../gen/mfa/v1/tenant_settings_pb.js";
-import { engines } from "../support/engines.ts";
-import { mailServer } from "../support/mail-server.ts";
-import { switchOn } from "../support/otp.ts";
-import { serviceForTest } from "../support/service.ts";
+import { switchOn } from "../support/actors/one-time-codes.ts";
+import { engines } from "../support/engine/engines.ts";
+import { mailServer } from "../support/fakes/mail-server.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const MESSAGES = 200;
 const CALLS = 500;

@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { Letter } from "../../src/delivery/carrier.ts";
 import { type CarrierOptions, openCarrier } from "../../src/delivery/carriers.ts";
 import type { Outgoing } from "../../src/delivery/provider.ts";
-import { owner } from "../support/delivery.ts";
-import { type Answer, httpPeer, type Received } from "../support/http-peer.ts";
-import { credentials, mailServer, silentServer } from "../support/mail-server.ts";
+import { type Answer, httpPeer, type Received } from "../support/fakes/http-peer.ts";
+import { credentials, mailServer, silentServer } from "../support/fakes/mail-server.ts";
+import { owner } from "../support/worlds/outbox.ts";
 
 const now = new Date("2026-03-01T12:00:00.000Z");
 const message: Outgoing = {
@@ -170,9 +170,11 @@ describe("messages by a signed webhook", () => {
 
   test.each([
     [200, { outcome: "delivered" }],
-    [301, { outcome: "refused", error: "HTTP_301" }],
+    [301, { outcome: "denied", error: "HTTP_301" }],
     [403, { outcome: "denied", error: "HTTP_403" }],
-    [404, { outcome: "refused", error: "HTTP_404" }],
+    [400, { outcome: "refused", error: "HTTP_400" }],
+    [404, { outcome: "denied", error: "HTTP_404" }],
+    [405, { outcome: "denied", error: "HTTP_405" }],
     [410, { outcome: "gone", error: "HTTP_410" }],
     [429, { outcome: "retry", error: "HTTP_429" }],
     [503, { outcome: "retry", error: "HTTP_503" }],
@@ -239,8 +241,12 @@ describe("text messages by Twilio", () => {
       { outcome: "gone", error: "TWILIO_21610" },
     ],
     [
-      { status: 400, code: 21408 },
-      { outcome: "refused", error: "TWILIO_21408" },
+      { status: 400, code: 21617 },
+      { outcome: "refused", error: "TWILIO_21617" },
+    ],
+    [
+      { status: 400, code: 21611 },
+      { outcome: "retry", error: "TWILIO_21611" },
     ],
     [
       { status: 429, code: 20429 },
@@ -253,6 +259,14 @@ describe("text messages by Twilio", () => {
   ])("answered with %o are %o", async (error, outcome) => {
     const peer = await httpPeer(twilio(error));
     expect(await carry(settings(peer.url), sms)).toEqual(outcome);
+  });
+
+  test.each([
+    ...[21606, 21408, 21659, 30034, 21212, 21608, 21703, 20005].map((code) => ({ status: 400, code })),
+    { status: 404, code: 20404 },
+  ])("are denied to us, and not given up, where the account is at fault: %o", async (error) => {
+    const peer = await httpPeer(twilio(error));
+    expect(await carry(settings(peer.url), sms)).toEqual({ outcome: "denied", error: `TWILIO_${error.code}` });
   });
 
   test("are denied to us with a wrong token, and to be tried again when the answer is no JSON", async () => {

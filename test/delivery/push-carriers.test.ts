@@ -4,13 +4,13 @@ import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import type { Outgoing } from "../../src/delivery/provider.ts";
 import { openPushCarrier, type PushCarrierOptions } from "../../src/delivery/push-carriers.ts";
-import type { VapidKey } from "../../src/delivery/web-push.ts";
-import { owner } from "../support/delivery.ts";
-import { httpPeer } from "../support/http-peer.ts";
-import { silentServer } from "../support/mail-server.ts";
-import { fakeApns } from "../support/push-services/apns.ts";
-import { fakeFcm } from "../support/push-services/fcm.ts";
-import { fakeWebPush } from "../support/push-services/web-push.ts";
+import type { EncodedVapidKey } from "../../src/delivery/web-push.ts";
+import { fakeApns } from "../support/fakes/apns.ts";
+import { fakeFcm } from "../support/fakes/fcm.ts";
+import { httpPeer } from "../support/fakes/http-peer.ts";
+import { silentServer } from "../support/fakes/mail-server.ts";
+import { fakeWebPush } from "../support/fakes/web-push.ts";
+import { owner } from "../support/worlds/outbox.ts";
 
 const MINUTE = 60_000;
 
@@ -23,7 +23,7 @@ function beginning() {
     idempotencyKey: "push.challenge.device",
     channel: "web-push",
     kind: "push_challenge",
-    data: { deviceId: "device", challengeId: "challenge" },
+    data: { deviceId: "device", pushChallengeId: "challenge" },
     content: {},
     createTime: clock.now,
     expireTime: new Date(clock.now.getTime() + 2 * MINUTE),
@@ -32,7 +32,7 @@ function beginning() {
 }
 
 /** The key of a tenant for Web Push. */
-function vapidKey(): VapidKey {
+function vapidKey(): EncodedVapidKey {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   return {
     privateKey,
@@ -45,7 +45,7 @@ async function opened(options: PushCarrierOptions, { message, at }: ReturnType<t
   const carrier = await openPushCarrier(options, { clock: at, vapidKeyOf: async () => key });
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url");
   const carry = (address: Record<string, string>, signal = AbortSignal.timeout(15_000)) =>
-    carrier.carry({ challengeId: "challenge", address }, message, signal);
+    carrier.carry({ pushChallengeId: "challenge", address }, message, signal);
   return {
     key,
     carry,
@@ -64,7 +64,7 @@ describe("Web Push, beside a fake push service", () => {
     const posted = await service.taken.nth(1);
     expect(posted.subject).toBe("mailto:ops@example.com");
     expect(posted.headers).toMatchObject({ ttl: "120", urgency: "high", topic: "mfa" });
-    expect(browser.read(posted)).toEqual({ challenge_id: "challenge" });
+    expect(browser.read(posted)).toEqual({ push_challenge_id: "challenge" });
     expect(() => other.read(posted)).toThrow();
     expect(posted.body.toString("latin1")).not.toContain("challenge");
   });
@@ -146,7 +146,7 @@ describe("FCM, beside a fake of its HTTP v1 API and of Google's token endpoint",
     expect(all).toEqual(all.map(() => ({ outcome: "delivered" })));
     expect(fcm.sent.arrived[0]).toEqual({
       token: "a",
-      data: { challenge_id: "challenge" },
+      data: { push_challenge_id: "challenge" },
       android: { priority: "HIGH", ttl: "120s" },
     });
     expect(fcm.granted).toHaveLength(1);
@@ -256,7 +256,7 @@ describe("APNs, beside a fake of it over HTTP/2", () => {
     });
     expect(payload).toEqual({
       aps: { alert: { "loc-key": "MFA_APPROVAL_REQUEST" }, sound: "default", "mutable-content": 1 },
-      challenge_id: "challenge",
+      push_challenge_id: "challenge",
     });
     expect(apns.sessions).toHaveLength(1);
     const bearers = () => new Set(apns.sent.arrived.map(({ headers: { authorization } }) => authorization)).size;
@@ -415,7 +415,7 @@ describe("a signed webhook for phones, as the npm package standardwebhooks judge
     expect(said).toMatchObject({
       type: "message.push",
       data: {
-        ...{ tenant_id: "dev", kind: "push_challenge", target: "tablet-7", challenge_id: "challenge" },
+        ...{ tenant_id: "dev", kind: "push_challenge", target: "tablet-7", push_challenge_id: "challenge" },
         expire_time: at.message.expireTime.toISOString(),
       },
     });
@@ -426,7 +426,7 @@ describe("a signed webhook for phones, as the npm package standardwebhooks judge
 
   test.each([
     [410, { outcome: "gone", error: "HTTP_410" }],
-    [404, { outcome: "refused", error: "HTTP_404" }],
+    [404, { outcome: "denied", error: "HTTP_404" }],
     [429, { outcome: "retry", error: "HTTP_429" }],
     [503, { outcome: "retry", error: "HTTP_503" }],
   ])("answered with %i is %o", async (status, outcome) => {

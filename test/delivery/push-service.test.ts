@@ -2,14 +2,14 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
 import { PushChallengeState, PushChannel, PushDeviceState } from "../../gen/mfa/v1/push_pb.js";
-import { engines } from "../support/engines.ts";
-import { httpPeer } from "../support/http-peer.ts";
-import { askPhone, type Phone, pairPhone, switchPushOn } from "../support/push.ts";
-import { fakeApns } from "../support/push-services/apns.ts";
-import type { No } from "../support/push-services/arrivals.ts";
-import { fakeFcm } from "../support/push-services/fcm.ts";
-import { fakeWebPush } from "../support/push-services/web-push.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { askPhone, type Phone, pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { fakeApns } from "../support/fakes/apns.ts";
+import type { No } from "../support/fakes/arrivals.ts";
+import { fakeFcm } from "../support/fakes/fcm.ts";
+import { httpPeer } from "../support/fakes/http-peer.ts";
+import { fakeWebPush } from "../support/fakes/web-push.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const NOON = new Date("2026-03-01T12:00:00.000Z");
@@ -84,7 +84,7 @@ const ways = [
           return { secret: target, address: { kind: { case: "webhookTarget", value: target } } } as const;
         },
         asked: () => peer.received.length,
-        told: () => peer.received.map(({ body }) => ({ challenge_id: JSON.parse(body).data.challenge_id })),
+        told: () => peer.received.map(({ body }) => ({ push_challenge_id: JSON.parse(body).data.push_challenge_id })),
       };
     },
   },
@@ -129,9 +129,9 @@ describe.each(engines)("phones that are told by their providers on $name", (engi
       expect((await device())?.channel).toBe(channel);
       const page = await askPhone(service, "ann");
       await until(() => way.told().length === 1);
-      expect(way.told()).toEqual([{ challenge_id: page.challengeId }]);
+      expect(way.told()).toEqual([{ push_challenge_id: page.pushChallengeId }]);
       await approve(phone, page);
-      const { challenge } = await service.mfa.getPushChallenge({ challengeId: page.challengeId }, page.token);
+      const { challenge } = await service.mfa.getPushChallenge({ pushChallengeId: page.pushChallengeId }, page.token);
       expect(challenge?.state).toBe(PushChallengeState.APPROVED);
       await until(() => isSent(service));
       expect(service.log.join("\n")).not.toContain(secret);
@@ -145,7 +145,7 @@ describe.each(engines)("phones that are told by their providers on $name", (engi
       expect(await device()).toMatchObject({ state: PushDeviceState.ACTIVE, channel });
       expect(service.log.join("\n")).not.toContain(secret);
       await approve(phone, page);
-      const { challenge } = await service.mfa.getPushChallenge({ challengeId: page.challengeId }, page.token);
+      const { challenge } = await service.mfa.getPushChallenge({ pushChallengeId: page.pushChallengeId }, page.token);
       expect(challenge?.state).toBe(PushChallengeState.APPROVED);
 
       answering(undefined);
@@ -161,7 +161,7 @@ describe.each(engines)("phones that are told by their providers on $name", (engi
       expect((await device())?.channelGone).toBe(false);
       const third = await askPhone(service, "ann");
       await until(() => way.told().length > told);
-      expect(way.told().at(-1)).toEqual({ challenge_id: third.challengeId });
+      expect(way.told().at(-1)).toEqual({ push_challenge_id: third.pushChallengeId });
     });
 
     test("one that cannot be told at present keeps its address and is told when it can", async () => {
@@ -172,7 +172,7 @@ describe.each(engines)("phones that are told by their providers on $name", (engi
       answering(undefined);
       service.pass(2_000);
       await until(() => isSent(service));
-      expect(way.told().at(-1)).toEqual({ challenge_id: page.challengeId });
+      expect(way.told().at(-1)).toEqual({ push_challenge_id: page.pushChallengeId });
       expect(await device()).toMatchObject({ channelGone: false, channel });
     });
   });
@@ -203,7 +203,7 @@ describe.each(engines)("phones that are told by their providers on $name", (engi
     await vi.waitUntil(() => service.log.some((line) => line.includes("WEB_PUSH_410")), { timeout: 20_000 });
     service.pass(3 * MINUTE);
     const page = await askPhone(service, "ann");
-    expect(second.read(await fake.taken.nth(1))).toEqual({ challenge_id: page.challengeId });
+    expect(second.read(await fake.taken.nth(1))).toEqual({ push_challenge_id: page.pushChallengeId });
   });
 
   test("what our own mistake brings for every phone costs none of them its address", async () => {

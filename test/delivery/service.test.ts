@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { status } from "@grpc/grpc-js";
 import pg from "pg";
 import { pino } from "pino";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -9,24 +10,25 @@ import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { FactorState } from "../../gen/mfa/v1/factor_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { loadConfig } from "../../src/config.ts";
+import { DeliveryState } from "../../gen/mfa/v1/otp_pb.js";
+import { loadConfig } from "../../src/config/config.ts";
 import { type Building, statement } from "../../src/db/store.ts";
 import { outboxMessages } from "../../src/outbox/outbox.table.ts";
 import { startServer } from "../../src/server.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, grpcClient } from "../support/client.ts";
-import { engines, openForTest } from "../support/engines.ts";
-import { httpPeer } from "../support/http-peer.ts";
-import { mailServer, silentServer } from "../support/mail-server.ts";
-import { otherThan, phone, switchOn } from "../support/otp.ts";
-import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, grpcClient } from "../support/actors/grpc-client.ts";
+import { otherThan, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
+import { httpPeer } from "../support/fakes/http-peer.ts";
+import { mailServer, silentServer } from "../support/fakes/mail-server.ts";
+import { type ServiceUnderTest, serviceForTest, UNLIMITED } from "../support/worlds/service.ts";
 
 const webhook = (url: string) =>
   ({ kind: "webhook", url, secret: `whsec_${randomBytes(32).toString("base64")}` }) as const;
 const codeIn = (text = "") => /\d{6}/.exec(text)?.[0] ?? "";
 
 describe.each(engines)("delivery by the service on $name", (engine) => {
-  test("a code comes by mail and completes the enrolment; then the notice comes", async () => {
+  test("a code comes by mail and completes the enrollment; then the notice comes", async () => {
     const server = await mailServer();
     const service = await serviceForTest(engine, { delivery: { email: [server.settings] } });
     await switchOn(service);
@@ -58,7 +60,20 @@ describe.each(engines)("delivery by the service on $name", (engine) => {
       const call = service.mfa.startEmailEnrollment({ email: `${user}@example.com` }, await service.user(user));
       expect((await call).delivery?.challengeId).toMatch(/^[\w-]{22}$/);
     }
-    await enrolApp(service, "kim");
+    await enrollApp(service, "kim");
+  });
+
+  test("the reply comes while the carrier of text messages hangs", async () => {
+    const { port } = await silentServer();
+    const service = await serviceForTest(engine, { delivery: { sms: [webhook(`http://127.0.0.1:${port}`)] } });
+    await switchOn(service);
+    const token = await service.user("ann");
+    const { delivery } = await service.mfa.startSmsEnrollment({ phoneNumber: phone() }, token);
+    expect(delivery).toMatchObject({
+      challengeId: expect.stringMatching(/^[\w-]{22}$/),
+      deliveryState: DeliveryState.QUEUED,
+    });
+    await enrollApp(service, "kim");
   });
 
   test("a hanging server ends nobody's wait, and its code goes out by the next carrier or not at all", async () => {
@@ -84,7 +99,7 @@ describe.each(engines)("delivery by the service on $name", (engine) => {
     await service.mfa.startEmailEnrollment({ email: "ann@example.com" }, await service.user("ann"));
     const isPutBack = (line: string) => line.includes('"state":"queued"') && line.includes('"error":"SMTP_535"');
     await vi.waitUntil(() => service.log.some(isPutBack), { timeout: 20_000 });
-    const told = service.log.filter((line) => line.includes("takes nothing from this service"));
+    const told = service.log.filter((line) => line.includes("refuses this service"));
     expect(told.map((line) => JSON.parse(line))).toEqual([
       expect.objectContaining({ level: 40, provider: "smtp", channel: "email", error: "SMTP_535" }),
     ]);
@@ -140,7 +155,7 @@ describe.each(engines)("delivery by the service on $name", (engine) => {
       await server.stop();
     });
     const inbox = backends.rpcs.listInboxMessages({}, await service.backend("mfa.dev"));
-    expect((await failure(inbox)).reason).toBe("DEV_MODE_ONLY");
+    expect(await failure(inbox)).toMatchObject({ code: status.FAILED_PRECONDITION, reason: "DEV_MODE_ONLY" });
     await switchOn({ ...service, admin: admins.rpcs });
     const start = users.rpcs.startEmailEnrollment({ email: "ann@example.com" }, await service.user("ann"));
     expect((await failure(start)).reason).toBe("FACTOR_NOT_ALLOWED");

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { createDestinations } from "../../src/webhooks/destination.ts";
 import { createPost } from "../../src/webhooks/post.ts";
-import { webhookReceiver } from "../support/webhook-receiver.ts";
+import { webhookReceiver } from "../support/fakes/webhook-receiver.ts";
 
 const never = () => new Promise<number>(() => {});
 
@@ -43,4 +43,50 @@ test("a name whose server does not answer is asked for once, however many delive
   await nextTurn();
   expect(await destinations.admits("https://hangs.example.com/")).toBe(false);
   expect(asked).toBe(2);
+});
+
+test("a connection carries one delivery after the other, and is made anew once the receiver has closed it", async () => {
+  const receiver = await webhookReceiver();
+  const { networks, caFile } = receiver.settings;
+  const { post, close } = createPost({
+    destinations: createDestinations(networks),
+    ca: await readFile(caFile, "utf8"),
+  });
+  onTestFinished(close);
+  const deliver = () => post(receiver.url, { headers: {}, body: "{}" }, new AbortController().signal);
+  for (let n = 0; n < 10; n += 1) expect(await deliver()).toBeUndefined();
+  expect(receiver.connections()).toBe(1);
+  for (let n = 0; n < 5; n += 1) {
+    receiver.closeIdle();
+    expect(await deliver()).toBeUndefined();
+  }
+  expect(receiver.received).toHaveLength(15);
+});
+
+test("a name with one address that is not public is not connected to, whichever of its addresses that is", async () => {
+  const open = { address: "8.8.8.8", family: 4 };
+  const inside = { address: "10.0.0.1", family: 4 };
+  const outcome = (found: readonly { address: string; family: number }[], all: boolean) =>
+    new Promise<string>((resolve) => {
+      createDestinations([], async () => found).lookup("both.example.com", { all }, (error) =>
+        resolve(error ? String(error.code) : "OK"),
+      );
+    });
+  for (const all of [true, false]) {
+    expect(await outcome([open, inside], all)).toBe("PRIVATE_ADDRESS");
+    expect(await outcome([inside, open], all)).toBe("PRIVATE_ADDRESS");
+    expect(await outcome([], all)).toBe("PRIVATE_ADDRESS");
+    expect(await outcome([open], all)).toBe("OK");
+  }
+});
+
+test.each([
+  "https://name@example.com/",
+  "https://:word@example.com/",
+  "https://a:b@example.com/",
+  "https://example.com/#x",
+])("the url %s is not delivered to, since lists would show what it carries", async (url) => {
+  const destinations = createDestinations([], async () => [{ address: "8.8.8.8", family: 4 }]);
+  expect(await destinations.admits("https://example.com/")).toBe(true);
+  expect(await destinations.admits(url)).toBe(false);
 });

@@ -3,16 +3,17 @@ import { eq } from "drizzle-orm";
 import { describe, expect, test } from "vitest";
 import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
+import { bindingStore } from "../../src/db/bound-rows.ts";
 import { type Building, statement } from "../../src/db/store.ts";
 import { eventRepository } from "../../src/events/events.repository.ts";
 import { events } from "../../src/events/events.table.ts";
-import { placeEvents } from "../../src/events/placing.ts";
+import { sequenceEvents } from "../../src/events/sequencer.ts";
 import type { DeliveryRequest } from "../../src/webhooks/delivery-request.ts";
-import { createRounds } from "../../src/webhooks/rounds.ts";
+import { createDispatcher } from "../../src/webhooks/dispatcher.ts";
 import { webhookEndpointRepository } from "../../src/webhooks/webhook-endpoints.repository.ts";
 import { secretCell } from "../../src/webhooks/webhooks.ts";
-import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
-import { proofEvent } from "../support/records.ts";
+import { type EngineUnderTest, engines, openForTest } from "../support/engine/engines.ts";
+import { proofEvent } from "../support/report/records.ts";
 
 const keyOf = (endpointId: string) => ({ tenantId: "dev", endpointId });
 const key = keyOf("endpoint");
@@ -20,11 +21,12 @@ const key = keyOf("endpoint");
 /** Posts an event to a url; the fake of a receiver. */
 type FakePost = (url: string, delivery: DeliveryRequest, signal: AbortSignal) => Promise<string | undefined>;
 
-/** Endpoints, each at the url of its name, and so many events of seven users. */
-async function endpointsOf(engine: EngineUnderTest, names: readonly string[], count: number) {
-  const { store } = await openForTest(engine);
+/** Endpoints, each at the url of its name, and so many events of some users. */
+async function endpointsOf(engine: EngineUnderTest, names: readonly string[], count: number, users = 7) {
+  const opened = await openForTest(engine);
   const clock = { now: new Date("2026-03-01T12:00:00.000Z") };
-  const keyring = await openKeyring(parseKeys(newKeys()), store);
+  const keyring = await openKeyring(parseKeys(newKeys()), opened.store);
+  const store = bindingStore(opened.store, keyring);
   const endpointOf = async (endpointId: string) => ({
     ...{ ...keyOf(endpointId), url: `https://${endpointId}.example.com/`, description: "", types: [], position: 0 },
     sealedSecret: await keyring.seal(Buffer.alloc(32, 7), secretCell(keyOf(endpointId))),
@@ -40,18 +42,18 @@ async function endpointsOf(engine: EngineUnderTest, names: readonly string[], co
   const happen = async (more: number) => {
     await store.write(async (tx) => {
       for (const end = made + more; made < end; made += 1) {
-        const event = proofEvent(made, { userId: `user-${made % 7}`, createTime: clock.now });
+        const event = proofEvent(made, { userId: `user-${made % users}`, createTime: clock.now });
         await eventRepository(tx).insert(event);
       }
     });
-    await placeEvents(store, "dev");
+    await sequenceEvents(store, "dev");
   };
   await happen(count);
   const posted: string[] = [];
   /** An instance that delivers; `post` answers once the test lets it. */
-  const instance = (post: FakePost = async () => undefined) =>
-    createRounds({
-      ...{ store, keyring, clock: () => clock.now, onFailed: () => {} },
+  const instance = (post: FakePost = async () => undefined, { timeOf = async () => clock.now } = {}) =>
+    createDispatcher({
+      ...{ store, keyring, clock: () => clock.now, timeOf, onFailed: () => {} },
       onTrouble: (error) => {
         throw error;
       },
@@ -240,8 +242,11 @@ describe.each(engines)("rounds of webhooks on $name", (engine) => {
   test("that pass events over are no deliveries", async () => {
     const { store, clock, posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 3);
     const types = ["PROOF_SUCCEEDED" as const];
-    const change = { ...key, url: "https://example.com/", description: "", types, paused: false, version: 1 };
-    await store.write((tx) => webhookEndpointRepository(tx).change({ ...change, now: clock.now }));
+    await store.write(async (tx) => {
+      const endpoints = webhookEndpointRepository(tx);
+      const found = await endpoints.find(key);
+      if (found) await endpoints.change({ ...found, types, now: clock.now });
+    });
     await instance().look();
     expect(await reaches(3)).toMatchObject({ failures: 0, lastError: "", lastSuccessTime: null });
     expect(posted).toEqual([]);
@@ -262,6 +267,33 @@ describe.each(engines)("rounds of webhooks on $name", (engine) => {
     answer("HTTP_500");
     await dead.stop();
     expect(await find()).toMatchObject({ position: 1, failures: 0, lastError: "" });
+  });
+
+  test("are due by the time that instances share, whatever their own clocks say", async () => {
+    const { store, clock, posted, instance, reaches } = await endpointsOf(engine, ["endpoint"], 1);
+    const shared = clock.now;
+    const timeOf = async () => shared;
+    const { post, asked, answer } = held();
+    const first = instance(post, { timeOf });
+    await first.look();
+    await asked;
+    clock.now = new Date(shared.getTime() + 3_600_000);
+    const ahead = instance(undefined, { timeOf });
+    await ahead.look();
+    await ahead.stop();
+    answer(undefined);
+    await reaches(1);
+    await first.stop();
+    expect([posted.length, store.engine]).toEqual([1, engine.name]);
+  });
+
+  test("give up a receiver that takes nothing before all of the users have had their turn", async () => {
+    const { posted, instance, until } = await endpointsOf(engine, ["endpoint"], 100, 100);
+    const rounds = instance(async () => "HTTP_503");
+    await rounds.look();
+    await until(({ failures }) => failures > 0);
+    await rounds.stop();
+    expect(posted.length).toBeLessThan(30);
   });
 
   test("do not undo a replay that came while they were under way", async () => {

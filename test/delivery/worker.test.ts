@@ -1,16 +1,20 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Keyring } from "../../src/crypto/keyring.ts";
+import { bindingStore } from "../../src/db/bound-rows.ts";
+import { databaseTime } from "../../src/db/database-time.ts";
+import { claimMode } from "../../src/db/installation.ts";
+import type { Store } from "../../src/db/store.ts";
 import { pauseMs } from "../../src/delivery/attempt.ts";
-import type { Outcome } from "../../src/delivery/provider.ts";
+import type { DeliveryOutcome } from "../../src/delivery/provider.ts";
 import { outboxRepository } from "../../src/outbox/outbox.repository.ts";
 import { enqueue } from "../../src/outbox/outbox.ts";
-import { outboxForTest, owner, scripted } from "../support/delivery.ts";
-import { engines } from "../support/engines.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { outboxForTest, owner, scripted } from "../support/worlds/outbox.ts";
 
-const retry: Outcome = { outcome: "retry", error: "SMTP_451" };
-const denied: Outcome = { outcome: "denied", error: "SMTP_535" };
-const refused: Outcome = { outcome: "refused", error: "SMTP_554" };
-const gone: Outcome = { outcome: "gone", error: "SMTP_550" };
+const retry: DeliveryOutcome = { outcome: "retry", error: "SMTP_451" };
+const denied: DeliveryOutcome = { outcome: "denied", error: "SMTP_535" };
+const refused: DeliveryOutcome = { outcome: "refused", error: "SMTP_554" };
+const gone: DeliveryOutcome = { outcome: "gone", error: "SMTP_550" };
 
 describe.each(engines)("the delivery of messages on $name", (engine) => {
   test("a message goes out after its commit, once, and its content is forgotten", async () => {
@@ -66,7 +70,7 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
 
   test("a provider that asks for a longer pause is left alone for that long, an hour at most", async () => {
     const outbox = await outboxForTest(engine);
-    const busy = (seconds: number): Outcome => ({ ...retry, retryAfterMs: seconds * 1000 });
+    const busy = (seconds: number): DeliveryOutcome => ({ ...retry, retryAfterMs: seconds * 1000 });
     const worker = outbox.work([scripted("one", "sms", [busy(60), busy(1), busy(24 * 3600)]).provider]);
     const hours = 3600_000 * 5;
     const id = await outbox.send({ expireTime: new Date(outbox.clock.now.getTime() + hours) });
@@ -257,7 +261,7 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     const outbox = await outboxForTest(engine);
     const stores = engine.name === "postgres" ? await Promise.all([1, 2, 3].map(() => engine.reopen(outbox))) : [];
     const sms = scripted("one", "sms");
-    const workers = [outbox.store, ...stores, outbox.store]
+    const workers = [outbox.store, ...stores.map((one) => bindingStore(one, outbox.keyring)), outbox.store]
       .slice(0, 4)
       .map((store) => outbox.work([sms.provider], { store }));
     const ids = await Promise.all(Array.from({ length: 100 }, () => outbox.send()));
@@ -331,4 +335,27 @@ describe.each(engines)("the delivery of messages on $name", (engine) => {
     expect(await outbox.row(done)).toBeUndefined();
     expect(await outbox.row(waiting)).toBeDefined();
   });
+});
+
+test("clocks of instances that differ by more than a lease send no message twice, on PostgreSQL", async () => {
+  const [, postgres] = engines as [EngineUnderTest, EngineUnderTest];
+  const outbox = await outboxForTest(postgres);
+  outbox.clock.now = new Date();
+  await claimMode(outbox.store, "dev");
+  const timeOf = databaseTime(outbox.store);
+  const sms = scripted("one", "sms", ["hang"]);
+  const first = outbox.work([sms.provider], { timeOf });
+  await outbox.send();
+  await vi.waitUntil(() => sms.sent.length === 1, { timeout: 20_000 });
+  let looks = 0;
+  const read: Store["read"] = (work) => {
+    looks += 1;
+    return outbox.store.read(work);
+  };
+  const clock = () => new Date(outbox.clock.now.getTime() + 31_000);
+  outbox.work([sms.provider], { timeOf, clock, store: { ...outbox.store, read } });
+  await vi.waitUntil(() => looks >= 3, { timeout: 20_000 });
+  sms.answer({ outcome: "delivered" });
+  expect(await first.ended()).toMatchObject({ state: "sent", attempts: 1 });
+  expect(sms.sent).toHaveLength(1);
 });

@@ -13,16 +13,16 @@ import { openStore } from "../../src/db/open.ts";
 import { type Building, statement } from "../../src/db/store.ts";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
-import { grpcClient } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { isFull } from "../support/races.ts";
+import { grpcClient } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { isFull } from "../support/engine/races.ts";
 
 const ROUNDS = isFull ? 40 : 2;
 const CALLERS = 24;
 
 const selectIds = statement((s: Building<Record<never, never>>) => {
   const t = s.table(auditEntries);
-  return s.db.select({ requestId: t.requestId, sequence: t.sequence }).from(t).orderBy(t.sequence);
+  return s.db.select({ callId: t.callId, sequence: t.sequence }).from(t).orderBy(t.sequence);
 });
 
 /** A database and a folder that outlive the processes on them. */
@@ -37,10 +37,10 @@ async function installation(engine: EngineUnderTest) {
   return { dataDir, url: opened.url };
 }
 
-/** Has users begin enrolments, each under an id of its own, until the process is killed amid them; answers what was acknowledged. */
+/** Has users begin enrollments, each under an id of its own, until the process is killed amid them; answers what was acknowledged. */
 async function killUnderLoad({ dataDir, url }: { dataDir: string; url: string }, names: string): Promise<string[]> {
   const service = start(process.execPath, ["src/main.ts", "--dev"], {
-    ...{ MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_HOST: "127.0.0.1" },
+    ...{ MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_INTERNAL_PORT: "0", MFA_HOST: "127.0.0.1" },
     ...{ MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: url, MFA_KEY_FILE: "", MFA_CONFIG: "" },
   });
   onTestFinished(() => void service.child.kill("SIGKILL"));
@@ -80,7 +80,7 @@ describe.each(engines)("the audit trail on $name", (engine) => {
     const store = await openStore({ url: installed.url });
     try {
       const rows = await store.read((tx) => tx.run(selectIds, {}));
-      const counts = Map.groupBy(rows, ({ requestId }) => requestId);
+      const counts = Map.groupBy(rows, ({ callId }) => callId);
       expect(acknowledged.filter((id) => counts.get(id)?.length !== 1)).toEqual([]);
       expect([...counts.values()].filter(({ length }) => length > 1)).toEqual([]);
       expect(rows.map(({ sequence }) => sequence)).toEqual(rows.map((_, n) => n + 1));

@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
-import { grpcClient } from "../support/client.ts";
-import { isFull } from "../support/races.ts";
+import { grpcClient } from "../support/actors/grpc-client.ts";
+import { isFull } from "../support/engine/races.ts";
 
 /** Half of them on each listener. */
 const SLOW = isFull ? 1_000 : 50;
@@ -29,6 +29,7 @@ async function startProcess() {
     MFA_PORT: "0",
     MFA_GATEWAY_PORT: "0",
     MFA_ADMIN_PORT: "0",
+    MFA_INTERNAL_PORT: "0",
     MFA_HOST: "127.0.0.1",
     MFA_DATA_DIR: folder,
     MFA_DATABASE_URL: "",

@@ -10,11 +10,11 @@ import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
-import { grpcClient } from "../support/client.ts";
-import { emptyDatabase } from "../support/engines.ts";
-import { phone } from "../support/otp.ts";
-import { portOf } from "../support/port.ts";
-import { isFull } from "../support/races.ts";
+import { grpcClient } from "../support/actors/grpc-client.ts";
+import { phone } from "../support/actors/one-time-codes.ts";
+import { emptyDatabase } from "../support/engine/engines.ts";
+import { portOf } from "../support/engine/port.ts";
+import { isFull } from "../support/engine/races.ts";
 
 const rounds = isFull ? 50 : 5;
 const READY = /ready on [^\s]+:(\d+) \(grpc\)/;
@@ -37,7 +37,14 @@ const database = async (engine: string) => (engine === "sqlite" ? "" : emptyData
 
 /** One life of the service, as a process of its own. */
 async function live(env: Record<string, string>) {
-  const free = { MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_HOST: "127.0.0.1", MFA_KEY_FILE: "" };
+  const free = {
+    MFA_PORT: "0",
+    MFA_GATEWAY_PORT: "0",
+    MFA_ADMIN_PORT: "0",
+    MFA_INTERNAL_PORT: "0",
+    MFA_HOST: "127.0.0.1",
+    MFA_KEY_FILE: "",
+  };
   const { child, saw, outcome } = start(process.execPath, ["src/main.ts", "--dev"], { ...free, ...env });
   onTestFinished(() => void child.kill("SIGKILL"));
   const [, port] = await saw(READY);

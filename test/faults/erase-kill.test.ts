@@ -1,4 +1,4 @@
-// Users are erased while they enrol, verify, are sent codes and synchronise; the service is killed amid it, and its
+// Users are erased while they enroll, verify, are sent codes and synchronise; the service is killed amid it, and its
 // database is put back to an earlier state.
 import { createHash, randomBytes, randomInt, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -13,13 +13,13 @@ import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
 import { FraudMode } from "../../gen/mfa/v1/tenant_settings_pb.js";
-import { type Claims, mintDevToken } from "../../src/dev/dev-issuer.ts";
+import { type DevTokenClaims, mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { start } from "../interop/process.ts";
-import { showCode } from "../support/authenticator.ts";
-import { grpcClient } from "../support/client.ts";
-import { databaseUrl, execute } from "../support/postgres.ts";
-import { isFull } from "../support/races.ts";
-import { encodingsOf } from "../support/residue.ts";
+import { showCode } from "../support/actors/authenticator-app.ts";
+import { grpcClient } from "../support/actors/grpc-client.ts";
+import { databaseUrl, execute } from "../support/engine/postgres.ts";
+import { isFull } from "../support/engine/races.ts";
+import { encodingsOf } from "../support/engine/residue.ts";
 
 const ROUNDS = isFull ? 200 : 10;
 /** Every so many rounds the database is put back to before the erasure. */
@@ -99,7 +99,14 @@ async function keptPostgres(): Promise<Kept> {
 /** One life of the service, as a process of its own, and its clients. */
 async function live(dataDir: string, env: Record<string, string>) {
   const { child, saw, outcome } = start(process.execPath, ["src/main.ts", "--dev"], {
-    ...{ MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_HOST: "127.0.0.1", MFA_KEY_FILE: "" },
+    ...{
+      MFA_PORT: "0",
+      MFA_GATEWAY_PORT: "0",
+      MFA_ADMIN_PORT: "0",
+      MFA_INTERNAL_PORT: "0",
+      MFA_HOST: "127.0.0.1",
+      MFA_KEY_FILE: "",
+    },
     ...{ MFA_DATA_DIR: dataDir, ...env },
   });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -116,15 +123,15 @@ async function live(dataDir: string, env: Record<string, string>) {
 }
 
 type Life = Awaited<ReturnType<typeof live>>;
-type Mint = (claims: Claims) => Promise<string>;
+type Mint = (claims: DevTokenClaims) => Promise<string>;
 
 const backendOf = (mint: Mint) => mint({ audience: "mfa-internal", subject: "shop", scope: "mfa.erase mfa.dev" });
 
-/** A number of its own for each enrolment of a run: one number is sent five codes a day at most. */
+/** A number of its own for each enrollment of a run: one number is sent five codes a day at most. */
 const phone = (n: number) => `+4915112${String(345_678 + n * 1_500)}`;
 
-/** Enrols a user with everything that leaves traces; answers the texts that must not be found once they are erased. */
-async function enrol({ mfa, internal }: Life, mint: Mint, user: string, n: number): Promise<string[]> {
+/** Enrolls a user with everything that leaves traces; answers the texts that must not be found once they are erased. */
+async function enroll({ mfa, internal }: Life, mint: Mint, user: string, n: number): Promise<string[]> {
   const first = await mint({ audience: "mfa", subject: user, acr: "aal1" });
   const { provisioning } = await mfa.startTotpEnrollment({}, first);
   const secret = provisioning?.secret ?? "";
@@ -192,7 +199,7 @@ describe.each(["sqlite", "postgres"])("erasing amid everything on %s", (engine) 
 
     for (let round = 0; round < ROUNDS; round++) {
       const user = `forget-me-not.${randomUUID()}@example.com`;
-      const traces = await enrol(life, mint, user, round * 2);
+      const traces = await enroll(life, mint, user, round * 2);
       const putsBack = round % RESTORES === RESTORES - 1;
       if (putsBack) {
         await life.end("SIGTERM");

@@ -6,7 +6,7 @@ import Database from "better-sqlite3";
 import pg from "pg";
 import { pino } from "pino";
 import { describe, expect, it, onTestFinished, test, vi } from "vitest";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
 import { createKeyFile } from "../../src/crypto/key-file.ts";
 import type { Mode } from "../../src/db/installation.ts";
 import { openStore } from "../../src/db/open.ts";
@@ -14,7 +14,7 @@ import type { Store } from "../../src/db/store.ts";
 import { startServer } from "../../src/server.ts";
 import { run, start } from "../interop/process.ts";
 import { migrationsAfter } from "../storage/migrations.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
 
 // The folder of migrations is what makes a start one of another version.
 const folder = vi.hoisted(() => ({ ofLaterVersion: "" }));
@@ -185,6 +185,7 @@ test("a second process on one data folder says who holds it, and ends", async ()
     MFA_PORT: "0",
     MFA_GATEWAY_PORT: "0",
     MFA_ADMIN_PORT: "0",
+    MFA_INTERNAL_PORT: "0",
     MFA_HOST: "",
     MFA_DATA_DIR: dataDir,
     MFA_DATABASE_URL: "",

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { type Running, start } from "../interop/process.ts";
-import { engines } from "../support/engines.ts";
-import { isFull } from "../support/races.ts";
+import { engines } from "../support/engine/engines.ts";
+import { isFull } from "../support/engine/races.ts";
 
 const ROUNDS = isFull ? 40 : 2;
 const KILLS = isFull ? 5 : 1;
@@ -38,7 +38,7 @@ async function instances(count: number) {
   const begin = async () => {
     const preload = ["--import", "./test/faults/jumping-clock.mjs"];
     const service = start(process.execPath, [...preload, "src/main.ts", "--dev"], {
-      ...{ MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_HOST: "127.0.0.1" },
+      ...{ MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_INTERNAL_PORT: "0", MFA_HOST: "127.0.0.1" },
       ...{ MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: opened.url, MFA_KEY_FILE: "", MFA_CONFIG: "" },
     });
     running.push(service);

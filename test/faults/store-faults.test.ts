@@ -8,11 +8,11 @@ import { migrationsFolder } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
 import { events } from "../../src/events/events.table.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { CallFailed } from "../support/client.ts";
-import { type EngineUnderTest, engines } from "../support/engines.ts";
-import { startPostgres } from "../support/postgres.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { CallFailed } from "../support/actors/grpc-client.ts";
+import { type EngineUnderTest, engines } from "../support/engine/engines.ts";
+import { startPostgres } from "../support/engine/postgres.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite] = engines as [EngineUnderTest];
 const USERS = 40;
@@ -26,10 +26,10 @@ const verifiedIn = async (store: Store) =>
   (await store.read((tx) => tx.run(listVerified, {}))).map(({ userId, time }) => `${userId} ${time.getTime()}`);
 
 /** Users with an app each, and one round of log-ins for all of them at once. */
-async function enrolUsers(service: ServiceUnderTest) {
+async function enrollUsers(service: ServiceUnderTest) {
   const users = Array.from({ length: USERS }, (_, n) => `user-${n}`);
   const apps: { userId: string; code: () => Promise<string> }[] = [];
-  for (const userId of users) apps.push({ userId, ...(await enrolApp(service, userId)) });
+  for (const userId of users) apps.push({ userId, ...(await enrollApp(service, userId)) });
   return async () => {
     service.pass(30_000);
     const backend = await service.backend("mfa.verify");
@@ -54,7 +54,7 @@ test("a full disk acknowledges nothing that is not on it, and room makes it serv
   const service = await serviceForTest(sqlite);
   const [writer] = pragma.mock.contexts as Database.Database[];
   pragma.mockRestore();
-  const logIn = await enrolUsers(service);
+  const logIn = await enrollUsers(service);
   expect((await logIn()).acknowledged).toHaveLength(USERS);
 
   writer?.pragma(`max_page_count = ${writer.pragma("page_count", { simple: true })}`);
@@ -86,7 +86,7 @@ test("a restarted PostgreSQL loses nothing acknowledged, hangs nobody, and is se
     },
   };
   const service = await serviceForTest(restarted);
-  const logIn = await enrolUsers(service);
+  const logIn = await enrollUsers(service);
   const acknowledged = [...(await logIn()).acknowledged];
   expect(acknowledged).toHaveLength(USERS);
 
@@ -103,9 +103,9 @@ test("a restarted PostgreSQL loses nothing acknowledged, hangs nobody, and is se
 
 test("a lost key file stops the start and touches no data", async () => {
   const service = await serviceForTest(sqlite);
-  await enrolApp(service, "ann");
+  await enrollApp(service, "ann");
   await service.server.stop();
-  const { loadConfig } = await import("../../src/config.ts");
+  const { loadConfig } = await import("../../src/config/config.ts");
   const { startServer } = await import("../../src/server.ts");
   const { pino } = await import("pino");
   const dataDir = await mkdtemp(join(tmpdir(), "mfa-other-keys-"));

@@ -11,7 +11,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflec
 import { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
 import { InternalMfaService } from "../../gen/mfa/v1/internal_mfa_service_pb.js";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { showCode, wrongCode } from "../support/authenticator.ts";
+import { showCode, wrongCode } from "../support/actors/authenticator-app.ts";
 import { root, run, type ServiceProcess, start, startService } from "./process.ts";
 
 const buf = join(root, "node_modules/.bin/buf");
@@ -86,7 +86,7 @@ describe.each(["grpc-v1", "grpc-v1alpha"] as const)("reflection by %s", (reflect
 });
 
 describe("calls", () => {
-  test("a user enrols, a backend logs them in, and the code is spent", async () => {
+  test("a user enrolls, a backend logs them in, and the code is spent", async () => {
     const token = await service.user("ann");
     const started = await call("mfa.v1.MfaService/StartTotpEnrollment", {}, { token });
     expect(started).toMatchObject({ exit: 0, reply: { device: { state: "TOTP_DEVICE_STATE_PENDING" } } });

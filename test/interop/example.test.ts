@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { showCode } from "../support/authenticator.ts";
+import { showCode } from "../support/actors/authenticator-app.ts";
 import { root, type ServiceProcess, start, startService } from "./process.ts";
 
 const example = "examples/totp-login/login.mjs";
@@ -19,7 +19,7 @@ function login(tokens: { USER_TOKEN?: string; SERVICE_TOKEN: string }) {
   return { ...running, type };
 }
 
-test("the example enrols a user, logs them in, and is told why a used code is refused", async () => {
+test("the example enrolls a user, logs them in, and is told why a used code is refused", async () => {
   const SERVICE_TOKEN = await service.backend("mfa.verify");
   const enrolling = login({ USER_TOKEN: await service.user("eve"), SERVICE_TOKEN });
   const [, secret = ""] = await enrolling.saw(/secret=([A-Z2-7]+)[\s\S]*The code it shows\?/);

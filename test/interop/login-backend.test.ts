@@ -2,13 +2,13 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
-import { appOf, enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { engines } from "../support/engines.ts";
-import { enrolEmail, enrolPhone, newestCode, switchOn } from "../support/otp.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { pairPhone, switchPushOn } from "../support/push.ts";
-import { anyOf, policyAdmin } from "../support/risk.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { appOf, enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { enrollEmail, enrollPhone, newestCode, switchOn } from "../support/actors/one-time-codes.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { anyOf, policyAdmin } from "../support/worlds/risk.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 import { root, run, start } from "./process.ts";
 import { describeContract, findPython } from "./python.ts";
 
@@ -40,11 +40,11 @@ const enrolledBefore = { now: new Date(Date.now() - 3600_000) };
 async function everyFactor(service: ServiceUnderTest) {
   await switchOn(service);
   await switchPushOn(service);
-  const app = await enrolApp(service, "ann");
-  const { passkey } = await enrolPasskey(service, "ann");
+  const app = await enrollApp(service, "ann");
+  const { passkey } = await enrollPasskey(service, "ann");
   const phone = await pairPhone(service, "ann", { acr: "aal2" });
-  await enrolPhone(service, "ann");
-  await enrolEmail(service, "mia");
+  await enrollPhone(service, "ann");
+  await enrollEmail(service, "mia");
   const { codes } = await service.mfa.generateBackupCodes({}, await aal2(service));
   service.clock.now = new Date();
   return { app, passkey, phone, codes };
@@ -203,7 +203,7 @@ describe.each(languages)("the log-in of a backend in $language", ({ language, on
       expect(await at.ended()).toMatchObject({ userId: "ann", acr: "aal2", amr });
     });
 
-    test("has a user without a factor enrol one by a ticket, where the application asks for one", async () => {
+    test("has a user without a factor enroll one by a ticket, where the application asks for one", async () => {
       const backend = await ready();
       if (!backend) return;
       const service = await serviceForTest(engine, { now: new Date() });
@@ -213,7 +213,7 @@ describe.each(languages)("the log-in of a backend in $language", ({ language, on
       await at.saw(/Which\?/);
       at.type("TOTP");
       await at.saw(/The code\?/);
-      // The code of the enrolment is spent: an app shows the next one soon.
+      // The code of the enrollment is spent: an app shows the next one soon.
       at.type(await appOf(service, secret)(30_000));
       expect(await at.ended()).toMatchObject({ userId: "eve", acr: "aal2", amr: ["pwd", "otp", "mfa"], mfaEpoch: "1" });
     });
@@ -222,7 +222,7 @@ describe.each(languages)("the log-in of a backend in $language", ({ language, on
       const backend = await ready();
       if (!backend) return;
       const service = await serviceForTest(engine, enrolledBefore);
-      await enrolApp(service, "ann");
+      await enrollApp(service, "ann");
       service.clock.now = new Date();
       const free = await page(service, backend, "bob");
       expect(await free.ended()).toMatchObject({ userId: "bob", acr: "aal1", amr: ["pwd"] });

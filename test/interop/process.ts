@@ -77,6 +77,7 @@ export async function startService() {
     MFA_PORT: "0",
     MFA_GATEWAY_PORT: "0",
     MFA_ADMIN_PORT: "0",
+    MFA_INTERNAL_PORT: "0",
     MFA_HOST: "127.0.0.1",
     MFA_DATA_DIR: dataDir,
     MFA_DATABASE_URL: "",

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { run, startService } from "./process.ts";
 import { describeContract, findPython, pythons } from "./python.ts";
 
-test("python grpcio is exercised where present: it enrols, logs in, and decodes why a second use is refused", async () => {
+test("python grpcio is exercised where present: it enrolls, logs in, and decodes why a second use is refused", async () => {
   const python = await findPython("grpc, google.protobuf");
   if (python === undefined) {
     // Not a skip: the absence is what was looked for and found, and the log says what was not tried.

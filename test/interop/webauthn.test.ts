@@ -5,9 +5,9 @@ import { randomBytes } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import * as emulation from "nid-webauthn-emulator";
 import { describe, expect, test } from "vitest";
-import { engines } from "../support/engines.ts";
-import { type Algorithm, type Deviation, Flag, logIn, makePasskey, ORIGIN } from "../support/passkey.ts";
-import { serviceForTest } from "../support/service.ts";
+import { type Algorithm, type Deviation, Flag, logIn, makePasskey, ORIGIN } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 import { root, run } from "./process.ts";
 
 interface Emulator {

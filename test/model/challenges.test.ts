@@ -3,15 +3,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { type Backend, type Code, LogInModel, type Terms } from "../support/challenge-model.ts";
-import { answer, backendOf, logIn, redeem } from "../support/challenges.ts";
-import { CallFailed } from "../support/client.ts";
-import { allowTrust } from "../support/clients.ts";
-import { engines } from "../support/engines.ts";
-import { isFull } from "../support/races.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
-import type { Outcome } from "../support/totp-model.ts";
+import { enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, logIn, redeem } from "../support/actors/backend.ts";
+import { CallFailed } from "../support/actors/grpc-client.ts";
+import { allowTrust } from "../support/actors/trusted-clients.ts";
+import { engines } from "../support/engine/engines.ts";
+import { isFull } from "../support/engine/races.ts";
+import { type Backend, type Code, LogInModel, type Terms } from "../support/models/challenges.ts";
+import type { Outcome } from "../support/models/totp.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 /** 500 runs in `npm test`, 10,000 in `npm run faults`; most on the engine that is quicker to run. */
 const runs = { sqlite: 400, postgres: 100 };
@@ -99,7 +99,7 @@ async function world(service: ServiceUnderTest) {
   const now = () => service.clock.now.getTime();
   const person = async (isEnrolled: boolean) => {
     const id = `user-${++users}`;
-    const enrolled = isEnrolled ? await enrolApp(service, id) : undefined;
+    const enrolled = isEnrolled ? await enrollApp(service, id) : undefined;
     const model = new LogInModel(enrolled && Math.floor(now() / STEP) - 1);
     return {
       id,

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
-import { showCode } from "../support/authenticator.ts";
-import { CallFailed } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { isFull } from "../support/races.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
-import { type ModelDevice, type Outcome, UserModel } from "../support/totp-model.ts";
+import { showCode } from "../support/actors/authenticator-app.ts";
+import { CallFailed } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { isFull } from "../support/engine/races.ts";
+import { type ModelDevice, type Outcome, UserModel } from "../support/models/totp.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 /** 500 runs in `npm test`, 10,000 in `npm run faults`; most on the engine that is quicker to run. */
@@ -17,7 +17,7 @@ const who = fc.nat({ max: 2 });
 const which = fc.nat({ max: 5 });
 const confirmed = fc.boolean();
 const action = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("enrol"), who }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("enroll"), who }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constant("logIn"), who, which, off: fc.constantFrom(-2, -1, 0, 0, 1) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("replay"), who }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("guess"), who, times: fc.integer({ min: 1, max: 6 }) }) },
@@ -67,14 +67,14 @@ async function world(service: ServiceUnderTest) {
   } as const;
   const scope = "mfa.lockout.write";
 
-  const enrol = async (person: (typeof people)[number], token: string, replaces = "") => {
+  const enroll = async (person: (typeof people)[number], token: string, replaces = "") => {
     const started = replaces
       ? await service.mfa.replaceTotpDevice({ deviceId: replaces }, token)
       : await service.mfa.startTotpEnrollment({}, token);
     const fresh = { id: started.device?.deviceId ?? "", secret: started.provisioning?.secret ?? "" };
     const code = await showCode(fresh.secret, service.clock.now);
     const real = await outcome(service.mfa.finishTotpEnrollment({ code }, token));
-    expect(real).toBe(await person.model.enrol(now(), fresh, replaces));
+    expect(real).toBe(await person.model.enroll(now(), fresh, replaces));
   };
 
   const logIn = async (person: (typeof people)[number], code: string) => {
@@ -91,8 +91,8 @@ async function world(service: ServiceUnderTest) {
       const { model, id } = person;
       const token = await service.user(id, "aal2");
       const device = model.devices[(step as { which?: number }).which ?? 0];
-      if (step.do === "enrol") {
-        if (model.hasRoom) return enrol(person, token);
+      if (step.do === "enroll") {
+        if (model.hasRoom) return enroll(person, token);
         return expect(await outcome(service.mfa.startTotpEnrollment({}, token))).toBe("LIMIT_REACHED");
       }
       if (step.do === "guess") {
@@ -115,7 +115,7 @@ async function world(service: ServiceUnderTest) {
         const at = new Date(now() + (step as { off: number }).off * 30_000);
         await logIn(person, await showCode(device.secret, at));
       }
-      if (step.do === "replace" && device.state !== "revoked") await enrol(person, token, device.id);
+      if (step.do === "replace" && device.state !== "revoked") await enroll(person, token, device.id);
       if (step.do === "turn") {
         const { to, confirmed: confirmLastFactor } = step as { to: keyof typeof rpcs; confirmed: boolean };
         const real = await outcome(rpcs[to]({ deviceId: device.id, confirmLastFactor } as never, token));

@@ -1,19 +1,20 @@
-import { copyFile, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { pino } from "pino";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { MfaService } from "../../gen/mfa/v1/mfa_service_pb.js";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
 import { mintDevToken } from "../../src/dev/dev-issuer.ts";
 import { backUp } from "../../src/schedule/database-backup.ts";
 import type { Running } from "../../src/schedule/task.ts";
 import { startServer } from "../../src/server.ts";
-import { enrolApp } from "../support/authenticator.ts";
-import { failure, grpcClient } from "../support/client.ts";
-import { engines, openForTest } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp } from "../support/actors/authenticator-app.ts";
+import { failure, grpcClient } from "../support/actors/grpc-client.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 const [sqlite, postgres] = engines as [(typeof engines)[number], (typeof engines)[number]];
 const NOON = new Date("2026-03-01T12:00:00.000Z");
@@ -32,13 +33,13 @@ const running = (store: Running["store"], now = NOON, signal = new AbortControll
 describe("a backup of SQLite", () => {
   test("restores to a service that knows what it knew, and has spent what it had spent", async () => {
     const service = await serviceForTest(sqlite);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const code = await app.code();
     await service.mfa.verifyTotpCode({ code }, app.token);
     const folder = await folderOf("backups");
     expect(await backUp(running(service.store), { folder, keep: 3 })).toBe(1);
     // What comes later is not in it.
-    await enrolApp(service, "bob");
+    await enrollApp(service, "bob");
 
     const dataDir = await folderOf("restored");
     for (const name of await readdir(service.dataDir)) {
@@ -159,5 +160,61 @@ describe("a backup of PostgreSQL", () => {
     const path = join(await folderOf("refused"), "settings.json");
     await writeFile(path, JSON.stringify({ backup: { schedule } }));
     expect(() => loadConfig(["--dev"], { MFA_CONFIG: path })).toThrow(/^backup\.schedule: neither cron/);
+  });
+});
+
+describe("an erasure beside a backup of SQLite", () => {
+  /** A signal that makes the copy take its time, as a slow disk does. */
+  const slowly = (): AbortSignal => {
+    const { signal } = new AbortController();
+    const wait = new Int32Array(new SharedArrayBuffer(4));
+    return Object.assign(signal, { throwIfAborted: () => void Atomics.wait(wait, 0, 0, 30) });
+  };
+
+  const stands = async ({ url }: { url: string }, text: string) => {
+    const path = url.slice("sqlite:".length);
+    const files = await Promise.all([path, `${path}-wal`].map((file) => readFile(file)));
+    return files.some((bytes) => bytes.includes(text));
+  };
+
+  const ready = async ({ adminPort }: { adminPort: number }) =>
+    (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).status;
+
+  test("is done at once, keeps the service ready, and leaves nothing in the files once the backup has ended", async () => {
+    const service = await serviceForTest(sqlite);
+    const userId = "erase-me-from-the-files";
+    await enrollApp(service, userId);
+    await service.execute(
+      `CREATE TABLE filling AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40000)
+       SELECT n, '${"x".repeat(900)}' AS text FROM c`,
+    );
+    let isOver = false;
+    const copied = service.store.backup?.(join(await folderOf("copy"), "copy.db"), slowly()).then(() => {
+      isOver = true;
+    });
+    const erasing = { userId, erasureId: randomUUID() };
+    const { receipt } = await service.internal.eraseUser(erasing, await service.backend("mfa.erase"));
+    expect([isOver, await ready(service)]).toEqual([false, 200]);
+    await copied;
+    await vi.waitUntil(async () => !(await stands(service, userId)), { timeout: 20_000 });
+    const again = await service.internal.eraseUser(erasing, await service.backend("mfa.erase"));
+    expect(again.receipt).toEqual(receipt);
+  });
+
+  test("fails while another process reads the file, keeps the service ready, and is done when it is repeated", async () => {
+    const service = await serviceForTest(sqlite);
+    const userId = "erase-me-from-the-log";
+    await enrollApp(service, userId);
+    const other = new Database(service.url.slice("sqlite:".length), { readonly: true });
+    onTestFinished(() => void other.close());
+    other.exec("BEGIN");
+    other.prepare("SELECT * FROM users").all();
+    const erasing = { userId, erasureId: randomUUID() };
+    const erase = async () => service.internal.eraseUser(erasing, await service.backend("mfa.erase"));
+    expect((await failure(erase())).reason).toBe("STORE_UNAVAILABLE");
+    expect(await ready(service)).toBe(200);
+    other.exec("COMMIT");
+    expect((await erase()).receipt?.removed.length).toBeGreaterThan(0);
+    expect(await stands(service, userId)).toBe(false);
   });
 });

@@ -4,14 +4,14 @@ import type { PgTable } from "drizzle-orm/pg-core";
 import { describe, expect, test } from "vitest";
 import { type Dialect, dialects } from "../../src/db/dialect.ts";
 import { type Building, type Store, statement } from "../../src/db/store.ts";
-import { ends } from "../../src/ends.ts";
 import { backupCodeSets, backupCodes } from "../../src/factors/backup-codes/backup-codes.table.ts";
 import { pushDevices } from "../../src/factors/push/push.table.ts";
 import { outboxMessages } from "../../src/outbox/outbox.table.ts";
 import { attempts } from "../../src/protection/attempts.table.ts";
-import { BATCH, type End, forgetEnded } from "../../src/schedule/end.ts";
+import { retention } from "../../src/retention.ts";
+import { applyRetention, BATCH, type RetentionRule } from "../../src/schedule/retention.ts";
 import { webhookEndpoints } from "../../src/webhooks/webhook-endpoints.table.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
 
 type Define = (d: Dialect) => PgTable;
 type Row = Record<string, unknown>;
@@ -20,7 +20,7 @@ const NOON = new Date("2026-03-01T12:00:00.000Z");
 const HOUR = 3600 * 1000;
 const DAY = 24 * HOUR;
 const ago = (ms: number) => new Date(NOON.getTime() - ms);
-const every: readonly End[] = Object.values(ends).flat();
+const every: readonly RetentionRule[] = Object.values(retention).flat();
 
 let made = 0;
 
@@ -82,15 +82,15 @@ describe.each(engines)("what has ended on $name", (engine) => {
         rowOf(define, { ...isOver, ...at(just) }),
         rowOf(define, { ...isOver, ...at(new Date(just.getTime() + 1)) }),
       ]);
-      expect(await forgetEnded(store, [end], NOON), name).toBe(1);
-      expect(await forgetEnded(store, [end], NOON), name).toBe(0);
-      expect(await forgetEnded(store, [end], new Date(NOON.getTime() + 1)), name).toBe(1);
+      expect(await applyRetention(store, [end], NOON), name).toBe(1);
+      expect(await applyRetention(store, [end], NOON), name).toBe(0);
+      expect(await applyRetention(store, [end], new Date(NOON.getTime() + 1)), name).toBe(1);
     }
   });
 
   test("is forgotten in units of a bounded size, however much there is", async () => {
     const { store } = await openForTest(engine);
-    const [end] = ends.trusted_devices;
+    const [end] = retention.trusted_devices;
     const define = end.table as Define;
     await insert(
       store,
@@ -99,7 +99,7 @@ describe.each(engines)("what has ended on $name", (engine) => {
     );
     let units = 0;
     const counted: Store = { ...store, write: (work) => store.write((tx) => work(tx)).finally(() => (units += 1)) };
-    expect(await forgetEnded(counted, [end], NOON)).toBe(2 * BATCH + 10);
+    expect(await applyRetention(counted, [end], NOON)).toBe(2 * BATCH + 10);
     expect(units).toBe(3);
   });
 
@@ -126,7 +126,7 @@ describe.each(engines)("what has ended on $name", (engine) => {
       [attempts as Define, { ...zero, updateTime: ago(999 * DAY), lockTime: ago(DAY) }],
     ];
     for (const [define, wanted] of kept) await insert(store, define, [rowOf(define, wanted)]);
-    expect(await forgetEnded(store, every, NOON)).toBe(0);
+    expect(await applyRetention(store, every, NOON)).toBe(0);
     expect(await read(store, pushDevices as Define)).toHaveLength(2);
   });
 
@@ -144,7 +144,7 @@ describe.each(engines)("what has ended on $name", (engine) => {
       codes,
       ["old", "old", "good"].map((setId) => rowOf(codes, { ...ann, setId })),
     );
-    expect(await forgetEnded(store, ends.expired_rows, NOON)).toBe(1);
+    expect(await applyRetention(store, retention.expired_rows, NOON)).toBe(1);
     expect((await read(store, codes)).map(({ setId }) => setId)).toEqual(["good"]);
     expect((await read(store, sets)).map(({ setId }) => setId)).toEqual(["good"]);
   });
@@ -157,7 +157,7 @@ describe.each(engines)("what has ended on $name", (engine) => {
       rowOf(define, { ...secrets, endpointId: "a", oldSecretExpireTime: NOON }),
       rowOf(define, { ...secrets, endpointId: "b", oldSecretExpireTime: ago(-1) }),
     ]);
-    expect(await forgetEnded(store, ends.old_records, NOON)).toBe(1);
+    expect(await applyRetention(store, retention.old_records, NOON)).toBe(1);
     const rows = (await read(store, define)).sort((x, y) => String(x.endpointId).localeCompare(String(y.endpointId)));
     expect(rows).toMatchObject([
       { endpointId: "a", sealedSecret: Buffer.from("new"), sealedOldSecret: null, oldSecretExpireTime: null },

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { decrypt, SealBroken } from "../../src/crypto/aead.ts";
 import { dataKeyRepository } from "../../src/crypto/data-keys.repository.ts";
-import { placeOf, wrapperOf } from "../../src/crypto/data-keys.ts";
+import { wrappedKeyContext, wrapperOf } from "../../src/crypto/data-keys.ts";
 import { addKey, createKeyFile, makePrimary, readKeyFile } from "../../src/crypto/key-file.ts";
 import { newKeys, parseKeys, withNewKey, withPrimary } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
 
 const DAY = 24 * 3600 * 1000;
 const NOON = new Date("2026-03-01T12:00:00.000Z");
@@ -56,7 +56,7 @@ describe.each(engines)("a rotation of the operator's key on $name", (engine) => 
     // The former key wraps nothing any more: with it alone a copy of the database from now on opens nothing.
     const rows = await store.read((tx) => dataKeyRepository(tx).list("t0"));
     expect(() =>
-      decrypt(wrapperOf(old.primary), rows[0]?.wrapped ?? Buffer.alloc(0), placeOf(rows[0] as never)),
+      decrypt(wrapperOf(old.primary), rows[0]?.wrapped ?? Buffer.alloc(0), wrappedKeyContext(rows[0] as never)),
     ).toThrow(SealBroken);
   });
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { rhythmOf } from "../../src/core/rhythm.ts";
 import { createLeases, LEASE_MS, TaskLost } from "../../src/schedule/leases.ts";
 import { scheduledTaskRepository, taskRunRepository } from "../../src/schedule/schedule.repository.ts";
+import { parseSchedule } from "../../src/schedule/schedule-expression.ts";
 import type { Task } from "../../src/schedule/task.ts";
-import { type EngineUnderTest, engines, openForTest } from "../support/engines.ts";
-import { gate, instanceOn, taskFor } from "../support/schedule.ts";
+import { type EngineUnderTest, engines, openForTest } from "../support/engine/engines.ts";
+import { gate, instanceOn, taskFor } from "../support/worlds/schedule.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -66,7 +66,7 @@ describe.each(engines)("the schedule on $name", (engine) => {
     const other = instance([taskFor(async () => 7)], "other");
     await other.introduce();
     const killed = createLeases({ store, timeOf: async () => clock.now, instance: "killed" });
-    const begun = await killed.begin(NAME, rhythmOf("PT1H"));
+    const begun = await killed.begin(NAME, parseSchedule("PT1H"));
     if (!begun) throw new Error("nothing was due");
     pass(LEASE_MS - 1);
     await other.turn();
@@ -139,7 +139,7 @@ describe.each(engines)("the schedule on $name", (engine) => {
     // Leased until a year ahead, by one that died of it.
     pass(YEAR);
     const killed = createLeases({ store, timeOf: async () => clock.now, instance: "killed" });
-    expect(await killed.begin(NAME, rhythmOf("PT1H"))).toBeDefined();
+    expect(await killed.begin(NAME, parseSchedule("PT1H"))).toBeDefined();
     pass(-YEAR);
     await one.turn();
     expect((await history()).map(({ outcome }) => outcome).sort()).toEqual(["LOST", ...Array(3).fill("SUCCEEDED")]);
@@ -207,7 +207,7 @@ describe("a schedule", () => {
   const at = (text: string) => new Date(text);
 
   test("is a period, counted from the time that was due", () => {
-    const { next, first, latest } = rhythmOf("PT1H30M");
+    const { next, first, latest } = parseSchedule("PT1H30M");
     expect(first(NOON)).toEqual(NOON);
     expect(next(NOON, NOON)).toEqual(at("2026-03-01T13:30:00Z"));
     expect(next(at("2026-03-01T13:31:00Z"), NOON)).toEqual(at("2026-03-01T15:00:00Z"));
@@ -216,12 +216,15 @@ describe("a schedule", () => {
   });
 
   test("is cron in UTC", () => {
-    const { next, first } = rhythmOf("30 2 * * *");
+    const { next, first } = parseSchedule("30 2 * * *");
     expect(first(NOON)).toEqual(at("2026-03-02T02:30:00Z"));
     expect(next(at("2026-03-02T02:30:00Z"), NOON)).toEqual(at("2026-03-03T02:30:00Z"));
   });
 
-  test.each(["", "P", "PT", "PT0S", "hourly", "61 * * * *", "* * * *", "0 0 30 2 *"])("is not %j", (schedule) => {
-    expect(() => rhythmOf(schedule).first(NOON)).toThrow();
+  test.each([
+    ...["", "P", "PT", "PT0S", "hourly", "61 * * * *", "* * * *", "0 0 30 2 *"],
+    ...["0 15 2 * * *", "@daily", "@reboot", "P367D", "P99999999D", "PT99999999999H"],
+  ])("is not %j", (schedule) => {
+    expect(() => parseSchedule(schedule).first(NOON)).toThrow();
   });
 });

@@ -1,24 +1,24 @@
 import { describe, expect, test } from "vitest";
 import { FactorState } from "../../gen/mfa/v1/factor_pb.js";
-import { ends } from "../../src/ends.ts";
-import { subjectTables } from "../../src/privacy/subject-data.repository.ts";
-import { forgetEnded } from "../../src/schedule/end.ts";
+import { subjectTables } from "../../src/erasure/subject-data.repository.ts";
+import { retention } from "../../src/retention.ts";
+import { applyRetention } from "../../src/schedule/retention.ts";
 import { tables } from "../../src/schema.ts";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp, showCode } from "../support/authenticator.ts";
-import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
-import { engines } from "../support/engines.ts";
-import { newestCode, switchOn } from "../support/otp.ts";
-import { makePasskey } from "../support/passkey.ts";
-import { newPhone, reasonOf, switchPushOn } from "../support/push.ts";
-import { eventsOf } from "../support/records.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, showCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, redeem } from "../support/actors/backend.ts";
+import { newestCode, switchOn } from "../support/actors/one-time-codes.ts";
+import { makePasskey } from "../support/actors/passkey.ts";
+import { newPhone, reasonOf, switchPushOn } from "../support/actors/push-phones.ts";
+import { engines } from "../support/engine/engines.ts";
+import { eventsOf } from "../support/report/records.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const ROUNDS = 50;
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 
-/** Begins an enrolment, and answers what finishes it. */
+/** Begins an enrollment, and answers what finishes it. */
 type Begin = (service: ServiceUnderTest, userId: string, token: string) => Promise<() => Promise<unknown>>;
 
 const kinds: [kind: string, table: string, begin: Begin][] = [
@@ -65,7 +65,7 @@ const late = ["NOT_FOUND", "ENROLLMENT_EXPIRED", "CHALLENGE_EXPIRED", "CODE_REJE
 
 /** The sweep of an instance whose clock is days ahead, so that to it everything that waits has ended. */
 const sweep = ({ store, clock }: ServiceUnderTest) =>
-  forgetEnded(store, ends.expired_rows, new Date(clock.now.getTime() + 2 * DAY));
+  applyRetention(store, retention.expired_rows, new Date(clock.now.getTime() + 2 * DAY));
 
 /** Both at once, each of them first every other time. */
 const race = async (round: number, call: () => Promise<unknown>, sweeping: () => Promise<unknown>): Promise<string> => {
@@ -103,7 +103,7 @@ describe.each(engines)("a sweep of what has expired beside who is just in time o
 
   test("a proven challenge is redeemed, or gone and nothing stated of it", { timeout: 60_000 }, async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const shop = () => backendOf(service);
     let redeemed = 0;
     for (let round = 0; round < ROUNDS; round++) {

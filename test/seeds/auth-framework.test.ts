@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { ChallengeState } from "../../gen/mfa/v1/challenge_pb.js";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
-import { enrolApp, showCode } from "../support/authenticator.ts";
-import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { serviceForTest } from "../support/service.ts";
+import { enrollApp, showCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, redeem } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 describe.each(engines)("auth-framework's operations on $name", (engine) => {
   test("setupMFA and verifyMFA: a secret and its URI, in force after a six-digit code within ten minutes", async () => {
@@ -21,14 +21,14 @@ describe.each(engines)("auth-framework's operations on $name", (engine) => {
 
   test("getMFAStatus: enabled, methods, backup_codes_remaining", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     const { status } = await service.mfa.getMfaStatus({}, token);
     expect(status).toMatchObject({ enrolled: true, factors: [{ type: FactorType.TOTP }], backupCodesRemaining: 0 });
   });
 
   test("disableMFA: two proofs, the password's and the code's, as a token that states both", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     const request = { confirmLastFactor: true };
     expect(await failure(service.mfa.disableTotp(request, token))).toMatchObject({
       reason: "INSUFFICIENT_USER_AUTHENTICATION",
@@ -39,7 +39,7 @@ describe.each(engines)("auth-framework's operations on $name", (engine) => {
 
   test("regenerateBackupCodes: a new set in the place of the old, after a fresh second factor", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     // Reversed: it asks for no proof there.
     expect(await failure(service.mfa.generateBackupCodes({}, token))).toMatchObject({
       reason: "INSUFFICIENT_USER_AUTHENTICATION",
@@ -54,7 +54,7 @@ describe.each(engines)("auth-framework's operations on $name", (engine) => {
 
   test("verifyBackupCode: good once", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     const { codes } = await service.mfa.generateBackupCodes({}, await service.user("ann", "aal2"));
     const verify = () => service.mfa.verifyBackupCode({ code: codes[0] ?? "" }, token);
     expect((await verify()).count?.remaining).toBe(codes.length - 1);
@@ -65,7 +65,7 @@ describe.each(engines)("auth-framework's operations on $name", (engine) => {
 
   test("POST /auth/login with challenge_id and mfa_code: a challenge, answered, redeemed once", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const backend = await backendOf(service);
     const challengeId = await createFor(service, "ann", backend, { sessionId: "s" });
     const answered = await answer(service, backend, { userId: "ann", challengeId, code: await app.code() });

@@ -6,17 +6,17 @@ import { FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { PushChallengeState, PushDenyReason } from "../../gen/mfa/v1/push_pb.js";
 import { RiskLevel } from "../../gen/mfa/v1/risk_pb.js";
 import { TotpDeviceState } from "../../gen/mfa/v1/totp_pb.js";
-import { appOf, enrolApp } from "../support/authenticator.ts";
-import { wrongSecret } from "../support/backup-codes.ts";
-import { backendOf, inSession, totp } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { allowTrust } from "../support/clients.ts";
-import { engines } from "../support/engines.ts";
-import { newestCode, phone, switchOn } from "../support/otp.ts";
-import { makePasskey } from "../support/passkey.ts";
-import { askPhone, pairPhone, switchPushOn } from "../support/push.ts";
-import { policyAdmin } from "../support/risk.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { appOf, enrollApp } from "../support/actors/authenticator-app.ts";
+import { allowTransfers, backendOf, inSession, totp } from "../support/actors/backend.ts";
+import { wrongSecret } from "../support/actors/backup-codes.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { makePasskey } from "../support/actors/passkey.ts";
+import { askPhone, pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
+import { allowTrust } from "../support/actors/trusted-clients.ts";
+import { engines } from "../support/engine/engines.ts";
+import { policyAdmin } from "../support/worlds/risk.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 const MINUTE = 60_000;
 const admin = (service: ServiceUnderTest, scope: string) =>
@@ -53,7 +53,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("POST /mfa/totp/validate: a code at log-in, for the caller alone", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     // Reversed: the user_id of its body is the token's, and the reply names the device.
     const { deviceId } = await service.mfa.verifyTotpCode({ code: await app.code() }, app.token);
     expect(deviceId).toBe(app.deviceId);
@@ -64,8 +64,8 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("/mfa/totp/devices: register, list, read, disable, enable, revoke", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann", "aal1", "first");
-    await enrolApp(service, "ann", "aal2", "second");
+    const { deviceId } = await enrollApp(service, "ann", "aal1", "first");
+    await enrollApp(service, "ann", "aal2", "second");
     const token = await service.user("ann", "aal2");
     // Reversed: whose devices is the token's, not a query's; each device is proven by a code of its own.
     const { devices } = await service.mfa.listTotpDevices({}, token);
@@ -84,14 +84,14 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("POST /mfa/totp/disable: everything off, after a fresh second factor", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const call = service.mfa.disableTotp({ confirmLastFactor: true }, await service.user("ann", "aal2"));
     expect((await call).disabledCount).toBe(1);
   });
 
   test("GET /mfa/methods, DELETE /mfa/methods/{method_type}, POST /mfa/credentials/{id}/primary", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
     const token = await service.user("ann", "aal2");
     await service.mfa.setPrimaryFactor({ factorId: deviceId, factorType: FactorType.TOTP }, token);
     const { factors } = await service.mfa.listFactors({}, token);
@@ -102,7 +102,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("GET /mfa/status/{user_id} and /internal/mfa/status/{user_id}", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     // Reversed: the user's own RPC names no user.
     expect((await service.mfa.getMfaStatus({}, token)).status).toMatchObject({ enrolled: true });
     const internal = await service.internal.getUserMfaStatus({ userId: "ann" }, await backend(service));
@@ -111,7 +111,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("/internal/mfa/totp: devices, validate, disable", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const { devices } = await service.internal.listUserTotpDevices({ userId: "ann" }, await backend(service));
     expect(devices).toMatchObject([{ deviceId: app.deviceId }]);
     const proof = { userId: "ann", code: await app.code() };
@@ -127,7 +127,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("GET /admin/mfa/totp/{user_id}: devices without secrets", async () => {
     const service = await serviceForTest(engine);
-    const { secret } = await enrolApp(service, "ann");
+    const { secret } = await enrollApp(service, "ann");
     const claims = { audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.read" } as const;
     const reply = await service.admin.getUserTotp({ userId: "ann" }, await service.mint(claims));
     expect(reply).toMatchObject({ enabled: true, devices: [{ displayName: "Authenticator app" }] });
@@ -136,7 +136,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("/mfa/backup-codes: generate, view, count and verify; /admin/mfa/backup-codes: counts", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     // Reversed: generating asks for a fresh second factor, and codes are shown this once.
     expect(await failure(service.mfa.generateBackupCodes({}, token))).toMatchObject({
       reason: "INSUFFICIENT_USER_AUTHENTICATION",
@@ -215,9 +215,10 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
     await switchPushOn(service);
     const device = await pairPhone(service, "ann");
     // Its number_matching: for the page that asks, in no later reading.
-    const page = await askPhone(service, "ann");
+    const action = { type: "transfer.create", parameters: { amount: "100 EUR", to: "Bob" } };
+    const page = await askPhone(service, "ann", { action });
     const read = async () =>
-      (await service.mfa.getPushChallenge({ challengeId: page.challengeId }, page.token)).challenge;
+      (await service.mfa.getPushChallenge({ pushChallengeId: page.pushChallengeId }, page.token)).challenge;
     expect(await read()).toMatchObject({ state: PushChallengeState.PENDING });
     const [waiting] = await device.pending();
     if (!waiting) throw new Error("nothing waits");
@@ -225,9 +226,9 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
     await device.approve(waiting, page.number);
     expect(await read()).toMatchObject({ state: PushChallengeState.APPROVED, decidedDeviceId: device.id() });
     expect(textOf(await read())).not.toContain(`"${page.number}"`);
-    // Reversed: the approval is redeemed once, here for a step-up; having read of it is no proof.
-    const proof = { kind: { case: "push" as const, value: page.challengeId } };
-    const { assertion } = await service.mfa.stepUp({ audience: "shop", proof }, page.token);
+    // Reversed: the approval is redeemed once, here for the action that was shown; having read of it is no proof.
+    const proof = { kind: { case: "push" as const, value: page.pushChallengeId } };
+    const { assertion } = await service.mfa.stepUp({ audience: "shop", action, proof }, page.token);
     expect(assertion?.amr).toEqual(["swk", "mca", "mfa"]);
     service.pass(2 * MINUTE);
 
@@ -247,9 +248,9 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
       { ...request, terms: { purpose: ChallengePurpose.LOG_IN } },
       shop,
     );
-    const challengeId = created.challenge?.challengeId ?? "";
+    const kind = created.preparation?.kind;
     const status = await service.internal.getUserPushChallenge(
-      { userId: "ann", challengeId },
+      { userId: "ann", pushChallengeId: kind?.case === "push" ? kind.value.pushChallengeId : "" },
       await service.backend("mfa.challenge mfa.verify mfa.status.read"),
     );
     expect(status.challenge?.state).toBe(PushChallengeState.PENDING);
@@ -263,7 +264,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("POST /mfa/challenge, and what it lacks: an answer, another way, an end", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const token = await inSession(service, "ann", "web");
     const terms = { purpose: ChallengePurpose.STEP_UP, audience: "shop" };
     const { challenge } = await service.mfa.createChallenge({ terms }, token);
@@ -278,8 +279,9 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("POST /mfa/step-up: a token for one user, session, backend and action, once", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const token = await inSession(service, "ann", "web");
+    await allowTransfers(service);
     const action = { type: "transfer.create", parameters: { amount: "10", to: "Bob" } };
     const stepUp = { audience: "shop", nonce: "n", action, proof: totp(await app.code()) };
     const { assertion } = await service.mfa.stepUp(stepUp, token);
@@ -307,7 +309,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("/mfa/devices/sync: a blob that the service cannot read, in the place of secrets", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const token = await service.user("ann", "aal2");
     const blob = randomBytes(200);
     const checksum = createHash("sha256").update(blob).digest();
@@ -326,7 +328,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
   test("/mfa/trusted-devices: remember, check, list, read, revoke, clean up, revoke all", async () => {
     const service = await serviceForTest(engine);
     await allowTrust(service);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     // Reversed: a secret of the service's in the place of a fingerprint, and only right after a second factor.
     const request = { displayName: "Laptop" };
     expect(await failure(service.mfa.trustDevice(request, await service.user("ann")))).toMatchObject({
@@ -360,7 +362,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("/mfa/webauthn/credentials: register, verify, list, read, rename, delete", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const passkey = makePasskey();
     // Reversed: who has a factor registers another by a fresh second factor.
     expect(await failure(service.mfa.startWebAuthnRegistration({}, await service.user("ann")))).toMatchObject({
@@ -414,7 +416,7 @@ describe.each(engines)("Autional's operations on $name", (engine) => {
 
   test("/admin/mfa/risk-policies and /admin/mfa/risk-policy: set a level, judge by it, go back, set all", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const root = await policyAdmin(service);
     const { policies } = await service.admin.listRiskPolicies({}, root);
     // The levels that nobody set are listed too, as defaults.

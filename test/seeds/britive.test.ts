@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { TotpAlgorithm } from "../../gen/mfa/v1/totp_pb.js";
-import { adminOf } from "../support/admins.ts";
-import { enrolApp, showCode, wrongCode } from "../support/authenticator.ts";
-import { inSession, totp } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { enrolPasskey } from "../support/passkey.ts";
-import { serviceForTest } from "../support/service.ts";
+import { adminOf } from "../support/actors/administrators.ts";
+import { enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
+import { inSession, totp } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { enrollPasskey } from "../support/actors/passkey.ts";
+import { engines } from "../support/engine/engines.ts";
+import { serviceForTest } from "../support/worlds/service.ts";
 
 describe.each(engines)("Britive's operations on $name", (engine) => {
   test("POST /api/mfa/register/{factor}: CHALLENGE with a key and a SHA-512 URI, REGISTERED after a code", async () => {
@@ -28,7 +28,7 @@ describe.each(engines)("Britive's operations on $name", (engine) => {
 
   test("DELETE /api/mfa/register/{factor}/{credential}: the proof is no part of a path", async () => {
     const service = await serviceForTest(engine);
-    const { token } = await enrolApp(service, "ann");
+    const { token } = await enrollApp(service, "ann");
     // Reversed: a code in a URL ends in logs; a fresh second factor of the token stands in its place.
     const deletion = { factorType: FactorType.TOTP, confirmLastFactor: true };
     await service.mfa.deleteFactor(deletion, await service.user("ann", "aal2"));
@@ -38,7 +38,7 @@ describe.each(engines)("Britive's operations on $name", (engine) => {
 
   test("GET /api/mfa/admin/registrations/{factor}/users/{userId}: another user's registration", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const claims = { audience: "mfa-admin", subject: "root", acr: "aal2", scope: "mfa.read" } as const;
     const token = await service.mint(claims);
     expect(await service.admin.getUserTotp({ userId: "ann" }, token)).toMatchObject({ enabled: true });
@@ -47,7 +47,7 @@ describe.each(engines)("Britive's operations on $name", (engine) => {
 
   test("DELETE /api/mfa/admin/registrations/{factor}/users/{userId}: who manages identities, not who views them", async () => {
     const service = await serviceForTest(engine);
-    await enrolApp(service, "ann");
+    await enrollApp(service, "ann");
     const asked = { userId: "ann", factorType: FactorType.TOTP, reason: "lost phone" };
     const viewer = await failure(service.admin.resetUserFactor(asked, await adminOf(service, "mfa.read")));
     expect(viewer).toMatchObject({ reason: "ACCESS_DENIED" });
@@ -58,8 +58,8 @@ describe.each(engines)("Britive's operations on $name", (engine) => {
 
   test("GET /api/mfa/registrations and WEB_AUTHN as a factor: everything the user has", async () => {
     const service = await serviceForTest(engine);
-    const { deviceId } = await enrolApp(service, "ann");
-    const { credential, passkey, token } = await enrolPasskey(service, "ann");
+    const { deviceId } = await enrollApp(service, "ann");
+    const { credential, passkey, token } = await enrollPasskey(service, "ann");
     const { factors } = await service.mfa.listFactors({}, token);
     expect(factors.map(({ type, factorId }) => [type, factorId])).toEqual([
       [FactorType.WEBAUTHN, credential.credentialId],
@@ -72,7 +72,7 @@ describe.each(engines)("Britive's operations on $name", (engine) => {
 
   test("POST /api/step-up/authenticate/{factor}: SUCCEEDED is an assertion, FAILED an error, CHALLENGE a hint", async () => {
     const service = await serviceForTest(engine);
-    const app = await enrolApp(service, "ann");
+    const app = await enrollApp(service, "ann");
     const token = await inSession(service, "ann", "web");
     const failed = service.mfa.stepUp({ audience: "console", proof: totp(await wrongCode(app)) }, token);
     expect(await failure(failed)).toMatchObject({ reason: "CODE_REJECTED" });

@@ -2,12 +2,12 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { AuthenticationStrength, FactorState, FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision } from "../../gen/mfa/v1/risk_pb.js";
-import { showCode } from "../support/authenticator.ts";
-import { answer, backendOf, createFor, redeem } from "../support/challenges.ts";
-import { failure } from "../support/client.ts";
-import { engines } from "../support/engines.ts";
-import { newestCode, switchOn } from "../support/otp.ts";
-import { type ServiceUnderTest, serviceForTest } from "../support/service.ts";
+import { showCode } from "../support/actors/authenticator-app.ts";
+import { answer, backendOf, createFor, redeem } from "../support/actors/backend.ts";
+import { failure } from "../support/actors/grpc-client.ts";
+import { newestCode, switchOn } from "../support/actors/one-time-codes.ts";
+import { engines } from "../support/engine/engines.ts";
+import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
 
 /** A log-in of an enforced tenant, after the password. */
 const afterPassword = async (service: ServiceUnderTest, userId: string) =>
@@ -64,7 +64,7 @@ describe.each(engines)("Reltio's operations on $name", (engine) => {
     expect((await details())?.enrolled).toBe(false);
   });
 
-  test("state_token with ENROLL: a ticket that enrols a first factor and does nothing else, then the log-in goes on", async () => {
+  test("state_token with ENROLL: a ticket that enrolls a first factor and does nothing else, then the log-in goes on", async () => {
     const service = await serviceForTest(engine);
     const found = await afterPassword(service, "ann");
     expect(found).toMatchObject({ decision: MfaDecision.ENROLL, ticket: expect.stringMatching(/^[\w-]{22}$/) });
@@ -88,7 +88,7 @@ describe.each(engines)("Reltio's operations on $name", (engine) => {
     expect((await redeem(service, backend, { challengeId })).assertion?.acr).toBe("aal2");
   });
 
-  test("who leaves the enrolment unfinished is not logged in: the ticket runs out", async () => {
+  test("who leaves the enrollment unfinished is not logged in: the ticket runs out", async () => {
     const service = await serviceForTest(engine);
     const { ticket } = await afterPassword(service, "ann");
     const holder = { authorization: `Ticket ${ticket}` };

@@ -1,5 +1,5 @@
 import { describe } from "vitest";
-import { engines } from "../support/engines.ts";
+import { engines } from "../support/engine/engines.ts";
 import { storageContract } from "./contract.ts";
 
 describe.each(engines)("storage contract on $name", storageContract);

@@ -4,8 +4,8 @@ import { anyRow } from "../../src/db/conditions.ts";
 import { type Position, START } from "../../src/db/page.ts";
 import { deleteRows } from "../../src/db/rows.ts";
 import { StoreUnavailable } from "../../src/db/store.ts";
-import { type EngineUnderTest, openForTest } from "../support/engines.ts";
-import { times } from "../support/races.ts";
+import { type EngineUnderTest, openForTest } from "../support/engine/engines.ts";
+import { times } from "../support/engine/races.ts";
 import {
   createThings,
   deleteOf,
@@ -329,7 +329,7 @@ export function storageContract(engine: EngineUnderTest): void {
 
   it("tells listeners of a topic once the unit that announced it is committed, and of none that rolled back", async () => {
     const told: string[] = [];
-    const silence = store.listen({ heard: (topic) => void told.push(topic), missed: () => {} });
+    const silence = store.listen({ onTopic: (topic) => void told.push(topic), onGap: () => {} });
     const lost = new Error("undone");
     await store.write(async (tx) => {
       await tx.run(insert, thing("a"));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openStore } from "../../src/db/open.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
 import { migrationsOf } from "./migrations.ts";
 import { DDL, ids, insert, thing } from "./things.ts";
 
@@ -45,6 +45,30 @@ describe.each(engines)("migrations on $name", (engine) => {
     });
     await expect(openStore({ url, migrations: broken })).rejects.toThrow("OOPS");
     expect(await migrate(url, await migrationsOf({ "9000_one": [DDL[engine.name]] }))).toEqual([]);
+  });
+
+  it("says of a database that was migrated otherwise that it is none of ours, not that it is newer", async () => {
+    const url = await database();
+    await migrate(url, await migrationsOf({ "9000_one": [DDL[engine.name]] }));
+    const ours = await migrationsOf({ "8000_other": [DDL[engine.name]], "9001_two": [seed("second")] });
+    await expect(openStore({ url, migrations: ours })).rejects.toThrow(
+      /^this database was migrated otherwise: it has migration 9000_one, .* lacks 8000_other/,
+    );
+    const older = await migrationsOf({});
+    await expect(openStore({ url, migrations: older })).rejects.toThrow(/^this database is newer than/);
+  });
+
+  it("begins no new database where that is refused, and leaves nothing of it", async () => {
+    const url = await database();
+    const migrations = await migrationsOf({ "9000_one": [DDL[engine.name]] });
+    const onNew = () => {
+      throw new Error("there was one");
+    };
+    await expect(openStore({ url, migrations, onNew })).rejects.toThrow("there was one");
+    await expect(openStore({ url, migrations, onNew })).rejects.toThrow("there was one");
+    await migrate(url, migrations);
+    const store = await openStore({ url, migrations, onNew });
+    await store.close();
   });
 
   it("refuses one that was changed after it had been applied", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type OtpChallengeRow, otpChallengeRepository } from "../../src/factors/otp/otp-challenges.repository.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { boundForTest, engines } from "../support/engine/engines.ts";
 
 const now = new Date("2026-03-01T12:00:00.000Z");
 const expireTime = new Date(now.getTime() + 300_000);
@@ -14,18 +14,20 @@ const challenge: OtpChallengeRow = {
 
 describe.each(engines)("the code of a challenge on $name", (engine) => {
   test("is judged, replaced, then spent: the older one is not, although it was right when it was judged", async () => {
-    const { store } = await openForTest(engine);
+    const store = await boundForTest(engine);
     const write = <T>(work: (challenges: ReturnType<typeof otpChallengeRepository>) => Promise<T>) =>
       store.write((tx) => work(otpChallengeRepository(tx)));
     await write((challenges) => challenges.insert(challenge));
     const fresh = { messageId: "n", codeTime: now, resendAfterTime: now, expireTime };
-    await write((challenges) => challenges.renew({ ...key, ...fresh, codeDigest: newer }, now));
+    await write((challenges) => challenges.renew({ ...challenge, ...fresh, codeDigest: newer }, now));
     const spend = (codeDigest: Buffer, at = now) =>
       write((challenges) => challenges.spend({ ...key, codeDigest }, at)).then((row) => row !== undefined);
     expect(await spend(older)).toBe(false);
     expect(await spend(newer, expireTime)).toBe(false);
     expect(await spend(newer)).toBe(true);
     expect(await spend(newer)).toBe(false);
-    expect(await write((challenges) => challenges.renew({ ...key, ...fresh, codeDigest: older }, now))).toBeUndefined();
+    expect(
+      await write((challenges) => challenges.renew({ ...challenge, ...fresh, codeDigest: older }, now)),
+    ).toBeUndefined();
   });
 });

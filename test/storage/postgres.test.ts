@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { expect, inject, it, onTestFinished, vi } from "vitest";
+import { guards } from "../../src/db/append-only.ts";
+import { claimMode } from "../../src/db/installation.ts";
+import { openStore } from "../../src/db/open.ts";
 import { openPostgres, type PostgresOptions } from "../../src/db/postgres.ts";
 import { type Store, StoreConflict, StoreUnavailable } from "../../src/db/store.ts";
-import { emptyDatabase } from "../support/engines.ts";
-import { execute, startPostgres } from "../support/postgres.ts";
+import { emptyDatabase } from "../support/engine/engines.ts";
+import { execute, startPostgres } from "../support/engine/postgres.ts";
 import { migrationsOf } from "./migrations.ts";
 import { DDL, find, ids, insert, replace, thing } from "./things.ts";
 
@@ -219,7 +223,7 @@ it("tells other instances what was announced, and those that were away that they
   onTestFinished(() => other.close());
   const told: string[] = [];
   let missed = 0;
-  other.listen({ heard: (topic) => void told.push(topic), missed: () => void missed++ });
+  other.listen({ onTopic: (topic) => void told.push(topic), onGap: () => void missed++ });
   await vi.waitUntil(() => missed === 1, { timeout: 30_000 }); // it was away until now
   await store.write(async (tx) => tx.announce("first"));
   await vi.waitUntil(() => told.length === 1, { timeout: 30_000 });
@@ -229,4 +233,69 @@ it("tells other instances what was announced, and those that were away that they
   await other.write(async (tx) => tx.announce("own"));
   await vi.waitUntil(() => told.length === 3, { timeout: 30_000 });
   expect(told.toSorted()).toEqual(["first", "own", "second"]);
+});
+
+/** Listens to a store that hears of other instances; answers what it was told. */
+async function listening(store: Store) {
+  const told: string[] = [];
+  let missed = 0;
+  store.listen({ onTopic: (topic) => void told.push(topic), onGap: () => void missed++ });
+  await vi.waitUntil(() => missed === 1, { timeout: 30_000 });
+  return { told, missed: () => missed };
+}
+
+it.each([
+  ["it was done", 0],
+  ["it is done later", 300],
+])("tells its own listeners when a COMMIT was not answered, and %s", async (_, delayMs) => {
+  const { store, allIds } = await open();
+  const { told, missed } = await listening(store);
+  const query = pg.Client.prototype.query;
+  vi.spyOn(pg.Client.prototype, "query").mockImplementation(function (this: pg.Client, ...args: unknown[]) {
+    if (args[0] !== "COMMIT") return Reflect.apply(query, this, args);
+    const commit = () => Reflect.apply(query, this, args) as Promise<unknown>;
+    const done = delayMs === 0 ? commit() : sleep(delayMs).then(commit);
+    return (delayMs === 0 ? done : Promise.resolve()).then(() => Promise.reject(new Error("Query read timeout")));
+  });
+  vi.spyOn(pg.Client.prototype, "end").mockImplementation(() => Promise.resolve()); // the server goes on
+  onTestFinished(() => void vi.restoreAllMocks());
+  const unit = store.write(async (tx) => {
+    await tx.run(insert, thing("one"));
+    tx.announce("topic");
+  });
+  await expect(unit).rejects.toBeInstanceOf(StoreUnavailable);
+  expect(missed()).toBe(2); // listeners read again, so they find what was committed before
+  if (delayMs > 0) await vi.waitUntil(() => told.includes("topic"), { timeout: 20_000 });
+  vi.restoreAllMocks();
+  expect(await allIds()).toEqual(["one"]);
+});
+
+it("serves two installations in one database, each in a schema of its own with guards of its own", async () => {
+  const url = await emptyDatabase();
+  await execute(url, "CREATE SCHEMA one", 'CREATE SCHEMA "Two"');
+  const urlOf = (schema: string) => {
+    const own = new URL(url);
+    own.searchParams.set("options", `-c search_path=${schema},public`);
+    return own.href;
+  };
+  for (const schema of ["public", "one", '"Two"', "one", "public"]) {
+    const store = await openStore({ url: urlOf(schema), connectTimeoutMs: 30_000 });
+    await claimMode(store, "dev");
+    await store.close();
+  }
+  const client = new pg.Client({ connectionString: url });
+  onTestFinished(() => client.end());
+  await client.connect();
+  const { rows } = await client.query(
+    `SELECT nspname, count(*)::int AS guards FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid
+     JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT tgisinternal GROUP BY nspname`,
+  );
+  const { length } = guards.postgres;
+  expect(new Map(rows.map(({ nspname, guards: count }) => [nspname, count]))).toEqual(
+    new Map([
+      ["public", length],
+      ["one", length],
+      ["Two", length],
+    ]),
+  );
 });

@@ -8,9 +8,9 @@ import pg from "pg";
 import { describe, expect, it, onTestFinished, test } from "vitest";
 import { type Engine, tableIn } from "../../src/db/dialect.ts";
 import { migrationsFolder } from "../../src/db/migrate.ts";
-import { ends, staying } from "../../src/ends.ts";
+import { exempt, retention } from "../../src/retention.ts";
 import { tables } from "../../src/schema.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
 
 type Columns = Record<string, string[]>;
 
@@ -52,14 +52,14 @@ async function contents(folder: string): Promise<Record<string, string>> {
 }
 
 test("a table whose rows end is swept, or stays for a reason that is given", () => {
-  const swept = new Set<unknown>(Object.values(ends).flatMap((list) => list.map(({ table }) => table)));
+  const swept = new Set<unknown>(Object.values(retention).flatMap((list) => list.map(({ table }) => table)));
   const forgotten = tables.filter((define) => {
     const columns = Object.values(getTableColumns(tableIn("sqlite")(define))).map(({ name }) => name);
     const hasEnd = columns.some((name) => /(^|_)(expire|expires|expiry|end|until)(_time|_at)?$/.test(name));
-    return hasEnd && !swept.has(define) && !staying.has(define as never);
+    return hasEnd && !swept.has(define) && !exempt.has(define as never);
   });
   const names = forgotten.map((define) => getTableName(tableIn("sqlite")(define)));
-  expect(names, "give it a line in src/ends.ts").toEqual([]);
+  expect(names, "give it a line in src/retention.ts").toEqual([]);
 });
 
 describe.each(engines)("the schema on $name", (engine) => {

@@ -275,9 +275,8 @@ it("leaves nothing of what was deleted in the files once they are scrubbed, not 
   expect(writer.pragma("integrity_check", { simple: true })).toBe("ok");
 });
 
-it("lets others have their turn between reads, however many one caller asks for", async () => {
-  const { store } = openWithThings();
-  await store.write((tx) => tx.run(insert, thing("a")));
+/** Counts the turns of the event loop for as long as some work goes on. */
+async function turnsWhile(work: () => Promise<unknown>): Promise<number> {
   let turns = 0;
   let counting = true;
   const count = () => {
@@ -285,9 +284,35 @@ it("lets others have their turn between reads, however many one caller asks for"
     if (counting) setImmediate(count);
   };
   setImmediate(count);
+  await work();
+  counting = false;
+  return turns;
+}
+
+it("lets others have their turn between reads, however many one caller asks for", async () => {
+  const { store } = openWithThings();
+  await store.write((tx) => tx.run(insert, thing("a")));
   // As somebody does who walks through a long list.
   const end = performance.now() + 300;
-  while (performance.now() < end) await store.read((tx) => tx.run(ids, {}));
-  counting = false;
+  const turns = await turnsWhile(async () => {
+    while (performance.now() < end) await store.read((tx) => tx.run(ids, {}));
+  });
   expect(turns).toBeGreaterThan(2);
+});
+
+it("lets others have their turn between the statements of a unit, and nobody else into it", async () => {
+  const { store, allIds } = openWithThings();
+  const long = store.write(async (tx) => {
+    const end = performance.now() + 300;
+    const turns = await turnsWhile(async () => {
+      for (let n = 0; performance.now() < end; n += 1) await tx.run(insert, thing(`long-${n}`));
+    });
+    expect(turns).toBeGreaterThan(2);
+    throw new Error("undone");
+  });
+  // Asked for while the unit is open: it waits, and is not undone with it.
+  const other = store.write((tx) => tx.run(insert, thing("other")));
+  await expect(long).rejects.toThrow("undone");
+  await other;
+  expect(await allIds()).toEqual(["other"]);
 });

@@ -1,7 +1,7 @@
 import { getTableColumns, getTableName } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { dialects } from "../../src/db/dialect.ts";
-import { PSEUDONYMOUS, subjectTables } from "../../src/privacy/subject-data.repository.ts";
+import { PSEUDONYMOUS, subjectTables } from "../../src/erasure/subject-data.repository.ts";
 import { tables } from "../../src/schema.ts";
 
 const all = tables.map((define) => define(dialects.sqlite));
@@ -31,7 +31,7 @@ test("every column that could name a user in another way is known, with the reas
       // In rows that go with their user.
       ...["approvals.decider_id", "approvals.requester_id", "challenges.created_by", "events.actor_id"],
       ...["events.actor_type", "events.user_agent", "push_challenges.created_by", "request_ids.subject"],
-      ...["temporary_passes.issuer_id", "trusted_devices.user_agent"],
+      ...["temporary_passes.issuer_id", "trusted_devices.user_agent", "risk_decisions.requested_by"],
       ...[
         "webauthn_ceremonies.user_name",
         "webauthn_ceremonies.user_verification",

@@ -1,9 +1,9 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
-import { all, being, having } from "../../src/db/conditions.ts";
+import { whereAll, whereEquals, whereIn } from "../../src/db/conditions.ts";
 import type { Dialect } from "../../src/db/dialect.ts";
 import { deleteRows, insertIfNew, select, selectPage } from "../../src/db/rows.ts";
 import { type Building, statement } from "../../src/db/store.ts";
-import type { EngineUnderTest, Opened } from "../support/engines.ts";
+import type { EngineUnderTest, Opened } from "../support/engine/engines.ts";
 
 /** A table with a column of every kind, known to these tests only. */
 export const things = (d: Dialect) =>
@@ -118,7 +118,7 @@ export const match = statement((s: Building<Omit<Thing, "document">>) => {
     );
 });
 
-export const find = select(things, having(things, "id"));
+export const find = select(things, whereEquals(things, "id"));
 
 export const ids = statement((s: Building<Record<never, never>>) => {
   const t = s.table(things);
@@ -127,11 +127,11 @@ export const ids = statement((s: Building<Record<never, never>>) => {
 
 /** Pages of one owner's, from either end. */
 export const pages = {
-  oldestFirst: selectPage(things, having(things, "owner"), { time: "createTime", id: "id" }),
-  newestFirst: selectPage(things, having(things, "owner"), { time: "createTime", id: "id", newestFirst: true }),
+  oldestFirst: selectPage(things, whereEquals(things, "owner"), { time: "createTime", id: "id" }),
+  newestFirst: selectPage(things, whereEquals(things, "owner"), { time: "createTime", id: "id", newestFirst: true }),
 };
 
-export const deleteOf = deleteRows(things, all(having(things, "owner"), being(things, "size", 1, 2)));
+export const deleteOf = deleteRows(things, whereAll(whereEquals(things, "owner"), whereIn(things, "size", 1, 2)));
 
 /** The shape in which every one-time thing is spent. */
 export const spend = statement((s: Building<{ id: string; now: Date }>) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isByBackupCode, isUsedUp, isWorth, type Method, statedAs } from "../../src/assertions/methods.ts";
+import { assertionMeets, isByBackupCode, isUsedUp, type Method, statedAs } from "../../src/assertions/methods.ts";
 
 const method = (type: Method["type"], more: Partial<Method> = {}): Method => ({
   ...{ type, deviceBound: false, userVerified: false, alone: false, ...more },
@@ -27,7 +27,7 @@ describe("what several proofs are stated as", () => {
     ["DEVICE_BOUND", ["WEBAUTHN", "TOTP"], false],
     ["DEVICE_BOUND", [key, "SMS"], true],
   ] as const)("for %s %j is worth it: %s", (strength, methods, expected) => {
-    expect(isWorth(stated(...methods), strength)).toBe(expected);
+    expect(assertionMeets(stated(...methods), strength)).toBe(expected);
   });
 
   test("a code that is used up counts as all there is only where nothing that lasts was proved beside it", () => {

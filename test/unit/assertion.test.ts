@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   AssertionRejected,
+  AssertionUndecided,
   actionDigest,
   canonicalAction,
   createAssertionVerifier,
   type Expectation,
-  remoteKeys,
+  ExpectationInvalid,
 } from "../../src/client/assertion.ts";
 
 interface Vector {
@@ -67,6 +68,61 @@ describe("the shipped verifier", () => {
   });
 });
 
+describe("a backend in JavaScript", () => {
+  const [log] = vectors;
+  const good = log as Vector;
+  const expecting = (more: object) => verifier()(good.token, { ...good.expect, ...more });
+
+  test.each([
+    ["a level in capitals", { acr: "AAL2" }],
+    ["a level that does not exist", { acr: "aal3" }],
+    ["a level by number", { acr: 2 }],
+    ["another binding", { binding: "server" }],
+    ["no user", { userId: undefined }],
+    ["no tenant", { tenantId: "" }],
+    ["no session but undefined", { sessionId: undefined }],
+    ["a nonce that is a number", { nonce: 1 }],
+    ["an action without parameters", { action: { type: "transfer.create" } }],
+    ["an action whose parameter is a number", { action: { type: "a", parameters: { amount: 10 } } }],
+    ["an age that is no number", { maxAgeSeconds: Number.NaN }],
+  ])("that expects %s is told that nothing can hold", async (_, more) => {
+    const failed = await expecting(more).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(ExpectationInvalid);
+    expect(failed).toMatchObject({ retry: false });
+  });
+
+  test("that names no audience gets no verifier", () => {
+    const options = { issuer: file.issuer, audience: undefined as unknown as string, key: async () => undefined };
+    expect(() => createAssertionVerifier({ ...options, once: async () => true })).toThrow(ExpectationInvalid);
+  });
+
+  test("that has no token to show is refused", async () => {
+    await expect(verifier()(undefined as unknown as string, good.expect)).rejects.toBeInstanceOf(AssertionRejected);
+  });
+
+  test("whose store answers anything but true is refused: an empty list of rows is no first use", async () => {
+    const rows = verifier(async () => [] as unknown as boolean);
+    await expect(rows(good.token, good.expect)).rejects.toThrow("used before");
+  });
+
+  test("whose store or key set fails learns that the same assertion may be verified again", async () => {
+    const failing = async () => {
+      throw new Error("the database is away");
+    };
+    const shared = { issuer: file.issuer, audience: file.audience, clock };
+    const key = async (id: string) => file.jwks.keys.find(({ kid }: { kid: string }) => kid === id);
+    for (const options of [
+      { key: failing, once: async () => true },
+      { key, once: failing },
+    ]) {
+      const failed = await createAssertionVerifier({ ...shared, ...options })(good.token, good.expect).catch((e) => e);
+      expect(failed).toBeInstanceOf(AssertionUndecided);
+      expect(failed).toMatchObject({ retry: true, retryAfterMs: 1000, cause: { message: "the database is away" } });
+    }
+    await expect(verifier()(good.token, good.expect)).resolves.toMatchObject({ sub: "ann" });
+  });
+});
+
 describe("the digest of an action", () => {
   test("is that of its canonical JSON, whatever the order of its parameters (RFC 8785)", () => {
     // The sorting example of RFC 8785 §3.2.3, with the names that a map of texts can have.
@@ -84,40 +140,5 @@ describe("the digest of an action", () => {
     );
     const turned = Object.fromEntries(Object.entries(parameters).reverse());
     expect(actionDigest({ type: "a", parameters: turned })).toEqual(actionDigest({ type: "a", parameters }));
-  });
-});
-
-describe("keys by url", () => {
-  const answering = () => {
-    const state = { calls: 0, down: false, now: clock() };
-    const fetched = async () => {
-      state.calls++;
-      if (state.down) throw new TypeError("fetch failed");
-      return Response.json(file.jwks);
-    };
-    return { state, key: remoteKeys("https://mfa.example/jwks", fetched as typeof fetch, () => state.now) };
-  };
-  const pass = (state: { now: Date }, ms: number) => {
-    state.now = new Date(state.now.getTime() + ms);
-  };
-
-  test("are fetched once, and for unknown ids once in thirty seconds", async () => {
-    const { state, key } = answering();
-    expect(await key("ed-1")).toMatchObject({ kid: "ed-1" });
-    for (let n = 0; n < 100; n++) expect(await key(`made-up-${n}`)).toBeUndefined();
-    expect(state.calls).toBe(1);
-    pass(state, 31_000);
-    for (let n = 0; n < 100; n++) await key("made-up");
-    expect(state.calls).toBe(2);
-  });
-
-  test("are used for an hour while they cannot be fetched, and no longer", async () => {
-    const { state, key } = answering();
-    await key("ed-1");
-    state.down = true;
-    pass(state, 59 * 60_000);
-    expect(await key("ed-1")).toBeDefined();
-    pass(state, 2 * 60_000);
-    await expect(key("ed-1")).rejects.toThrow();
   });
 });

@@ -11,7 +11,7 @@ import {
 import { beforeAll, describe, expect, test } from "vitest";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import { Refusal } from "../../src/core/refusal.ts";
-import { type Authenticate, createAuthentication } from "../../src/rpc/authentication.ts";
+import { type Authenticate, createTokenAuthentication } from "../../src/rpc/access/authentication.ts";
 
 const now = new Date("2026-03-01T12:00:00Z");
 const seconds = now.getTime() / 1000;
@@ -26,7 +26,7 @@ beforeAll(async () => {
   foreign = await generateKeyPair("ES256");
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: "k1", alg: "ES256" };
   const published = createLocalJWKSet({ keys: [jwk] });
-  authenticate = createAuthentication([
+  authenticate = createTokenAuthentication([
     { issuer: "https://login", keys: published },
     { issuer: "https://single", keys: published, tenantId: "only", audiences: ["mfa"] },
     { issuer: "https://tenant", keys: published, tenantId: "only" },
@@ -82,6 +82,14 @@ describe("access tokens", () => {
     }
   });
 
+  test("one that was good is good until it expires, and not a moment longer than clocks may differ", async () => {
+    const header = `Bearer ${await sign(valid)}`;
+    const later = (ms: number) => authenticate(header, new Date(now.getTime() + ms));
+    expect((await authenticate(header, now)).subject).toBe("ann");
+    expect((await later(89_000)).subject).toBe("ann");
+    await expect(later(91_000)).rejects.toMatchObject({ reason: "INVALID_CREDENTIAL" });
+  });
+
   const abuses: [string, () => Promise<string> | string][] = [
     ["alg none", () => new UnsecuredJWT(valid).encode()],
     [
@@ -133,7 +141,7 @@ test("verified tokens are remembered, so many and no more: the oldest is verifie
     verified += 1;
     return published(...header);
   };
-  const remembering = createAuthentication([{ issuer: "https://login", keys: counting }], 3);
+  const remembering = createTokenAuthentication([{ issuer: "https://login", keys: counting }], 3);
   const tokens = await Promise.all(["a", "b", "c", "d"].map((sub) => sign({ ...valid, sub })));
   const show = async (token = "") => remembering(`Bearer ${token}`, now);
   for (const token of tokens.slice(0, 3)) await show(token);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Slice } from "../../src/protection/budgets.table.ts";
-import { type Budget, exceeds } from "../../src/protection/budgets.ts";
+import type { Slice } from "../../src/factors/otp/budgets.table.ts";
+import { type Budget, exceeds, settled } from "../../src/factors/otp/budgets.ts";
 
 const SECOND = 1000;
 const budget: Budget = { name: "b", limit: 3, windowMs: 60 * SECOND, sliceMs: SECOND };
@@ -27,6 +27,15 @@ describe("budgets", () => {
       expect(drawn.filter((second) => second >= from && second < from + 60).length).toBeLessThanOrEqual(3);
     }
     expect(drawn.length).toBeGreaterThan(25);
+  });
+
+  test("count what was drawn under a clock that was set back as drawn now, for one window and no longer", () => {
+    const ahead = [slice(2, 1, 1), slice(5000, 3, 1)];
+    expect(exceeds(ahead, budget, at(3))).toEqual({ name: "b", retryTime: at(5061) });
+    const now = settled(ahead, budget, at(3));
+    expect(now).toEqual([slice(2, 1, 1), slice(3, 3, 1)]);
+    expect(exceeds(now, budget, at(3))).toEqual({ name: "b", retryTime: at(64) });
+    expect(settled(now, budget, at(3))).toBe(now);
   });
 
   test("are exceeded early when next to nothing comes of them", () => {

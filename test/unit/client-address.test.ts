@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createFindClientAddress, type TrustedProxies } from "../../src/rpc/client-address.ts";
+import { createFindClientAddress, type TrustedProxies } from "../../src/rpc/access/client-address.ts";
 
 const PROXY = "10.1.0.9";
 const trusted = (ip: string) => ({ ip, trusted: true });
@@ -54,7 +54,6 @@ describe("a client's address", () => {
   });
 
   test.each([
-    [undefined],
     [""],
     ["a"],
     ["unknown"],
@@ -71,6 +70,11 @@ describe("a client's address", () => {
     [`192.0.2.1${",10.1.0.1".repeat(99)}`],
   ])("behind a proxy is the proxy's, and marked, when it cannot be read: %s", (header) => {
     expect(finder()(PROXY, header)).toEqual(unread);
+  });
+
+  test("is the proxy's own, and says so, when it passes nobody on", () => {
+    expect(finder()(PROXY)).toEqual({ ...unread, ofProxy: true });
+    expect(finder("forwarded")(PROXY, undefined, { "x-forwarded-for": "192.0.2.1" })).toEqual(unread);
   });
 
   test.each([

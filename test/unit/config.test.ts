@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ConfigError, loadConfig } from "../../src/config.ts";
+import { ConfigError, loadConfig } from "../../src/config/config.ts";
 
 function settings(content: unknown): string {
   const path = join(mkdtempSync(join(tmpdir(), "mfa-config-")), "mfa.json");
@@ -35,6 +35,7 @@ describe("configuration", () => {
       { kind: "grpc", host: "127.0.0.1", port: 11005 },
       { kind: "gateway", host: "127.0.0.1", port: 11006, origins: [] },
       { kind: "admin", host: "127.0.0.1", port: 11007 },
+      { kind: "internal", host: "127.0.0.1", port: 11008 },
     ]);
     expect(config.database).toBe("sqlite:data/mfa.db");
   });
@@ -123,10 +124,34 @@ describe("configuration", () => {
     ["keys over plain http", { issuers: [{ issuer: "https://a", jwksUrl: "http://a/jwks" }] }, "jwksUrl"],
     ["an issuer label with a colon", { totp: { issuer: "a:b" } }, "totp.issuer"],
     ["a text in place of a list", { listeners: "0.0.0.0:1" }, "listeners"],
-    ["a file that is not JSON", "{", "MFA_CONFIG"],
+    ["a file that is not JSON", "{", "mfa.json:1:2"],
     ["a list in place of an object", [], "settings"],
   ])("%s is refused and named", (_, content, named) => {
     expect(linesOf(() => loadConfig(["--dev"], { MFA_CONFIG: settings(content) }))).toContain(named);
+  });
+
+  test("naming one listener drops the others only where the list says so, and in production", () => {
+    const one = { kind: "gateway", port: 1 };
+    const kindsOf = (listeners: unknown, argv = ["--dev"], rest: object = {}) =>
+      loadConfig(argv, { MFA_CONFIG: settings({ ...rest, listeners }) }).listeners.map(({ kind }) => kind);
+    expect(kindsOf([one])).toEqual(["gateway", "grpc", "admin", "internal"]);
+    expect(kindsOf({ only: [one] })).toEqual(["gateway"]);
+    expect(kindsOf(production.listeners, [], production)).toEqual(["grpc"]);
+    expect(kindsOf({ only: production.listeners }, [], production)).toEqual(["grpc"]);
+    for (const wrong of [{ only: [] }, { just: [one] }]) {
+      expect(linesOf(() => loadConfig(["--dev"], { MFA_CONFIG: settings({ listeners: wrong }) }))).toContain(
+        "listeners",
+      );
+    }
+  });
+
+  test("MFA_ORIGINS lets more pages call browsers' listeners, and names the one that is no origin", () => {
+    const { listeners } = loadConfig(["--dev"], { MFA_ORIGINS: "https://a.example, http://b.example:1" });
+    const both = ["https://a.example", "http://b.example:1"];
+    expect(listeners.flatMap((one) => ("origins" in one ? [one.origins] : []))).toEqual([both, both]);
+    expect(linesOf(() => loadConfig(["--dev"], { MFA_ORIGINS: "https://a.example/x" }))).toContain(
+      "MFA_ORIGINS: https://a.example/x is no origin",
+    );
   });
 
   test("the environment overrides the file", () => {
@@ -136,6 +161,8 @@ describe("configuration", () => {
     expect(config.listeners).toMatchObject([
       { kind: "grpc", host: "::1", port: 2 },
       { kind: "gateway", host: "::1", port: 3 },
+      { kind: "admin", host: "::1", port: 11007 },
+      { kind: "internal", host: "::1", port: 11008 },
     ]);
     expect(config.dataDir).toBe("/b");
     for (const text of ["http", " ", "-1", "1e3", "65536"]) {

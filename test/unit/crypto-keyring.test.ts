@@ -7,8 +7,8 @@ import { parseKeys } from "../../src/crypto/key-format.ts";
 import { type Cell, openKeyring } from "../../src/crypto/keyring.ts";
 import { randomSecret } from "../../src/crypto/random.ts";
 import type { Store } from "../../src/db/store.ts";
-import { type EngineUnderTest, engines, type Opened, openForTest } from "../support/engines.ts";
-import { rowsIn } from "../support/rows.ts";
+import { type EngineUnderTest, engines, type Opened, openForTest } from "../support/engine/engines.ts";
+import { rowsIn } from "../support/engine/rows.ts";
 
 const cell: Cell = { tenantId: "acme", userId: "ann", row: "device-1", column: "totp_devices.secret" };
 const secret = Buffer.from("a seed of twenty byt");
@@ -101,6 +101,16 @@ describe.each(engines)("the keyring on $name", (engine) => {
       const error: unknown = await keyring.open(sealed, { ...cell, row: "elsewhere" }).catch((e) => e);
       expect(String(error)).not.toMatch(/seed|ann|acme|elsewhere|device/);
       expect(error).not.toHaveProperty("cause");
+    });
+
+    it("opens and seals nothing by a data key that was moved to another tenant", async () => {
+      const { store, execute } = await openForTest(engine);
+      const sealed = await (await openKeyring(keys, store)).seal(secret, cell);
+      await execute(`UPDATE data_keys SET tenant_id = 'moved' WHERE tenant_id = '${cell.tenantId}'`);
+      const keyring = await openKeyring(keys, store);
+      const moved = { ...cell, tenantId: "moved" };
+      await expect(keyring.open(sealed, moved)).rejects.toThrow(SealBroken);
+      await expect(keyring.seal(secret, moved)).rejects.toThrow();
     });
 
     it("never repeats a nonce in 1,000 seals of one value", async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { distanceKm, openLocations, readLocations } from "../../src/risk/locations.ts";
-import { locationsFile } from "../support/locations.ts";
+import { locationsFile } from "../support/fakes/locations.ts";
 
 const BERLIN = [52.52, 13.405] as const;
 const NEW_YORK = [40.7128, -74.006] as const;

@@ -5,7 +5,7 @@ import { newKeys, parseKeys } from "../../src/crypto/key-format.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
 import { createPageTokens } from "../../src/crypto/page-token.ts";
 import { START } from "../../src/db/page.ts";
-import { engines, openForTest } from "../support/engines.ts";
+import { engines, openForTest } from "../support/engine/engines.ts";
 
 const [sqlite] = engines as [(typeof engines)[number]];
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Principal } from "../../gen/mfa/v1/options_pb.js";
 import type { Caller } from "../../src/core/caller.ts";
 import { Refusal } from "../../src/core/refusal.ts";
-import { type LimitRates, limitRates } from "../../src/rpc/rates.ts";
+import { type LimitRates, limitRates } from "../../src/rpc/limits/rates.ts";
 
 const ann: Caller = {
   principal: Principal.USER,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createRecent } from "../../src/core/recent.ts";
+import { createTenantCache } from "../../src/core/tenant-cache.ts";
 import { StoreUnavailable } from "../../src/db/store.ts";
 
 describe("what is kept of a tenant for a second", () => {
@@ -7,7 +7,7 @@ describe("what is kept of a tenant for a second", () => {
   function recent() {
     const clock = { now: 1_000_000 };
     const loads: { tenantId: string; answer(text: string): void; fail(): void }[] = [];
-    const { of, forget } = createRecent<string>(
+    const { of, forget } = createTenantCache<string>(
       (tenantId) =>
         new Promise((answer, reject) => {
           loads.push({ tenantId, answer, fail: () => reject(new StoreUnavailable()) });

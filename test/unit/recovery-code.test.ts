@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { drawRecoveryCode, readRecoveryCode, showRecoveryCode } from "../../src/crypto/recovery-code.ts";
-import { isFull } from "../support/races.ts";
+import { isFull } from "../support/engine/races.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const rounds = { numRuns: isFull ? 10_000 : 500 };

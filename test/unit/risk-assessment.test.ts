@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { assess, type Facts } from "../../src/risk/assessment.ts";
-import { isFull } from "../support/races.ts";
+import { assess, type RiskFacts } from "../../src/risk/assessment.ts";
+import { isFull } from "../support/engine/races.ts";
 
 const rounds = { numRuns: isFull ? 100_000 : 10_000 };
 const LEVELS = ["LOW", "MEDIUM", "HIGH"];
 
 /** A log-in with nothing against it. */
-const calm: Facts = {
+const calm: RiskFacts = {
   device: "known",
   network: "known",
   country: "known",
@@ -28,7 +28,7 @@ const numbers = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.double({ min: 0, ma
 const part = fc.oneof(fc.constantFrom(0, 0.25, 0.5, 0.75, 1), fc.double({ min: 0, max: 1, noNaN: true }));
 const signals = fc.array(fc.record({ name: fc.constantFrom("reputation", "bot"), value: part }), { maxLength: 20 });
 
-const anyFacts: fc.Arbitrary<Facts> = fc.record({
+const anyFacts: fc.Arbitrary<RiskFacts> = fc.record({
   device: fc.constantFrom(...sightings),
   network: fc.constantFrom(...sightings),
   country: fc.constantFrom(...sightings, "absent" as const),
@@ -50,7 +50,7 @@ const anyFacts: fc.Arbitrary<Facts> = fc.record({
 const later = <T>(order: readonly T[], a: T, b: T) => order[Math.max(order.indexOf(a), order.indexOf(b))] as T;
 
 /** Two facts put together so that each of the result is as bad as in either: worse than both. */
-function worse(a: Facts, b: Facts): Facts {
+function worse(a: RiskFacts, b: RiskFacts): RiskFacts {
   const known = <T extends string>(x: T, y: T) => later(["absent", ...sightings] as unknown as T[], x, y);
   return {
     device: known(a.device, b.device),
@@ -112,7 +112,7 @@ describe("risk", () => {
       fc.property(anyFacts, anyFacts, fc.constantFrom(...Object.keys(calm)), (a, b, only) => {
         // One fact worse, and all of them.
         const all = worse(a, b);
-        for (const facts of [{ ...a, [only]: all[only as keyof Facts] }, all]) {
+        for (const facts of [{ ...a, [only]: all[only as keyof RiskFacts] }, all]) {
           const [before, after] = [assess(a), assess(facts)];
           expect(LEVELS.indexOf(after.level)).toBeGreaterThanOrEqual(LEVELS.indexOf(before.level));
           if (before.level !== after.level) moved.add(`${before.level} ${after.level}`);
@@ -123,7 +123,7 @@ describe("risk", () => {
     expect(moved).toEqual(new Set(["LOW MEDIUM", "LOW HIGH", "MEDIUM HIGH"]));
   });
 
-  test.each<[string, Partial<Facts>, string]>([
+  test.each<[string, Partial<RiskFacts>, string]>([
     ["nothing unusual", {}, "LOW"],
     ["nothing seen before", { device: "first", network: "first", country: "first" }, "LOW"],
     ["a new network", { network: "new" }, "LOW"],

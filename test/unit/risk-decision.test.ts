@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { factors } from "../../src/factors/index.ts";
-import { decide, type Standing } from "../../src/risk/decision.ts";
+import { decide, type Posture } from "../../src/risk/decision.ts";
 import { defaults, type Level, type Requirement } from "../../src/risk/requirement.ts";
 
 const totp = { type: "TOTP", deviceBound: false } as const;
@@ -10,17 +10,17 @@ const text = { type: "SMS", deviceBound: false } as const;
 const mail = { type: "EMAIL", deviceBound: false } as const;
 const codes = { type: "BACKUP_CODE", deviceBound: false } as const;
 
-const nobody: Standing = { held: [], enrolled: false, trusted: false, asked: "UNSPECIFIED", enforced: "UNSPECIFIED" };
+const nobody: Posture = { held: [], enrolled: false, trusted: false, asked: "UNSPECIFIED", enforced: "UNSPECIFIED" };
 const nothing: Requirement = { anyOf: [], strength: "UNSPECIFIED", block: false, allowTrusted: false };
-const holder = (...held: Standing["held"]): Standing => ({ ...nobody, held, enrolled: true });
+const holder = (...held: Posture["held"]): Posture => ({ ...nobody, held, enrolled: true });
 
-const decided = (requirement: Partial<Requirement>, standing: Standing, level: Level = "LOW") => {
+const decided = (requirement: Partial<Requirement>, standing: Posture, level: Level = "LOW") => {
   const { decision, types } = decide(factors, { level, requirement: { ...nothing, ...requirement } }, standing);
   return [decision, ...types].join(" ");
 };
 
 describe("what a log-in needs", () => {
-  test.each<[string, Partial<Requirement>, Standing, Level, string]>([
+  test.each<[string, Partial<Requirement>, Posture, Level, string]>([
     ["nobody's factor is asked for by default", defaults.LOW, nobody, "LOW", "ALLOW"],
     ["nor at high risk", defaults.HIGH, nobody, "HIGH", "ALLOW"],
     ["a factor is, of whoever has one", defaults.LOW, holder(totp), "LOW", "CHALLENGE TOTP"],
@@ -34,11 +34,11 @@ describe("what a log-in needs", () => {
     ["a block refuses everybody", { block: true }, holder(passkey), "LOW", "DENY"],
     ["a strength leaves out", { strength: "UNRESTRICTED" }, holder(totp, text), "MEDIUM", "CHALLENGE TOTP"],
     ["and denies who has only weaker", { strength: "UNRESTRICTED" }, holder(text), "MEDIUM", "DENY"],
-    ["and has the others enrol", { strength: "UNRESTRICTED" }, nobody, "MEDIUM", "ENROLL"],
+    ["and has the others enroll", { strength: "UNRESTRICTED" }, nobody, "MEDIUM", "ENROLL"],
     ["a synced passkey is bound to no device", { strength: "DEVICE_BOUND" }, holder(synced), "LOW", "DENY"],
     ["another is", { strength: "DEVICE_BOUND" }, holder(passkey), "LOW", "CHALLENGE WEBAUTHN"],
     ["the application's demand counts", defaults.LOW, { ...nobody, asked: "ANY_FACTOR" }, "LOW", "ENROLL"],
-    ["at high risk nobody enrols", defaults.HIGH, { ...nobody, asked: "ANY_FACTOR" }, "HIGH", "DENY"],
+    ["at high risk nobody enrolls", defaults.HIGH, { ...nobody, asked: "ANY_FACTOR" }, "HIGH", "DENY"],
     ["nor by a rule", defaults.HIGH, { ...nobody, enforced: "ANY_FACTOR" }, "HIGH", "DENY"],
     ["trust stands in", defaults.LOW, { ...holder(totp), trusted: true }, "LOW", "ALLOW"],
     ["not where it is not allowed", defaults.MEDIUM, { ...holder(totp), trusted: true }, "MEDIUM", "CHALLENGE TOTP"],

@@ -1,9 +1,9 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
-import { sameLimit } from "../../src/core/same-limit.ts";
+import { createSharedTimeout } from "../../src/rpc/limits/shared-timeout.ts";
 
 test("what takes too long is ended, the oldest first, and what was taken back is not", async () => {
-  const limit = sameLimit(30);
+  const limit = createSharedTimeout(30);
   const ended: string[] = [];
   limit.begin(() => ended.push("first"));
   const over = limit.begin(() => ended.push("over"));
@@ -17,7 +17,7 @@ test("what takes too long is ended, the oldest first, and what was taken back is
 });
 
 test("nothing is ended before its own time", async () => {
-  const limit = sameLimit(200);
+  const limit = createSharedTimeout(200);
   const lasted: number[] = [];
   const begin = () => {
     const began = performance.now();
@@ -34,7 +34,7 @@ test("any number of them costs one timer, which keeps no process running", () =>
   const running = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const before = running();
   const set = vi.spyOn(globalThis, "setTimeout");
-  const limit = sameLimit(60_000);
+  const limit = createSharedTimeout(60_000);
   for (let n = 0; n < 1_000; n += 1) limit.begin(() => {});
   expect(set).toHaveBeenCalledTimes(1);
   expect(running()).toBe(before);

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
-import { Sources } from "../../src/rpc/sources.ts";
+import { Sources } from "../../src/rpc/limits/sources.ts";
 
 const socketFrom = (remoteAddress: string) => Object.assign(new EventEmitter(), { remoteAddress });
 
@@ -60,4 +60,32 @@ test("ten thousand sources that were cut off are remembered, the newest ones", (
   const { known, isAdmitted } = sources();
   for (let n = 0; n <= 10_000; n += 1) known.cut(`10.0.${n >> 8}.${n & 255}`);
   expect([isAdmitted("10.0.0.0"), isAdmitted("10.0.0.1"), isAdmitted("10.0.39.16")]).toEqual([true, false, false]);
+});
+
+test("an address from which a backend has proved itself is not refused for a day, whatever strangers do there", () => {
+  const { known, isAdmitted, pass, hits } = sources();
+  known.prove("192.0.2.1", 40_000);
+  known.cut("192.0.2.1");
+  known.cut("192.0.2.2");
+  expect([isAdmitted("192.0.2.1"), isAdmitted("192.0.2.2")]).toEqual([true, false]);
+  expect([known.isCut("192.0.2.1"), known.isCut("192.0.2.3")]).toEqual([true, false]);
+  pass(24 * 60 * 60_000);
+  known.cut("192.0.2.1");
+  expect(isAdmitted("192.0.2.1")).toBe(false);
+  expect(hits).toEqual(["cut_source", "cut_source"]);
+});
+
+test("at a known address strangers make room, the oldest first, and proven sockets never do", () => {
+  const { known, isAdmitted } = sources(2);
+  const ended: string[] = [];
+  const named = (name: string, remotePort: number) =>
+    Object.assign(socketFrom("192.0.2.1"), { remotePort, destroy: () => ended.push(name) });
+  const [backend, stranger, next] = [named("backend", 1), named("stranger", 2), named("next", 3)];
+  expect([known.admit(backend), known.admit(stranger)]).toEqual([true, true]);
+  expect(isAdmitted("192.0.2.1")).toBe(false);
+  known.prove("192.0.2.1", 1);
+  expect(known.admit(next)).toBe(true);
+  expect(ended).toEqual(["stranger"]);
+  known.prove("192.0.2.1", 3);
+  expect(isAdmitted("192.0.2.1")).toBe(false);
 });

@@ -16,6 +16,12 @@ export declare const file_mfa_v1_action: GenFile;
  * What is being approved, in a form that can be shown and hashed. The digest is SHA-256 over its
  * canonical JSON (RFC 8785).
  *
+ * Backends name any action. With a user's token, only a type that the tenant has a template for
+ * can be named, else POLICY_FORBIDS with the policy "action_templates": whoever has the first
+ * factor has such a token, and would write on the victim's phone. Such a token's values have 80
+ * characters at most and no links, characters without a shape, or more than two marks on a letter,
+ * else INVALID_FIELD. "mfa.rpc" with the name of an RPC of this service needs no template.
+ *
  * @generated from message mfa.v1.Action
  */
 export declare type Action = Message<"mfa.v1.Action"> & {

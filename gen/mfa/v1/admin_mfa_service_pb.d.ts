@@ -13,12 +13,15 @@ import type { GetCoverageRequestSchema, GetCoverageResponseSchema } from "./cove
 import type { ExportUserRequestSchema, ExportUserResponseSchema, ResetUserFactorRequestSchema, ResetUserFactorResponseSchema, ResetUserMfaRequestSchema, ResetUserMfaResponseSchema } from "./privacy_pb.js";
 import type { ClearLockoutRequestSchema, ClearLockoutResponseSchema, ListLockoutsRequestSchema, ListLockoutsResponseSchema } from "./lockout_pb.js";
 import type { IssueTemporaryPassRequestSchema, IssueTemporaryPassResponseSchema, RevokeTemporaryPassRequestSchema, RevokeTemporaryPassResponseSchema } from "./temporary_pass_pb.js";
+import type { AcceptUserWebAuthnCredentialRequestSchema, AcceptUserWebAuthnCredentialResponseSchema } from "./webauthn_pb.js";
+import type { ListUserTrustedDevicesRequestSchema, ListUserTrustedDevicesResponseSchema, RevokeUserTrustedDeviceRequestSchema, RevokeUserTrustedDeviceResponseSchema } from "./trusted_device_pb.js";
 import type { CancelApprovalRequestSchema, CancelApprovalResponseSchema, GetApprovalRequestSchema, GetApprovalResponseSchema, GrantApprovalRequestSchema, GrantApprovalResponseSchema, ListApprovalsRequestSchema, ListApprovalsResponseSchema, RejectApprovalRequestSchema, RejectApprovalResponseSchema } from "./approval_pb.js";
 import type { DeleteRiskPolicyRequestSchema, DeleteRiskPolicyResponseSchema, EvaluateRiskRequestSchema, EvaluateRiskResponseSchema, GetMfaRiskPolicyRequestSchema, GetMfaRiskPolicyResponseSchema, ListRiskDecisionsRequestSchema, ListRiskDecisionsResponseSchema, ListRiskPoliciesRequestSchema, ListRiskPoliciesResponseSchema, ReplayRiskDecisionsRequestSchema, ReplayRiskDecisionsResponseSchema, UpdateMfaRiskPolicyRequestSchema, UpdateMfaRiskPolicyResponseSchema, UpdateRiskPolicyRequestSchema, UpdateRiskPolicyResponseSchema } from "./risk_pb.js";
 import type { CreateEnforcementRuleRequestSchema, CreateEnforcementRuleResponseSchema, DeleteEnforcementRuleRequestSchema, DeleteEnforcementRuleResponseSchema, GetEnforcementRuleRequestSchema, GetEnforcementRuleResponseSchema, ListEnforcementRulesRequestSchema, ListEnforcementRulesResponseSchema, UpdateEnforcementRuleRequestSchema, UpdateEnforcementRuleResponseSchema } from "./enforcement_pb.js";
 import type { CreateIpWhitelistEntryRequestSchema, CreateIpWhitelistEntryResponseSchema, DeleteIpWhitelistEntryRequestSchema, DeleteIpWhitelistEntryResponseSchema, GetIpWhitelistEntryRequestSchema, GetIpWhitelistEntryResponseSchema, ListIpWhitelistEntriesRequestSchema, ListIpWhitelistEntriesResponseSchema, UpdateIpWhitelistEntryRequestSchema, UpdateIpWhitelistEntryResponseSchema } from "./ip_whitelist_pb.js";
-import type { ExportAuditRequestSchema, ExportAuditResponseSchema, ListAuditCheckpointsRequestSchema, ListAuditCheckpointsResponseSchema, ListConfigAuditLogsRequestSchema, ListConfigAuditLogsResponseSchema, VerifyAuditChainRequestSchema, VerifyAuditChainResponseSchema } from "./audit_pb.js";
+import type { ExportAuditRequestSchema, ExportAuditResponseSchema, ListAuditCheckpointsRequestSchema, ListAuditCheckpointsResponseSchema, ListConfigAuditLogsRequestSchema, ListConfigAuditLogsResponseSchema, RepairAuditChainRequestSchema, RepairAuditChainResponseSchema, VerifyAuditChainRequestSchema, VerifyAuditChainResponseSchema } from "./audit_pb.js";
 import type { CreateWebhookEndpointRequestSchema, CreateWebhookEndpointResponseSchema, DeleteWebhookEndpointRequestSchema, DeleteWebhookEndpointResponseSchema, GetWebhookEndpointRequestSchema, GetWebhookEndpointResponseSchema, ListWebhookEndpointsRequestSchema, ListWebhookEndpointsResponseSchema, ReplayWebhookEventsRequestSchema, ReplayWebhookEventsResponseSchema, RotateWebhookSecretRequestSchema, RotateWebhookSecretResponseSchema, UpdateWebhookEndpointRequestSchema, UpdateWebhookEndpointResponseSchema } from "./event_pb.js";
+import type { CreateServiceKeyRequestSchema, CreateServiceKeyResponseSchema, ListServiceKeysRequestSchema, ListServiceKeysResponseSchema, RevokeServiceKeyRequestSchema, RevokeServiceKeyResponseSchema } from "./service_key_pb.js";
 import type { GetTenantSettingsRequestSchema, GetTenantSettingsResponseSchema, UpdateTenantSettingsRequestSchema, UpdateTenantSettingsResponseSchema } from "./tenant_settings_pb.js";
 import type { ListScheduledTaskRunsRequestSchema, ListScheduledTaskRunsResponseSchema, PauseScheduledTaskRequestSchema, PauseScheduledTaskResponseSchema, ResumeScheduledTaskRequestSchema, ResumeScheduledTaskResponseSchema, RunScheduledTaskRequestSchema, RunScheduledTaskResponseSchema } from "./schedule_pb.js";
 
@@ -34,11 +37,12 @@ export declare const file_mfa_v1_admin_mfa_service: GenFile;
  * themselves (SELF_ACTION).
  *
  * The scopes: mfa.read, mfa.audit.read, mfa.policy.write, mfa.ip.write, mfa.reset,
- * mfa.lockout.write, mfa.settings.write, mfa.schedule.read, mfa.schedule.write, mfa.export. The
+ * mfa.lockout.write, mfa.settings.write, mfa.schedule.read, mfa.schedule.write, mfa.export,
+ * mfa.audit.repair and mfa.keys.write. The
  * roles are bundles of them: viewer has mfa.read; auditor also mfa.audit.read; helpdesk has
  * mfa.read, mfa.reset and mfa.lockout.write; policy administrator has mfa.read and the scopes for
- * policy, networks and settings. mfa.export is in none and granted by itself; so are those for
- * schedules, which reach beyond the tenant: scheduled tasks are the installation's.
+ * policy, networks and settings. mfa.export, mfa.audit.repair and mfa.keys.write are in none and granted by
+ * themselves; so are those for schedules, which reach beyond the tenant: scheduled tasks are the installation's.
  *
  * --- Users' factors ---
  *
@@ -188,7 +192,7 @@ export declare const AdminMfaService: GenService<{
     output: typeof IssueTemporaryPassResponseSchema;
   },
   /**
-   * Ends a user's unused temporary pass.
+   * Ends a user's unused temporary pass. SELF_ACTION for one's own.
    *
    * @generated from rpc mfa.v1.AdminMfaService.RevokeTemporaryPass
    */
@@ -196,6 +200,44 @@ export declare const AdminMfaService: GenService<{
     methodKind: "unary";
     input: typeof RevokeTemporaryPassRequestSchema;
     output: typeof RevokeTemporaryPassResponseSchema;
+  },
+  /**
+   * Accepts a user's passkey or security key anew, whose counter went back or whose flag of backup
+   * eligibility changed: both become what its next proof says, and its warnings end.
+   *
+   * For a passkey that is known to be the user's, such as one that was moved to another password
+   * manager. The user is told, and trust in their devices ends. Fails with SELF_ACTION on oneself and
+   * NOT_FOUND.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.AcceptUserWebAuthnCredential
+   */
+  acceptUserWebAuthnCredential: {
+    methodKind: "unary";
+    input: typeof AcceptUserWebAuthnCredentialRequestSchema;
+    output: typeof AcceptUserWebAuthnCredentialResponseSchema;
+  },
+  /**
+   * Lists the clients that a user trusts, newest first: none for an unknown user.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListUserTrustedDevices
+   */
+  listUserTrustedDevices: {
+    methodKind: "unary";
+    input: typeof ListUserTrustedDevicesRequestSchema;
+    output: typeof ListUserTrustedDevicesResponseSchema;
+  },
+  /**
+   * Ends the trust in one of a user's clients: its next log-in needs a second factor.
+   *
+   * All other trust and the user's factors stay. Fails with NOT_FOUND for a client that the user does
+   * not trust.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RevokeUserTrustedDevice
+   */
+  revokeUserTrustedDevice: {
+    methodKind: "unary";
+    input: typeof RevokeUserTrustedDeviceRequestSchema;
+    output: typeof RevokeUserTrustedDeviceResponseSchema;
   },
   /**
    * Collects everything held about a user (GDPR art. 15), without secrets.
@@ -280,7 +322,8 @@ export declare const AdminMfaService: GenService<{
    * Changes what one level of risk asks for.
    *
    * Fails with STALE_VERSION, with EMPTY_UPDATE, and with POLICY_UNSATISFIABLE when no user could
-   * meet it.
+   * meet it as it would be in force, by itself or under an enforcement rule (rule_id in the
+   * metadata).
    *
    * @generated from rpc mfa.v1.AdminMfaService.UpdateRiskPolicy
    */
@@ -326,8 +369,10 @@ export declare const AdminMfaService: GenService<{
   /**
    * Judges a log-in by the policy in force or a candidate, and says why.
    *
-   * Total: unknown or broken input gives the strictest level, never an error. The decision is
-   * recorded unless dry_run is set or a candidate given.
+   * Total: a user, client or trusted device that is unknown or cannot be read gives the strictest
+   * level, never an error; a signal that breaks its rule is INVALID_FIELD. The decision is
+   * recorded unless dry_run is set, a candidate given, or the caller lacks the scope
+   * mfa.policy.write: who may only read leaves no record.
    *
    * @generated from rpc mfa.v1.AdminMfaService.EvaluateRisk
    */
@@ -360,8 +405,8 @@ export declare const AdminMfaService: GenService<{
    * Demands a second factor of some users from a time on.
    *
    * Begin with report_only. Each user's deadline is written once, and no change of the rule renews
-   * it. Fails with POLICY_UNSATISFIABLE when no kind that users can enrol could meet it, and with
-   * LIMIT_REACHED at 100.
+   * it. Fails with POLICY_UNSATISFIABLE when no kind that users can enroll could meet it, also
+   * together with a level of risk (level in the metadata), and with LIMIT_REACHED at 100.
    *
    * @generated from rpc mfa.v1.AdminMfaService.CreateEnforcementRule
    */
@@ -498,6 +543,22 @@ export declare const AdminMfaService: GenService<{
     output: typeof VerifyAuditChainResponseSchema;
   },
   /**
+   * Has the audit trail go on behind entries that somebody else wrote past its end.
+   *
+   * Who can write to the database can put an entry where the next one belongs, and then every
+   * audited call fails. This moves the end of the chain behind what stands there, and adds an
+   * entry that says from where to where. Nothing is deleted or signed that is not the service's:
+   * VerifyAuditChain goes on to name the first strange entry, and finds the chain intact when it
+   * begins at the entry of the repair. Where nothing is in the way nothing is moved.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RepairAuditChain
+   */
+  repairAuditChain: {
+    methodKind: "unary";
+    input: typeof RepairAuditChainRequestSchema;
+    output: typeof RepairAuditChainResponseSchema;
+  },
+  /**
    * Lists the signed checkpoints of the chain, to be kept where this service cannot reach.
    *
    * @generated from rpc mfa.v1.AdminMfaService.ListAuditCheckpoints
@@ -599,6 +660,45 @@ export declare const AdminMfaService: GenService<{
     output: typeof ReplayWebhookEventsResponseSchema;
   },
   /**
+   * Creates a key by which a backend without an identity provider calls, and shows its secret, once.
+   *
+   * The secret is kept as a digest under the operator's keys. Fails with INVALID_FIELD for a scope that
+   * no RPC of InternalMfaService needs and for a network that is none or has host bits, with
+   * ACCESS_DENIED for a scope that the caller's own token does not have, and with LIMIT_REACHED at 100
+   * keys that are accepted. Where the tenant has four eyes, a second administrator approves it first
+   * (APPROVAL_REQUIRED).
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.CreateServiceKey
+   */
+  createServiceKey: {
+    methodKind: "unary";
+    input: typeof CreateServiceKeyRequestSchema;
+    output: typeof CreateServiceKeyResponseSchema;
+  },
+  /**
+   * Lists the tenant's service keys, with when each was last used. Never shows a secret.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.ListServiceKeys
+   */
+  listServiceKeys: {
+    methodKind: "unary";
+    input: typeof ListServiceKeysRequestSchema;
+    output: typeof ListServiceKeysResponseSchema;
+  },
+  /**
+   * Revokes a service key: within a second no instance accepts it. One that has ended stays as it is.
+   *
+   * Needs no second administrator, as a leaked key must not wait. Fails with NOT_FOUND for a key that
+   * the tenant does not have.
+   *
+   * @generated from rpc mfa.v1.AdminMfaService.RevokeServiceKey
+   */
+  revokeServiceKey: {
+    methodKind: "unary";
+    input: typeof RevokeServiceKeyRequestSchema;
+    output: typeof RevokeServiceKeyResponseSchema;
+  },
+  /**
    * Reads the settings of the caller's tenant, as they are in force.
    *
    * @generated from rpc mfa.v1.AdminMfaService.GetTenantSettings
@@ -612,7 +712,8 @@ export declare const AdminMfaService: GenService<{
    * Changes settings of the caller's tenant, group by group.
    *
    * In force on all instances within a second. Fails with STALE_VERSION, with EMPTY_UPDATE also when
-   * every group is as it was, and with POLICY_UNSATISFIABLE when a policy could no longer be met.
+   * every group is as it was, and with POLICY_UNSATISFIABLE when a level of risk or an enforcement
+   * rule could no longer be met (level, rule_id in the metadata).
    *
    * @generated from rpc mfa.v1.AdminMfaService.UpdateTenantSettings
    */

@@ -213,7 +213,8 @@ export declare type GetApprovalResponse = Message<"mfa.v1.GetApprovalResponse"> 
 export declare const GetApprovalResponseSchema: GenMessage<GetApprovalResponse>;
 
 /**
- * Grants what another administrator asked for, and makes the change.
+ * Grants what another administrator asked for. A reset is done at once; any other call is run by its
+ * requester, who calls again with exactly the same request, once, before the approval ends.
  *
  * @generated from message mfa.v1.GrantApprovalRequest
  */
@@ -241,7 +242,7 @@ export declare type GrantApprovalRequest = Message<"mfa.v1.GrantApprovalRequest"
 export declare const GrantApprovalRequestSchema: GenMessage<GrantApprovalRequest>;
 
 /**
- * The change is made.
+ * It is granted; a reset is done.
  *
  * @generated from message mfa.v1.GrantApprovalResponse
  */
@@ -376,7 +377,7 @@ export enum ApprovalState {
   PENDING = 1,
 
   /**
-   * Granted, and the change is made.
+   * Granted: a reset is done, any other call may be run once by who asked.
    *
    * @generated from enum value: APPROVAL_STATE_GRANTED = 2;
    */

@@ -98,11 +98,11 @@ export declare type AuditEntry = Message<"mfa.v1.AuditEntry"> & {
   rpc: string;
 
   /**
-   * The id of the call, as in the logs.
+   * The id of the call, as in the logs: the metadata x-request-id, where the client sent it.
    *
-   * @generated from field: string request_id = 12;
+   * @generated from field: string call_id = 12;
    */
-  requestId: string;
+  callId: string;
 
   /**
    * How it ended.
@@ -441,6 +441,60 @@ export declare type VerifyAuditChainResponse = Message<"mfa.v1.VerifyAuditChainR
  * Use `create(VerifyAuditChainResponseSchema)` to create a new message.
  */
 export declare const VerifyAuditChainResponseSchema: GenMessage<VerifyAuditChainResponse>;
+
+/**
+ * Moves the end of the chain behind strange entries.
+ *
+ * @generated from message mfa.v1.RepairAuditChainRequest
+ */
+export declare type RepairAuditChainRequest = Message<"mfa.v1.RepairAuditChainRequest"> & {
+  /**
+   * Why; stands in the entry of the repair.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message mfa.v1.RepairAuditChainRequest.
+ * Use `create(RepairAuditChainRequestSchema)` to create a new message.
+ */
+export declare const RepairAuditChainRequestSchema: GenMessage<RepairAuditChainRequest>;
+
+/**
+ * What was moved.
+ *
+ * @generated from message mfa.v1.RepairAuditChainResponse
+ */
+export declare type RepairAuditChainResponse = Message<"mfa.v1.RepairAuditChainResponse"> & {
+  /**
+   * The first strange entry behind the end of the chain; 0 where nothing was in the way.
+   *
+   * @generated from field: int64 first_foreign_sequence = 1;
+   */
+  firstForeignSequence: bigint;
+
+  /**
+   * The last of them, a million places behind the end at most; 0 where nothing was in the way.
+   *
+   * @generated from field: int64 last_foreign_sequence = 2;
+   */
+  lastForeignSequence: bigint;
+
+  /**
+   * The entry that says so: the chain is to be checked from here.
+   *
+   * @generated from field: int64 sequence = 3;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message mfa.v1.RepairAuditChainResponse.
+ * Use `create(RepairAuditChainResponseSchema)` to create a new message.
+ */
+export declare const RepairAuditChainResponseSchema: GenMessage<RepairAuditChainResponse>;
 
 /**
  * Lists the signed checkpoints, to be kept elsewhere.

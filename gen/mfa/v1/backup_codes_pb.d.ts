@@ -7,6 +7,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ClientContext } from "./client_context_pb.js";
 
 /**
  * Describes the file mfa/v1/backup_codes.proto.
@@ -156,6 +157,13 @@ export declare type GenerateBackupCodesRequest = Message<"mfa.v1.GenerateBackupC
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -226,6 +234,13 @@ export declare type ConfirmBackupCodesRequest = Message<"mfa.v1.ConfirmBackupCod
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -355,6 +370,13 @@ export declare type VerifyBackupCodeRequest = Message<"mfa.v1.VerifyBackupCodeRe
    * @generated from field: string code = 1;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**

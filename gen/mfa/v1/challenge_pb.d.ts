@@ -568,6 +568,13 @@ export declare type AssertionClaims = Message<"mfa.v1.AssertionClaims"> & {
    * @generated from field: google.protobuf.Timestamp expire_time = 17;
    */
   expireTime?: Timestamp | undefined;
+
+  /**
+   * What the proof was for (pur: "log_in" or "step_up").
+   *
+   * @generated from field: mfa.v1.ChallengePurpose purpose = 18;
+   */
+  purpose: ChallengePurpose;
 };
 
 /**
@@ -611,6 +618,13 @@ export declare type CreateChallengeRequest = Message<"mfa.v1.CreateChallengeRequ
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -705,6 +719,13 @@ export declare type VerifyChallengeRequest = Message<"mfa.v1.VerifyChallengeRequ
    * @generated from field: mfa.v1.Proof proof = 2;
    */
   proof?: Proof | undefined;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -760,6 +781,13 @@ export declare type ResendChallengeRequest = Message<"mfa.v1.ResendChallengeRequ
    * @generated from field: string factor_id = 3;
    */
   factorId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -807,6 +835,13 @@ export declare type CancelChallengeRequest = Message<"mfa.v1.CancelChallengeRequ
    * @generated from field: string challenge_id = 1;
    */
   challengeId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -890,8 +925,8 @@ export declare type StepUpRequest = Message<"mfa.v1.StepUpRequest"> & {
   proof?: Proof | undefined;
 
   /**
-   * The challenge that it answers. Required for codes that were sent; its terms then stand
-   * instead of those here.
+   * The challenge that it answers, one to step up: INVALID_FIELD for one that is to complete a
+   * log-in. Required for codes that were sent; its terms then stand instead of those here.
    *
    * @generated from field: string challenge_id = 2;
    */
@@ -918,6 +953,13 @@ export declare type StepUpRequest = Message<"mfa.v1.StepUpRequest"> & {
    * @generated from field: mfa.v1.Action action = 5;
    */
   action?: Action | undefined;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 6;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -967,7 +1009,8 @@ export declare type EvaluateMfaRequest = Message<"mfa.v1.EvaluateMfaRequest"> & 
   client?: ClientContext | undefined;
 
   /**
-   * The session to be. Only its SHA-256 is kept.
+   * The session to be: a challenge that follows from the decision must be for the same one, and for
+   * none where this is empty; so is what is redeemed of it. Only its SHA-256 is kept.
    *
    * @generated from field: string session_id = 3;
    */
@@ -1022,6 +1065,16 @@ export declare type EvaluateMfaRequest = Message<"mfa.v1.EvaluateMfaRequest"> & 
    * @generated from field: string device_fingerprint = 10;
    */
   deviceFingerprint: string;
+
+  /**
+   * Where an earlier answer was to enroll a stronger factor than the user has: the assertion of a
+   * proof by one of those on offer, for this backend and session_id, without nonce and action, five
+   * minutes old at most. It is used up by the ticket that it brings; ASSERTION_REJECTED where it
+   * does not hold. Not looked at for any other decision.
+   *
+   * @generated from field: string assertion = 11;
+   */
+  assertion: string;
 };
 
 /**
@@ -1044,7 +1097,7 @@ export declare type EvaluateMfaResponse = Message<"mfa.v1.EvaluateMfaResponse"> 
   decisionId: string;
 
   /**
-   * Allow, challenge, enrol or deny.
+   * Allow, challenge, enroll or deny.
    *
    * @generated from field: mfa.v1.MfaDecision decision = 2;
    */
@@ -1072,22 +1125,25 @@ export declare type EvaluateMfaResponse = Message<"mfa.v1.EvaluateMfaResponse"> 
   strength: AuthenticationStrength;
 
   /**
-   * The factors on offer, strongest and last used first.
+   * The factors on offer, strongest and last used first. If the decision is to enroll, those of which
+   * the user proves one before they enroll a stronger one that a rule asks for.
    *
    * @generated from field: repeated mfa.v1.ChallengeFactor factors = 6;
    */
   factors: ChallengeFactor[];
 
   /**
-   * The kinds the user may enrol, if the decision is to enrol.
+   * The kinds by which the user comes to meet what is asked for, if the decision is to enroll, or
+   * what a rule will ask for whose grace runs. None that is full.
    *
    * @generated from field: repeated mfa.v1.FactorType enrollable_types = 7;
    */
   enrollableTypes: FactorType[];
 
   /**
-   * Lets the user enrol a first factor and nothing else; 128 random bits, base64url. Only if the
-   * decision is to enrol, or grace runs; at high risk never.
+   * Lets the user enroll a factor and nothing else; 128 random bits, base64url. Only if the decision
+   * is to enroll, or grace runs for a user without a factor; at high risk never. For a user who has
+   * a factor only with the assertion of a proof by it.
    *
    * @generated from field: string ticket = 8;
    */
@@ -1192,9 +1248,10 @@ export declare type CreateUserChallengeRequest = Message<"mfa.v1.CreateUserChall
   factorId: string;
 
   /**
-   * The decision of EvaluateMfa that it follows from, ten minutes old at most. The challenge then
+   * The decision of EvaluateMfa that it follows from, ten minutes old at most, of the same backend
+   * (NOT_FOUND otherwise) and for the same session (INVALID_FIELD otherwise). The challenge then
    * asks for no less than the decision does, which may be several proofs, and a log-in that goes
-   * through makes the client known. Without it only the terms count.
+   * through makes the client known. Only for the purpose to log in. Without it only the terms count.
    *
    * @generated from field: string decision_id = 5;
    */
@@ -1568,7 +1625,7 @@ export declare type RedeemChallengeRequest = Message<"mfa.v1.RedeemChallengeRequ
   userId: string;
 
   /**
-   * The challenge, or a push challenge of its own that the phone approved.
+   * The challenge; of CreatePushChallenge the one that its reply names.
    *
    * @generated from field: string challenge_id = 2;
    */
@@ -1608,6 +1665,13 @@ export declare type RedeemChallengeRequest = Message<"mfa.v1.RedeemChallengeRequ
    * @generated from field: mfa.v1.ClientContext client = 7;
    */
   client?: ClientContext | undefined;
+
+  /**
+   * What it was created for, compared: ASSERTION_REJECTED for another purpose. Unset takes either.
+   *
+   * @generated from field: mfa.v1.ChallengePurpose purpose = 8;
+   */
+  purpose: ChallengePurpose;
 };
 
 /**
@@ -1755,6 +1819,13 @@ export declare type VerifyAssertionRequest = Message<"mfa.v1.VerifyAssertionRequ
    * @generated from field: bool consume = 9;
    */
   consume: boolean;
+
+  /**
+   * What the proof must have been for, compared. Unset takes either.
+   *
+   * @generated from field: mfa.v1.ChallengePurpose purpose = 10;
+   */
+  purpose: ChallengePurpose;
 };
 
 /**
@@ -1894,7 +1965,9 @@ export enum ChallengeState {
 export declare const ChallengeStateSchema: GenEnum<ChallengeState>;
 
 /**
- * What a challenge is for. A proof is good for its purpose only.
+ * What a challenge is for. A proof is good for its purpose only: an approval for a log-in answers
+ * no step-up, StepUp takes no challenge that is to complete a log-in, and the assertion states the
+ * purpose.
  *
  * @generated from enum mfa.v1.ChallengePurpose
  */

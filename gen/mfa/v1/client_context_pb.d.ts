@@ -16,6 +16,12 @@ export declare const file_mfa_v1_client_context: GenFile;
  * The user's side of a call that a backend makes for them. An internal call shows
  * only the backend's own address, so limits, risk and notices rely on this.
  *
+ * In calls with a user's token it is used only if the call shows that a backend of the user's tenant makes it: by its
+ * client certificate, by a service key or token of its own in the metadata "mfa-backend-authorization" ("Bearer …")
+ * beside the user's, or, on a gRPC listener with `proxies`, by an address among them without a forwarding header.
+ * Otherwise it is ignored, and the connection's address and agent are used, since users could write anything here.
+ * INVALID_CREDENTIAL where the metadata holds anything else than a credential of such a backend.
+ *
  * @generated from message mfa.v1.ClientContext
  */
 export declare type ClientContext = Message<"mfa.v1.ClientContext"> & {

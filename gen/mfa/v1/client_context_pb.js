@@ -11,7 +11,7 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
  * Describes the file mfa/v1/client_context.proto.
  */
 export const file_mfa_v1_client_context = /*@__PURE__*/
-  fileDesc("ChttZmEvdjEvY2xpZW50X2NvbnRleHQucHJvdG8SBm1mYS52MSJkCg1DbGllbnRDb250ZXh0EhYKAmlwGAEgASgJQgq6SAfYAQFyAnABEhwKCnVzZXJfYWdlbnQYAiABKAlCCLpIBXIDGIAEEh0KC2FwcGxpY2F0aW9uGAMgASgJQgi6SAVyAxiAAWIGcHJvdG8z", [file_buf_validate_validate]);
+  fileDesc("ChttZmEvdjEvY2xpZW50X2NvbnRleHQucHJvdG8SBm1mYS52MSJkCg1DbGllbnRDb250ZXh0EhYKAmlwGAEgASgJQgq6SAfYAQFyAnABEhwKCnVzZXJfYWdlbnQYAiABKAlCCLpIBXIDGIAEEh0KC2FwcGxpY2F0aW9uGAMgASgJQgi6SAVyAxiAAUJOCgZtZmEudjFCEkNsaWVudENvbnRleHRQcm90b1ABWh9tZmEtc2VydmljZS9nZW4vZ28vbWZhL3YxO21mYXYxogIDTUZBqgIGTWZhLlYxYgZwcm90bzM", [file_buf_validate_validate]);
 
 /**
  * Describes the message mfa.v1.ClientContext.

@@ -8,6 +8,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ClientContext } from "./client_context_pb.js";
 
 /**
  * Describes the file mfa/v1/device_sync.proto.
@@ -124,6 +125,13 @@ export declare type SyncDeviceRequest = Message<"mfa.v1.SyncDeviceRequest"> & {
    * @generated from field: string request_id = 6;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 7;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -272,6 +280,13 @@ export declare type DeleteSyncedDeviceRequest = Message<"mfa.v1.DeleteSyncedDevi
    * @generated from field: string synced_device_id = 1;
    */
   syncedDeviceId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**

@@ -90,7 +90,7 @@ export declare type EnforcementRule = Message<"mfa.v1.EnforcementRule"> & {
   strength: AuthenticationStrength;
 
   /**
-   * How long a user may put enrolment off, from their first log-in under the rule. Their
+   * How long a user may put enrollment off, from their first log-in under the rule. Their
    * deadline is written once.
    *
    * @generated from field: google.protobuf.Duration grace_period = 5;
@@ -174,7 +174,7 @@ export declare type CreateEnforcementRuleRequest = Message<"mfa.v1.CreateEnforce
   strength: AuthenticationStrength;
 
   /**
-   * How long a user may put enrolment off, 90 days at most.
+   * How long a user may put enrollment off, 90 days at most.
    *
    * @generated from field: google.protobuf.Duration grace_period = 4;
    */
@@ -229,7 +229,9 @@ export declare type CreateEnforcementRuleResponse = Message<"mfa.v1.CreateEnforc
   rule?: EnforcementRule | undefined;
 
   /**
-   * How many known users have no factor at present. Counts among the first 1,000.
+   * How many known users cannot meet it at present: without a factor, or with factors that are too
+   * weak or that the tenant's settings no longer admit. Counts among the first 1,000, whomever the
+   * rule means.
    *
    * @generated from field: int64 unenrolled_count = 2;
    */
@@ -371,7 +373,7 @@ export declare type UpdateEnforcementRuleRequest = Message<"mfa.v1.UpdateEnforce
   strength?: AuthenticationStrength | undefined;
 
   /**
-   * How long a user may put enrolment off. Absent leaves it.
+   * How long a user may put enrollment off. Absent leaves it.
    *
    * @generated from field: google.protobuf.Duration grace_period = 5;
    */
@@ -431,6 +433,13 @@ export declare type UpdateEnforcementRuleResponse = Message<"mfa.v1.UpdateEnforc
    * @generated from field: mfa.v1.EnforcementRule rule = 1;
    */
   rule?: EnforcementRule | undefined;
+
+  /**
+   * How many known users cannot meet it at present, as CreateEnforcementRule says it.
+   *
+   * @generated from field: int64 unenrolled_count = 2;
+   */
+  unenrolledCount: bigint;
 };
 
 /**

@@ -77,7 +77,8 @@ export enum ErrorReason {
   NOT_FOUND = 7,
 
   /**
-   * ALREADY_EXISTS: the request_id was used before and its reply held a secret.
+   * ALREADY_EXISTS: the request_id was used before, for another request, or for this one and its reply is not kept
+   * (it held a secret).
    *
    * @generated from enum value: ERROR_REASON_REQUEST_REPEATED = 8;
    */
@@ -98,7 +99,7 @@ export enum ErrorReason {
   LIMIT_REACHED = 10,
 
   /**
-   * FAILED_PRECONDITION: no pending enrolment, or it expired.
+   * FAILED_PRECONDITION: no pending enrollment, or it expired.
    *
    * @generated from enum value: ERROR_REASON_ENROLLMENT_EXPIRED = 11;
    */
@@ -228,7 +229,7 @@ export enum ErrorReason {
   ASSERTION_REJECTED = 29,
 
   /**
-   * FAILED_PRECONDITION: the app ignores the parameters of the enrolment. Metadata: algorithm,
+   * FAILED_PRECONDITION: the app ignores the parameters of the enrollment. Metadata: algorithm,
    * digits and period that it uses; repeat with accept_app_parameters to take them over.
    *
    * @generated from enum value: ERROR_REASON_APP_PARAMETERS_DIFFER = 30;
@@ -236,7 +237,7 @@ export enum ErrorReason {
   APP_PARAMETERS_DIFFER = 30,
 
   /**
-   * PERMISSION_DENIED: administrators do not act on themselves nor decide their own requests; nor does
+   * PERMISSION_DENIED: nobody does this to themselves: administrators do not act on themselves nor decide their own requests; nor does
    * a phone approve for the session that paired it.
    *
    * @generated from enum value: ERROR_REASON_SELF_ACTION = 31;
@@ -291,6 +292,69 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_ISSUER_UNAVAILABLE = 38;
    */
   ISSUER_UNAVAILABLE = 38,
+
+  /**
+   * RESOURCE_EXHAUSTED: the message or the metadata is larger than what is taken. Metadata: what ("message" or
+   * "metadata") and limit_bytes. Metadata counts names, values and 32 bytes for each header.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_LARGE = 39;
+   */
+  TOO_LARGE = 39,
+
+  /**
+   * UNIMPLEMENTED: the message is compressed or of another form than those that are taken. Metadata: taken.
+   *
+   * @generated from enum value: ERROR_REASON_ENCODING_REFUSED = 40;
+   */
+  ENCODING_REFUSED = 40,
+
+  /**
+   * RESOURCE_EXHAUSTED: the service has more to do than it can; nothing was done, RetryInfo says when to try again.
+   *
+   * @generated from enum value: ERROR_REASON_OVERLOADED = 41;
+   */
+  OVERLOADED = 41,
+
+  /**
+   * FAILED_PRECONDITION: a passkey signed rightly, but says otherwise than before whether it may be
+   * synced (flag BE), which WebAuthn §7.2 refuses. Counts towards no lock. Offer another factor, have
+   * the user register it anew, or an administrator accept it. Metadata: credential_id.
+   *
+   * @generated from enum value: ERROR_REASON_BACKUP_ELIGIBILITY_CHANGED = 42;
+   */
+  BACKUP_ELIGIBILITY_CHANGED = 42,
+
+  /**
+   * FAILED_PRECONDITION: a passkey signed rightly, but its counter did not go on, so that it may have
+   * been copied (WebAuthn §6.1.1). Likewise. Metadata: credential_id.
+   *
+   * @generated from enum value: ERROR_REASON_CLONE_SUSPECTED = 43;
+   */
+  CLONE_SUSPECTED = 43,
+
+  /**
+   * DATA_LOSS: the database is damaged where the user's data lie; trying again does not help, the
+   * operator has to restore a backup. Nothing was decided.
+   *
+   * @generated from enum value: ERROR_REASON_DATA_DAMAGED = 44;
+   */
+  DATA_DAMAGED = 44,
+
+  /**
+   * FAILED_PRECONDITION: the tenant asks for four eyes, and a second administrator has to grant this
+   * very request first; call again with the same request then. Metadata: approval_id.
+   *
+   * @generated from enum value: ERROR_REASON_APPROVAL_REQUIRED = 45;
+   */
+  APPROVAL_REQUIRED = 45,
+
+  /**
+   * UNAVAILABLE: the instance is stopping and did nothing of the call, or ends its stream; try again,
+   * over a new connection.
+   *
+   * @generated from enum value: ERROR_REASON_STOPPING = 46;
+   */
+  STOPPING = 46,
 }
 
 /**

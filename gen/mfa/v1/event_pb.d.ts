@@ -65,12 +65,12 @@ export declare type Event = Message<"mfa.v1.Event"> & {
   factorId: string;
 
   /**
-   * SHA-256 of the challenge's id, base64url, for correlation; never the id itself. Empty where no
+   * SHA-256 of the generic challenge's id, base64url, for correlation; never the id itself. Empty where no
    * challenge was answered.
    *
-   * @generated from field: string challenge_id = 7;
+   * @generated from field: string challenge_digest = 7;
    */
-  challengeId: string;
+  challengeDigest: string;
 
   /**
    * Why a proof was refused; unset otherwise.
@@ -135,6 +135,13 @@ export declare type Event = Message<"mfa.v1.Event"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 17;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * The erasure's receipt_id, as EraseUser returned it; empty for every other type.
+   *
+   * @generated from field: string receipt_id = 18;
+   */
+  receiptId: string;
 };
 
 /**
@@ -1040,7 +1047,7 @@ export enum EventType {
   USER_RESET = 26,
 
   /**
-   * A user was erased. Names nobody, as nothing does any more; factor_id is the id of the receipt.
+   * A user was erased. Names nobody, as no record does any more; receipt_id is the id that EraseUser returned.
    *
    * @generated from enum value: EVENT_TYPE_USER_ERASED = 27;
    */
@@ -1066,6 +1073,13 @@ export enum EventType {
    * @generated from enum value: EVENT_TYPE_POLICY_CHANGED = 30;
    */
   POLICY_CHANGED = 30,
+
+  /**
+   * A backend was given a user token.
+   *
+   * @generated from enum value: EVENT_TYPE_USER_TOKEN_ISSUED = 31;
+   */
+  USER_TOKEN_ISSUED = 31,
 }
 
 /**
@@ -1074,7 +1088,7 @@ export enum EventType {
 export declare const EventTypeSchema: GenEnum<EventType>;
 
 /**
- * Why a proof was refused. Only events tell; replies never do.
+ * Why a proof was refused. Only events tell; replies do for the last two alone, which nobody can guess.
  *
  * @generated from enum mfa.v1.FailureReason
  */
@@ -1137,11 +1151,19 @@ export enum FailureReason {
   SIGNATURE = 8,
 
   /**
-   * A counter went back and policy refuses that.
+   * A passkey's counter went back; it was right otherwise and not counted.
    *
    * @generated from enum value: FAILURE_REASON_CLONE = 9;
    */
   CLONE = 9,
+
+  /**
+   * A passkey says otherwise than before whether it may be synced; it was right otherwise and not
+   * counted.
+   *
+   * @generated from enum value: FAILURE_REASON_BACKUP_ELIGIBILITY = 10;
+   */
+  BACKUP_ELIGIBILITY = 10,
 }
 
 /**

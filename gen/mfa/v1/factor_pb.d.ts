@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ClientContext } from "./client_context_pb.js";
 import type { WebAuthnSignals } from "./webauthn_signals_pb.js";
 
 /**
@@ -73,7 +74,7 @@ export declare type Factor = Message<"mfa.v1.Factor"> & {
   restricted: boolean;
 
   /**
-   * When enrolment started.
+   * When enrollment started.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 8;
    */
@@ -128,7 +129,7 @@ export declare type FactorSummary = Message<"mfa.v1.FactorSummary"> & {
   activeCount: number;
 
   /**
-   * Whether an enrolment of the kind waits for its proof.
+   * Whether an enrollment of the kind waits for its proof.
    *
    * @generated from field: bool pending = 4;
    */
@@ -232,7 +233,7 @@ export declare type MfaStatus = Message<"mfa.v1.MfaStatus"> & {
   factors: FactorSummary[];
 
   /**
-   * The kinds that the tenant lets the user enrol.
+   * The kinds that the tenant lets the user enroll, and of which there is room for one more.
    *
    * @generated from field: repeated mfa.v1.FactorType enrollable_types = 3;
    */
@@ -290,8 +291,9 @@ export declare type MfaStatus = Message<"mfa.v1.MfaStatus"> & {
   temporaryPass: boolean;
 
   /**
-   * Grows with every change of factors or trust. A backend that remembers it sees that sessions
-   * made before are outdated.
+   * Grows with every change of factors, and when a backend ends all trust (RevokeUserTrust). A backend
+   * that remembers it sees that sessions made before are outdated. A client that is trusted, or
+   * trusted no more, leaves it: no session was made by that.
    *
    * @generated from field: int64 mfa_epoch = 11;
    */
@@ -560,6 +562,13 @@ export declare type SetPrimaryFactorRequest = Message<"mfa.v1.SetPrimaryFactorRe
    * @generated from field: mfa.v1.FactorType factor_type = 2;
    */
   factorType: FactorType;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -608,6 +617,13 @@ export declare type DeleteFactorRequest = Message<"mfa.v1.DeleteFactorRequest"> 
    * @generated from field: bool confirm_last_factor = 2;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -739,7 +755,7 @@ export enum FactorState {
   UNSPECIFIED = 0,
 
   /**
-   * Enrolment started; it has not proved itself and verifies nothing.
+   * Enrollment started; it has not proved itself and verifies nothing.
    *
    * @generated from enum value: FACTOR_STATE_PENDING = 1;
    */
@@ -840,7 +856,7 @@ export enum Recommendation {
   ADD_SECOND_FACTOR = 2,
 
   /**
-   * One device-bound passkey only, and nothing as strong beside it.
+   * A passkey bound to its device is the only factor: its loss locks the user out.
    *
    * @generated from enum value: RECOMMENDATION_ADD_SECOND_PASSKEY = 3;
    */
@@ -887,6 +903,13 @@ export enum Recommendation {
    * @generated from enum value: RECOMMENDATION_REVIEW_CLONE_WARNING = 9;
    */
   REVIEW_CLONE_WARNING = 9,
+
+  /**
+   * A passkey said otherwise than before whether it may be synced, and is refused; register it anew.
+   *
+   * @generated from enum value: RECOMMENDATION_REVIEW_BACKUP_ELIGIBILITY = 10;
+   */
+  REVIEW_BACKUP_ELIGIBILITY = 10,
 }
 
 /**

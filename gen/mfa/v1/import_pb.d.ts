@@ -17,17 +17,33 @@ import type { FactorType } from "./factor_pb.js";
 export declare const file_mfa_v1_import: GenFile;
 
 /**
- * An authenticator app.
+ * An authenticator app. Its secret is given in one of three forms.
  *
  * @generated from message mfa.v1.ImportedTotp
  */
 export declare type ImportedTotp = Message<"mfa.v1.ImportedTotp"> & {
   /**
-   * The shared secret, raw.
+   * The shared secret, raw: 10 to 128 bytes. Where it looks as if a text in base32 or hexadecimal
+   * had been taken for the bytes, the factor is refused, and the error says which field takes it.
    *
    * @generated from field: bytes secret = 1;
    */
   secret: Uint8Array;
+
+  /**
+   * The shared secret in base32, in upper or in lower case, with or without padding, blanks and
+   * hyphens; bits that make no byte are dropped. 10 to 128 bytes.
+   *
+   * @generated from field: string secret_base32 = 6;
+   */
+  secretBase32: string;
+
+  /**
+   * The shared secret in hexadecimal, with or without blanks, hyphens and colons. 10 to 128 bytes.
+   *
+   * @generated from field: string secret_hex = 7;
+   */
+  secretHex: string;
 
   /**
    * The hash. Unset means SHA-1.
@@ -51,7 +67,8 @@ export declare type ImportedTotp = Message<"mfa.v1.ImportedTotp"> & {
   period?: Duration | undefined;
 
   /**
-   * The last time step spent, so that no spent code works again.
+   * The last time step spent (Unix time divided by the period), so that no spent code works again.
+   * One of the future is refused.
    *
    * @generated from field: int64 last_step = 5;
    */
@@ -120,11 +137,12 @@ export declare type ImportedWebAuthnCredential = Message<"mfa.v1.ImportedWebAuth
   transports: WebAuthnTransport[];
 
   /**
-   * Whether it may be synced (flag BE).
+   * Whether it may be synced (flag BE). Leave absent where the old system did not keep it: then the
+   * first proof says it. A flag that is stated wrong is refused with BACKUP_ELIGIBILITY_CHANGED.
    *
-   * @generated from field: bool backup_eligible = 8;
+   * @generated from field: optional bool backup_eligible = 8;
    */
-  backupEligible: boolean;
+  backupEligible?: boolean | undefined;
 
   /**
    * Whether it is synced (flag BS).
@@ -205,7 +223,7 @@ export declare type ImportedFactor = Message<"mfa.v1.ImportedFactor"> & {
     case: "phoneNumber";
   } | {
     /**
-     * An e-mail address.
+     * An e-mail address. Its domain may be written in any script.
      *
      * @generated from field: string email = 7;
      */
@@ -227,7 +245,8 @@ export declare const ImportedFactorSchema: GenMessage<ImportedFactor>;
  */
 export declare type ImportedFactors = Message<"mfa.v1.ImportedFactors"> & {
   /**
-   * The factors, 100 a call.
+   * The factors, 250 a call. Each is held to its rules by itself: one that breaks them is reported
+   * as refused, and the others are imported.
    *
    * @generated from field: repeated mfa.v1.ImportedFactor factors = 1;
    */
@@ -254,7 +273,8 @@ export declare type ImportedDocument = Message<"mfa.v1.ImportedDocument"> & {
   format: ImportFormat;
 
   /**
-   * The document, 48 KiB a call.
+   * The document in UTF-8, 48 KiB and 250 apps a call. What is not UTF-8 is refused, line by line
+   * where lines can be told apart.
    *
    * @generated from field: bytes content = 2;
    */
@@ -361,7 +381,8 @@ export declare type ImportResult = Message<"mfa.v1.ImportResult"> & {
   status: ImportStatus;
 
   /**
-   * Why it was refused; empty otherwise. Never a secret.
+   * Why it was refused; empty otherwise. Of a document it begins with line and field. Never a
+   * secret.
    *
    * @generated from field: string error = 5;
    */
@@ -373,6 +394,20 @@ export declare type ImportResult = Message<"mfa.v1.ImportResult"> & {
    * @generated from field: string factor_id = 6;
    */
   factorId: string;
+
+  /**
+   * The line of the document on which it begins, from 1; 0 for factors that are written out.
+   *
+   * @generated from field: int32 line = 7;
+   */
+  line: number;
+
+  /**
+   * The field, or column, for which it was refused; empty otherwise, and where it was none.
+   *
+   * @generated from field: string field = 8;
+   */
+  field: string;
 };
 
 /**
@@ -443,28 +478,36 @@ export enum ImportFormat {
   UNSPECIFIED = 0,
 
   /**
-   * otpauth:// key URIs, one a line, each after its user id and a tab.
+   * otpauth:// key URIs, one a line of up to 8 KiB, each after its user id and a tab. They are read
+   * as authenticator apps read them; what codes depend on and is not understood is refused.
    *
    * @generated from enum value: IMPORT_FORMAT_OTPAUTH_URIS = 1;
    */
   OTPAUTH_URIS = 1,
 
   /**
-   * otpauth-migration:// URIs, one a line, each after its user id and a tab.
+   * otpauth-migration:// URIs (exports of Google Authenticator), one a line of up to 8 KiB, each
+   * after its user id and a tab. The secrets in one are all of that user.
    *
    * @generated from enum value: IMPORT_FORMAT_OTPAUTH_MIGRATION = 2;
    */
   OTPAUTH_MIGRATION = 2,
 
   /**
-   * Comma-separated: user id, serial, secret, type, digits, period.
+   * Columns that commas, semicolons or tabs separate. A first row that names them may have them in
+   * any order: user_id and secret (or secret_hex, secret_base32), and where there are any serial,
+   * display_name, type, digits, period (seconds), algorithm; other usual names of these are
+   * understood, manufacturer and model passed over, any other column refuses the document. Without
+   * such a row they are user id, serial, secret, type, digits, period, algorithm, of which the
+   * last three may be left out. A seed as long as a hash of SHA-2 needs the algorithm.
    *
    * @generated from enum value: IMPORT_FORMAT_OATH_CSV = 3;
    */
   OATH_CSV = 3,
 
   /**
-   * Portable Symmetric Key Container (RFC 6030), without encryption.
+   * Portable Symmetric Key Container (RFC 6030), without encryption and without a document type
+   * declaration. Keys with a policy that cannot be kept, an end included, are refused.
    *
    * @generated from enum value: IMPORT_FORMAT_PSKC = 4;
    */

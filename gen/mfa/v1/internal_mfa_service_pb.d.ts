@@ -6,7 +6,9 @@
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { CancelUserChallengeRequestSchema, CancelUserChallengeResponseSchema, CreateUserChallengeRequestSchema, CreateUserChallengeResponseSchema, EvaluateMfaRequestSchema, EvaluateMfaResponseSchema, GetJwksRequestSchema, GetJwksResponseSchema, GetUserChallengeRequestSchema, GetUserChallengeResponseSchema, RedeemChallengeRequestSchema, RedeemChallengeResponseSchema, ResendUserChallengeRequestSchema, ResendUserChallengeResponseSchema, VerifyAssertionRequestSchema, VerifyAssertionResponseSchema, VerifyUserChallengeRequestSchema, VerifyUserChallengeResponseSchema, WatchUserChallengeRequestSchema, WatchUserChallengeResponseSchema } from "./challenge_pb.js";
+import type { CreatePromptRequestSchema, CreatePromptResponseSchema, RedeemPromptRequestSchema, RedeemPromptResponseSchema } from "./prompt_pb.js";
 import type { GetUserPushChallengeRequestSchema, GetUserPushChallengeResponseSchema } from "./push_pb.js";
+import type { IssueUserTokenRequestSchema, IssueUserTokenResponseSchema } from "./user_token_pb.js";
 import type { DisableUserTotpRequestSchema, DisableUserTotpResponseSchema, ListUserTotpDevicesRequestSchema, ListUserTotpDevicesResponseSchema, VerifyUserTotpCodeRequestSchema, VerifyUserTotpCodeResponseSchema } from "./totp_pb.js";
 import type { GetUserMfaStatusRequestSchema, GetUserMfaStatusResponseSchema } from "./factor_pb.js";
 import type { CheckUserDeviceTrustRequestSchema, CheckUserDeviceTrustResponseSchema, RevokeUserTrustRequestSchema, RevokeUserTrustResponseSchema } from "./trusted_device_pb.js";
@@ -27,7 +29,7 @@ export declare const file_mfa_v1_internal_mfa_service: GenFile;
  *
  * The scopes: mfa.verify (proofs, evaluation, trust and assertions), mfa.challenge,
  * mfa.status.read, mfa.factors.write, mfa.erase, mfa.import, mfa.events.read,
- * mfa.schedule.read and mfa.dev, which only dev mode grants.
+ * mfa.schedule.read, mfa.tokens (user tokens) and mfa.dev, which only dev mode grants.
  *
  * Everywhere: a field that breaks its rule is INVALID_FIELD, and a call without the scope is
  * ACCESS_DENIED. Users that are not known answer like known ones without factors.
@@ -40,7 +42,7 @@ export declare const InternalMfaService: GenService<{
   /**
    * Says, after the first factor and before a session, what a log-in still needs, and why.
    *
-   * Allow, challenge, enrol or deny, with the factors on offer and, to enrol, a ticket that allows
+   * Allow, challenge, enroll or deny, with the factors on offer and, to enroll, a ticket that allows
    * nothing else. Records the decision and rotates a trusted device's secret. An unknown user gets
    * an answer of the same shape and time.
    *
@@ -145,6 +147,35 @@ export declare const InternalMfaService: GenService<{
     output: typeof RedeemChallengeResponseSchema;
   },
   /**
+   * Creates a hosted prompt: the address of a page on which a user proves a factor, for backends that
+   * show no page of their own.
+   *
+   * Nothing is sent and no phone rings before the user asks for it there. Unknown users and users without
+   * factors get one that cannot be proved, whatever EvaluateMfa decided. Fails with POLICY_FORBIDS for a return
+   * address that is not listed, and otherwise like CreateUserChallenge.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.CreatePrompt
+   */
+  createPrompt: {
+    methodKind: "unary";
+    input: typeof CreatePromptRequestSchema;
+    output: typeof CreatePromptResponseSchema;
+  },
+  /**
+   * Consumes what a user proved in a prompt, once, and gives a signed assertion of it.
+   *
+   * The only way to redeem a prompt's challenge. A code that is wrong, expired, spent, of another backend or
+   * user, or without its verifier or return address is CODE_REJECTED, always alike, and the right one is dead
+   * afterwards. Otherwise fails like RedeemChallenge.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.RedeemPrompt
+   */
+  redeemPrompt: {
+    methodKind: "unary";
+    input: typeof RedeemPromptRequestSchema;
+    output: typeof RedeemPromptResponseSchema;
+  },
+  /**
    * Reads a user's push challenge. The state is no proof: RedeemChallenge is.
    *
    * Never shows the number.
@@ -178,6 +209,26 @@ export declare const InternalMfaService: GenService<{
     methodKind: "unary";
     input: typeof GetJwksRequestSchema;
     output: typeof GetJwksResponseSchema;
+  },
+  /**
+   * Issues a short-lived access token for a user whom the backend has logged in, for applications
+   * without an identity provider.
+   *
+   * Its holder may call MfaService as the user, of the backend's tenant and no other. The token is
+   * aal1, after the first factor that the backend vouches for; aal2 only for an assertion of what this
+   * service saw proved, which is consumed. It ends after at most 15 minutes, and at once when the user
+   * is erased, when RevokeUserTrust ends all trust, when a factor is taken away or disabled, and, at
+   * aal2, when the user is locked or the tenant switches the kind of factor off. Fails with
+   * ASSERTION_REJECTED for an assertion that does not hold, with INVALID_FIELD for a first_factor_time
+   * more than 30 seconds ahead of the clock, and with CONFLICT within a minute after the user was
+   * erased. A repeat issues another token.
+   *
+   * @generated from rpc mfa.v1.InternalMfaService.IssueUserToken
+   */
+  issueUserToken: {
+    methodKind: "unary";
+    input: typeof IssueUserTokenRequestSchema;
+    output: typeof IssueUserTokenResponseSchema;
   },
   /**
    * Spends a code of one of a user's active devices, for a backend that logs the user in.
@@ -242,7 +293,9 @@ export declare const InternalMfaService: GenService<{
     output: typeof CheckUserDeviceTrustResponseSchema;
   },
   /**
-   * Ends all trust in a user's clients and all open challenges, as after a change of password.
+   * Ends all trust in a user's clients and whatever was begun for the user and is not completed, as
+   * after a change of password: challenges, tickets, pending enrollments with their pairing tokens,
+   * ceremonies, and codes on their way.
    *
    * Grows the user's epoch, so that backends see that older sessions are outdated. Keeps the
    * factors.
@@ -257,9 +310,10 @@ export declare const InternalMfaService: GenService<{
   /**
    * Imports factors from another system; a dry run unless commit is set.
    *
-   * 100 factors or 48 KiB a call. Each factor is reported for itself; those that can be imported
-   * are, in one unit. Erased users are refused. Each user who got something is told by one notice a
-   * call, at the addresses that they had before.
+   * A call takes 250 factors, or a document of 48 KiB. Each factor is reported for itself; those
+   * that can be imported are, in one unit. Fails with CONFLICT within a minute after one of the users
+   * was erased. Each user who got something is told by one notice a call, at the addresses that they
+   * had before.
    *
    * @generated from rpc mfa.v1.InternalMfaService.ImportFactors
    */

@@ -12,6 +12,7 @@ import type { ConfirmBackupCodesRequestSchema, ConfirmBackupCodesResponseSchema,
 import type { DisableEmailRequestSchema, DisableEmailResponseSchema, DisableSmsRequestSchema, DisableSmsResponseSchema, EnableEmailRequestSchema, EnableEmailResponseSchema, EnableSmsRequestSchema, EnableSmsResponseSchema, FinishEmailEnrollmentRequestSchema, FinishEmailEnrollmentResponseSchema, FinishSmsEnrollmentRequestSchema, FinishSmsEnrollmentResponseSchema, SendEmailCodeRequestSchema, SendEmailCodeResponseSchema, SendSmsCodeRequestSchema, SendSmsCodeResponseSchema, StartEmailEnrollmentRequestSchema, StartEmailEnrollmentResponseSchema, StartSmsEnrollmentRequestSchema, StartSmsEnrollmentResponseSchema, VerifyEmailCodeRequestSchema, VerifyEmailCodeResponseSchema, VerifySmsCodeRequestSchema, VerifySmsCodeResponseSchema } from "./otp_pb.js";
 import type { ApprovePushChallengeRequestSchema, ApprovePushChallengeResponseSchema, CreatePushChallengeRequestSchema, CreatePushChallengeResponseSchema, DenyPushChallengeRequestSchema, DenyPushChallengeResponseSchema, FinishPushDeviceEnrollmentRequestSchema, FinishPushDeviceEnrollmentResponseSchema, GetPushChallengeRequestSchema, GetPushChallengeResponseSchema, GetVapidPublicKeyRequestSchema, GetVapidPublicKeyResponseSchema, ListPendingPushChallengesRequestSchema, ListPendingPushChallengesResponseSchema, ListPushChallengesRequestSchema, ListPushChallengesResponseSchema, ListPushDevicesRequestSchema, ListPushDevicesResponseSchema, RevokePushDeviceRequestSchema, RevokePushDeviceResponseSchema, RotatePushDeviceTokenRequestSchema, RotatePushDeviceTokenResponseSchema, StartPushDeviceEnrollmentRequestSchema, StartPushDeviceEnrollmentResponseSchema, UpdatePushDeviceRequestSchema, UpdatePushDeviceResponseSchema } from "./push_pb.js";
 import type { CancelChallengeRequestSchema, CancelChallengeResponseSchema, CreateChallengeRequestSchema, CreateChallengeResponseSchema, GetChallengeRequestSchema, GetChallengeResponseSchema, ResendChallengeRequestSchema, ResendChallengeResponseSchema, StepUpRequestSchema, StepUpResponseSchema, VerifyChallengeRequestSchema, VerifyChallengeResponseSchema, WatchChallengeRequestSchema, WatchChallengeResponseSchema } from "./challenge_pb.js";
+import type { CancelPromptRequestSchema, CancelPromptResponseSchema, FinishPromptRequestSchema, FinishPromptResponseSchema, GetPromptRequestSchema, GetPromptResponseSchema } from "./prompt_pb.js";
 import type { CheckDeviceTrustRequestSchema, CheckDeviceTrustResponseSchema, CleanUpTrustedDevicesRequestSchema, CleanUpTrustedDevicesResponseSchema, GetTrustedDeviceRequestSchema, GetTrustedDeviceResponseSchema, ListTrustedDevicesRequestSchema, ListTrustedDevicesResponseSchema, RevokeAllTrustedDevicesRequestSchema, RevokeAllTrustedDevicesResponseSchema, RevokeTrustedDeviceRequestSchema, RevokeTrustedDeviceResponseSchema, TrustDeviceRequestSchema, TrustDeviceResponseSchema } from "./trusted_device_pb.js";
 import type { DeleteSyncedDeviceRequestSchema, DeleteSyncedDeviceResponseSchema, GetSyncedDeviceRequestSchema, GetSyncedDeviceResponseSchema, ListSyncedDevicesRequestSchema, ListSyncedDevicesResponseSchema, SyncDeviceRequestSchema, SyncDeviceResponseSchema } from "./device_sync_pb.js";
 
@@ -82,11 +83,12 @@ export declare const MfaService: GenService<{
     output: typeof DeleteFactorResponseSchema;
   },
   /**
-   * Starts the enrolment of an authenticator app and shows its secret, once.
+   * Starts the enrollment of an authenticator app and shows its secret, once.
    *
    * The device stays pending until FinishTotpEnrollment proves it; a pending device replaces
    * nothing and is forgotten after ten minutes. A new start replaces the caller's pending device.
-   * Fails with LIMIT_REACHED at the cap of devices.
+   * Fails with LIMIT_REACHED at the cap of devices, disabled ones included, the oldest of which give
+   * way to a user who has no active factor.
    *
    * @generated from rpc mfa.v1.MfaService.StartTotpEnrollment
    */
@@ -186,7 +188,8 @@ export declare const MfaService: GenService<{
   /**
    * Forgets a device in whichever state, so that it is no longer listed.
    *
-   * Only the audit trail still knows it. Fails with LAST_FACTOR like RevokeTotpDevice.
+   * Only the audit trail and the events still know it. Fails with LAST_FACTOR like
+   * RevokeTotpDevice.
    *
    * @generated from rpc mfa.v1.MfaService.DeleteTotpDevice
    */
@@ -196,7 +199,7 @@ export declare const MfaService: GenService<{
     output: typeof DeleteTotpDeviceResponseSchema;
   },
   /**
-   * Starts the enrolment of an app that takes an old one's place.
+   * Starts the enrollment of an app that takes an old one's place.
    *
    * The old device works until FinishTotpEnrollment proves the new one; that unit then swaps them,
    * and there is never no device. The pending device is forgotten after ten minutes. Not limited
@@ -252,7 +255,8 @@ export declare const MfaService: GenService<{
    * Starts the registration of a passkey or security key.
    *
    * The options name every credential the user has, so that no authenticator is registered twice.
-   * The ceremony ends after five minutes. Fails with LIMIT_REACHED at the cap of credentials.
+   * The ceremony ends after five minutes; of one user twenty are kept, and the twenty-first ends
+   * the oldest. Fails with LIMIT_REACHED at the cap of credentials.
    *
    * @generated from rpc mfa.v1.MfaService.StartWebAuthnRegistration
    */
@@ -279,6 +283,7 @@ export declare const MfaService: GenService<{
    * Starts a proof by passkey or security key.
    *
    * Users without credentials get options of the same shape. The ceremony ends after five minutes.
+   * Of one user twenty are kept: the twenty-first ends the oldest.
    *
    * @generated from rpc mfa.v1.MfaService.StartWebAuthnAuthentication
    */
@@ -292,7 +297,9 @@ export declare const MfaService: GenService<{
    *
    * Spends the ceremony, whatever comes of it. Every failure is SIGNATURE_REJECTED,
    * CHALLENGE_EXPIRED where the ceremony is no longer; failures count towards a lock of WebAuthn's
-   * own. Works while typed codes are locked.
+   * own. Works while typed codes are locked. A right signature of a passkey whose flag of backup
+   * eligibility changed is refused with BACKUP_ELIGIBILITY_CHANGED, one whose counter went back with
+   * CLONE_SUSPECTED; neither counts.
    *
    * @generated from rpc mfa.v1.MfaService.FinishWebAuthnAuthentication
    */
@@ -352,7 +359,8 @@ export declare const MfaService: GenService<{
    * Replaces the caller's backup codes by a new set and shows it, once.
    *
    * Ten codes by default; all older ones end in the same unit, or at ConfirmBackupCodes if asked
-   * so. Fails with NOT_ENROLLED before a first factor is active.
+   * so. Fails with NOT_ENROLLED before a first factor is active. Codes end with the last factor that
+   * counts, by whichever RPC it ends, and the user is told of both.
    *
    * @generated from rpc mfa.v1.MfaService.GenerateBackupCodes
    */
@@ -462,7 +470,8 @@ export declare const MfaService: GenService<{
    * Sends a code to the caller's enrolled number.
    *
    * Never to any other. The reply comes before the message is out. A new code ends the older one;
-   * failures stay counted. Fails with NOT_ENROLLED and RATE_LIMITED: 3 in ten minutes, 10 a day.
+   * failures stay counted. Fails with NOT_ENROLLED and RATE_LIMITED: 3 in ten minutes and 10 a day for
+   * a user, by whatever way; 5 a day to a number.
    *
    * @generated from rpc mfa.v1.MfaService.SendSmsCode
    */
@@ -814,6 +823,41 @@ export declare const MfaService: GenService<{
     output: typeof StepUpResponseSchema;
   },
   /**
+   * Reads the prompt of the browser that calls, with its challenge.
+   *
+   * Any other browser is refused at the door: INVALID_CREDENTIAL.
+   *
+   * @generated from rpc mfa.v1.MfaService.GetPrompt
+   */
+  getPrompt: {
+    methodKind: "unary";
+    input: typeof GetPromptRequestSchema;
+    output: typeof GetPromptResponseSchema;
+  },
+  /**
+   * Makes the one-time code, after the proof and only for the browser that proved, and answers the way back.
+   *
+   * A second call makes another code and ends the first. Fails with WRONG_STATE before the proof, and with
+   * CHALLENGE_EXPIRED once the prompt is redeemed or ended.
+   *
+   * @generated from rpc mfa.v1.MfaService.FinishPrompt
+   */
+  finishPrompt: {
+    methodKind: "unary";
+    input: typeof FinishPromptRequestSchema;
+    output: typeof FinishPromptResponseSchema;
+  },
+  /**
+   * Ends the prompt and its challenge, and answers the way back.
+   *
+   * @generated from rpc mfa.v1.MfaService.CancelPrompt
+   */
+  cancelPrompt: {
+    methodKind: "unary";
+    input: typeof CancelPromptRequestSchema;
+    output: typeof CancelPromptResponseSchema;
+  },
+  /**
    * Trusts the calling client and gives its secret, once.
    *
    * For 30 days at most, and where the policy of the log-in's risk admits it: at low risk by default,
@@ -898,7 +942,7 @@ export declare const MfaService: GenService<{
   /**
    * Stores a new version of an app's blob, which the service cannot read.
    *
-   * Fails with STALE_VERSION when another version came between, and LIMIT_REACHED at five apps.
+   * Fails with STALE_VERSION when another version came between, and LIMIT_REACHED at ten apps.
    *
    * @generated from rpc mfa.v1.MfaService.SyncDevice
    */

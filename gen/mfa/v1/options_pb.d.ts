@@ -8,7 +8,7 @@
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Duration, MethodOptions } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file mfa/v1/options.proto.
@@ -101,18 +101,25 @@ export enum Principal {
   SERVICE = 3,
 
   /**
-   * A paired push device, by a signature with the key bound at enrolment.
+   * A paired push device, by a signature with the key bound at enrollment.
    *
    * @generated from enum value: PRINCIPAL_DEVICE = 4;
    */
   DEVICE = 4,
 
   /**
-   * A log-in that must first enrol a factor, by a ticket that allows nothing else.
+   * A log-in that must first enroll a factor, by a ticket that allows nothing else.
    *
    * @generated from enum value: PRINCIPAL_TICKET = 5;
    */
   TICKET = 5,
+
+  /**
+   * The browser that opened a hosted prompt, by its cookie, which allows nothing but that prompt's challenge.
+   *
+   * @generated from enum value: PRINCIPAL_PROMPT = 6;
+   */
+  PROMPT = 6,
 }
 
 /**
@@ -173,4 +180,13 @@ export declare const access: GenExtension<MethodOptions, Access>;
  * @generated from extension: bool audited = 50002;
  */
 export declare const audited: GenExtension<MethodOptions, boolean>;
+
+/**
+ * Whether the field holds a secret, or what reaches a person: never to be logged or printed. A reply that holds one
+ * is not kept, so that a repeat of its request_id answers ALREADY_EXISTS. Says what `debug_redact` of newer compilers
+ * says, which protoc before 22 refuses.
+ *
+ * @generated from extension: bool sensitive = 50003;
+ */
+export declare const sensitive: GenExtension<FieldOptions, boolean>;
 

@@ -13,7 +13,7 @@ import { file_google_protobuf_descriptor, file_google_protobuf_duration } from "
  * Describes the file mfa/v1/options.proto.
  */
 export const file_mfa_v1_options = /*@__PURE__*/
-  fileDesc("ChRtZmEvdjEvb3B0aW9ucy5wcm90bxIGbWZhLnYxIpYBCgZBY2Nlc3MSJQoKcHJpbmNpcGFscxgBIAMoDjIRLm1mYS52MS5QcmluY2lwYWwSGAoDYWNyGAIgASgOMgsubWZhLnYxLkFjchIqCgdtYXhfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXNjb3BlGAQgASgJEhAKCHJlc291cmNlGAUgASgJKpIBCglQcmluY2lwYWwSGQoVUFJJTkNJUEFMX1VOU1BFQ0lGSUVEEAASEgoOUFJJTkNJUEFMX1VTRVIQARITCg9QUklOQ0lQQUxfQURNSU4QAhIVChFQUklOQ0lQQUxfU0VSVklDRRADEhQKEFBSSU5DSVBBTF9ERVZJQ0UQBBIUChBQUklOQ0lQQUxfVElDS0VUEAUqUAoDQWNyEhMKD0FDUl9VTlNQRUNJRklFRBAAEgwKCEFDUl9BQUwxEAESDAoIQUNSX0FBTDIQAhIYChRBQ1JfQUFMMl9JRl9FTlJPTExFRBADOkgKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKAsyDi5tZmEudjEuQWNjZXNzUgZhY2Nlc3M6OgoHYXVkaXRlZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKAhSB2F1ZGl0ZWRiBnByb3RvMw", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
+  fileDesc("ChRtZmEvdjEvb3B0aW9ucy5wcm90bxIGbWZhLnYxIpYBCgZBY2Nlc3MSJQoKcHJpbmNpcGFscxgBIAMoDjIRLm1mYS52MS5QcmluY2lwYWwSGAoDYWNyGAIgASgOMgsubWZhLnYxLkFjchIqCgdtYXhfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXNjb3BlGAQgASgJEhAKCHJlc291cmNlGAUgASgJKqgBCglQcmluY2lwYWwSGQoVUFJJTkNJUEFMX1VOU1BFQ0lGSUVEEAASEgoOUFJJTkNJUEFMX1VTRVIQARITCg9QUklOQ0lQQUxfQURNSU4QAhIVChFQUklOQ0lQQUxfU0VSVklDRRADEhQKEFBSSU5DSVBBTF9ERVZJQ0UQBBIUChBQUklOQ0lQQUxfVElDS0VUEAUSFAoQUFJJTkNJUEFMX1BST01QVBAGKlAKA0FjchITCg9BQ1JfVU5TUEVDSUZJRUQQABIMCghBQ1JfQUFMMRABEgwKCEFDUl9BQUwyEAISGAoUQUNSX0FBTDJfSUZfRU5ST0xMRUQQAzpICgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgLMg4ubWZhLnYxLkFjY2Vzc1IGYWNjZXNzOjoKB2F1ZGl0ZWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjShgMgASgIUgdhdWRpdGVkOj0KCXNlbnNpdGl2ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY04YDIAEoCFIJc2Vuc2l0aXZlQkgKBm1mYS52MUIMT3B0aW9uc1Byb3RvUAFaH21mYS1zZXJ2aWNlL2dlbi9nby9tZmEvdjE7bWZhdjGiAgNNRkGqAgZNZmEuVjFiBnByb3RvMw", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
 
 /**
  * Describes the message mfa.v1.Access.
@@ -66,4 +66,14 @@ export const access = /*@__PURE__*/
  */
 export const audited = /*@__PURE__*/
   extDesc(file_mfa_v1_options, 1);
+
+/**
+ * Whether the field holds a secret, or what reaches a person: never to be logged or printed. A reply that holds one
+ * is not kept, so that a repeat of its request_id answers ALREADY_EXISTS. Says what `debug_redact` of newer compilers
+ * says, which protoc before 22 refuses.
+ *
+ * @generated from extension: bool sensitive = 50003;
+ */
+export const sensitive = /*@__PURE__*/
+  extDesc(file_mfa_v1_options, 2);
 

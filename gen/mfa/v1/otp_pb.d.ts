@@ -9,6 +9,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { Message } from "@bufbuild/protobuf";
 import type { FactorState, FactorType } from "./factor_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ClientContext } from "./client_context_pb.js";
 
 /**
  * Describes the file mfa/v1/otp.proto.
@@ -57,7 +58,7 @@ export declare type OtpAddress = Message<"mfa.v1.OtpAddress"> & {
   primary: boolean;
 
   /**
-   * When enrolment started.
+   * When enrollment started.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 6;
    */
@@ -166,6 +167,13 @@ export declare type StartSmsEnrollmentRequest = Message<"mfa.v1.StartSmsEnrollme
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -220,6 +228,13 @@ export declare type FinishSmsEnrollmentRequest = Message<"mfa.v1.FinishSmsEnroll
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -240,6 +255,20 @@ export declare type FinishSmsEnrollmentResponse = Message<"mfa.v1.FinishSmsEnrol
    * @generated from field: mfa.v1.OtpAddress address = 1;
    */
   address?: OtpAddress | undefined;
+
+  /**
+   * The backup codes, once only; empty unless the tenant requires them and the user had none.
+   *
+   * @generated from field: repeated string backup_codes = 2;
+   */
+  backupCodes: string[];
+
+  /**
+   * The set of these codes, for ConfirmBackupCodes; empty without codes.
+   *
+   * @generated from field: string backup_code_set_id = 3;
+   */
+  backupCodeSetId: string;
 };
 
 /**
@@ -254,6 +283,12 @@ export declare const FinishSmsEnrollmentResponseSchema: GenMessage<FinishSmsEnro
  * @generated from message mfa.v1.EnableSmsRequest
  */
 export declare type EnableSmsRequest = Message<"mfa.v1.EnableSmsRequest"> & {
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 1;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -295,6 +330,13 @@ export declare type DisableSmsRequest = Message<"mfa.v1.DisableSmsRequest"> & {
    * @generated from field: bool confirm_last_factor = 1;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -337,7 +379,8 @@ export declare type SendSmsCodeRequest = Message<"mfa.v1.SendSmsCodeRequest"> & 
   purpose: OtpPurpose;
 
   /**
-   * The challenge to prove, or a code's own to send it again. Empty begins a new one.
+   * The challenge to prove, one of the caller's session, whose purpose counts then and whose code is
+   * sent in the tenant's language; or a code's own, to send it again. Empty begins a new one.
    *
    * @generated from field: string challenge_id = 2;
    */
@@ -356,6 +399,13 @@ export declare type SendSmsCodeRequest = Message<"mfa.v1.SendSmsCodeRequest"> & 
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -391,7 +441,7 @@ export declare const SendSmsCodeResponseSchema: GenMessage<SendSmsCodeResponse>;
  */
 export declare type VerifySmsCodeRequest = Message<"mfa.v1.VerifySmsCodeRequest"> & {
   /**
-   * The challenge that the code was sent for.
+   * The challenge that the code was sent for. One of CreateChallenge is proved by it.
    *
    * @generated from field: string challenge_id = 1;
    */
@@ -403,6 +453,13 @@ export declare type VerifySmsCodeRequest = Message<"mfa.v1.VerifySmsCodeRequest"
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -465,6 +522,13 @@ export declare type StartEmailEnrollmentRequest = Message<"mfa.v1.StartEmailEnro
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -519,6 +583,13 @@ export declare type FinishEmailEnrollmentRequest = Message<"mfa.v1.FinishEmailEn
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -553,6 +624,12 @@ export declare const FinishEmailEnrollmentResponseSchema: GenMessage<FinishEmail
  * @generated from message mfa.v1.EnableEmailRequest
  */
 export declare type EnableEmailRequest = Message<"mfa.v1.EnableEmailRequest"> & {
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 1;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -587,6 +664,12 @@ export declare const EnableEmailResponseSchema: GenMessage<EnableEmailResponse>;
  * @generated from message mfa.v1.DisableEmailRequest
  */
 export declare type DisableEmailRequest = Message<"mfa.v1.DisableEmailRequest"> & {
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 1;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -629,7 +712,8 @@ export declare type SendEmailCodeRequest = Message<"mfa.v1.SendEmailCodeRequest"
   purpose: OtpPurpose;
 
   /**
-   * The challenge to prove, or a code's own to send it again. Empty begins a new one.
+   * The challenge to prove, one of the caller's session, whose purpose counts then and whose code is
+   * sent in the tenant's language; or a code's own, to send it again. Empty begins a new one.
    *
    * @generated from field: string challenge_id = 2;
    */
@@ -648,6 +732,13 @@ export declare type SendEmailCodeRequest = Message<"mfa.v1.SendEmailCodeRequest"
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -683,7 +774,7 @@ export declare const SendEmailCodeResponseSchema: GenMessage<SendEmailCodeRespon
  */
 export declare type VerifyEmailCodeRequest = Message<"mfa.v1.VerifyEmailCodeRequest"> & {
   /**
-   * The challenge that the code was sent for.
+   * The challenge that the code was sent for. One of CreateChallenge is proved by it.
    *
    * @generated from field: string challenge_id = 1;
    */
@@ -695,6 +786,13 @@ export declare type VerifyEmailCodeRequest = Message<"mfa.v1.VerifyEmailCodeRequ
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**

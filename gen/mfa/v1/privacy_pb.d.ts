@@ -38,7 +38,7 @@ export declare type ResetUserMfaRequest = Message<"mfa.v1.ResetUserMfaRequest"> 
   reason: string;
 
   /**
-   * How long the user cannot enrol anew. Defaults to none.
+   * How long the user cannot enroll anew. Defaults to none.
    *
    * @generated from field: google.protobuf.Duration cool_down = 3;
    */
@@ -249,7 +249,7 @@ export declare const ExportUserRequestSchema: GenMessage<ExportUserRequest>;
 export declare type ExportUserResponse = Message<"mfa.v1.ExportUserResponse"> & {
   /**
    * Factors, codes' metadata, trust, decisions, events and audit entries, by table. No secrets:
-   * they are the service's, not the user's. 2,000 rows of a table and some 3 MiB in all at most:
+   * they are the service's, not the user's. 1,000 rows of a table and some 1 MiB in all at most:
    * "truncated" names the tables of which part is missing.
    *
    * @generated from field: google.protobuf.Struct data = 1;

@@ -8,6 +8,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ClientContext } from "./client_context_pb.js";
 import type { Action } from "./action_pb.js";
 
 /**
@@ -145,7 +146,8 @@ export declare type PushContext = Message<"mfa.v1.PushContext"> & {
 
   /**
    * The requester's browser and system, by names that the service knows: "Firefox on Linux". Empty
-   * for others; never the words of the header.
+   * for others, which may be no browsers: show the application alone then. Never the words of the
+   * header.
    *
    * @generated from field: string user_agent = 4;
    */
@@ -166,8 +168,8 @@ export declare type PushContext = Message<"mfa.v1.PushContext"> & {
 export declare const PushContextSchema: GenMessage<PushContext>;
 
 /**
- * A push challenge, as its requester, its user's history and administrators see it. Never holds
- * the number.
+ * A push challenge, as its requester, its user's history and administrators see it: one request to phones, of which a
+ * generic challenge may take several, one after the other. Never holds the number.
  *
  * @generated from message mfa.v1.PushChallenge
  */
@@ -175,9 +177,9 @@ export declare type PushChallenge = Message<"mfa.v1.PushChallenge"> & {
   /**
    * Identifies the challenge; 128 random bits, base64url.
    *
-   * @generated from field: string challenge_id = 1;
+   * @generated from field: string push_challenge_id = 1;
    */
-  challengeId: string;
+  pushChallengeId: string;
 
   /**
    * Where it stands. Reading it is never proof: a backend redeems.
@@ -241,6 +243,14 @@ export declare type PushChallenge = Message<"mfa.v1.PushChallenge"> & {
    * @generated from field: google.protobuf.Duration retry_after = 10;
    */
   retryAfter?: Duration | undefined;
+
+  /**
+   * The generic challenge that it proves: what WatchChallenge, CancelChallenge and RedeemChallenge take. Only in the
+   * replies to who asked; empty in lists.
+   *
+   * @generated from field: string challenge_id = 11;
+   */
+  challengeId: string;
 };
 
 /**
@@ -285,9 +295,9 @@ export declare type PushPrompt = Message<"mfa.v1.PushPrompt"> & {
   /**
    * Identifies the push challenge; 128 random bits, base64url.
    *
-   * @generated from field: string challenge_id = 1;
+   * @generated from field: string push_challenge_id = 1;
    */
-  challengeId: string;
+  pushChallengeId: string;
 
   /**
    * The number to type on the phone: two digits or six, as the tenant has it. Shown here once and
@@ -327,9 +337,9 @@ export declare type PendingPushChallenge = Message<"mfa.v1.PendingPushChallenge"
   /**
    * Identifies the challenge; 128 random bits, base64url.
    *
-   * @generated from field: string challenge_id = 1;
+   * @generated from field: string push_challenge_id = 1;
    */
-  challengeId: string;
+  pushChallengeId: string;
 
   /**
    * Goes into the signature.
@@ -495,6 +505,13 @@ export declare type StartPushDeviceEnrollmentRequest = Message<"mfa.v1.StartPush
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -736,6 +753,13 @@ export declare type UpdatePushDeviceRequest = Message<"mfa.v1.UpdatePushDeviceRe
    * @generated from field: int64 version = 3;
    */
   version: bigint;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -784,6 +808,13 @@ export declare type RevokePushDeviceRequest = Message<"mfa.v1.RevokePushDeviceRe
    * @generated from field: bool confirm_last_factor = 2;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -907,7 +938,7 @@ export declare type CreatePushChallengeRequest = Message<"mfa.v1.CreatePushChall
   challengeId: string;
 
   /**
-   * What is being approved; absent for a log-in. Not together with challenge_id, which has its own.
+   * What is being approved, to step up; absent for a log-in. Not together with challenge_id, which has its own.
    *
    * @generated from field: mfa.v1.Action action = 3;
    */
@@ -928,6 +959,13 @@ export declare type CreatePushChallengeRequest = Message<"mfa.v1.CreatePushChall
    * @generated from field: string audience = 5;
    */
   audience: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 6;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -972,9 +1010,9 @@ export declare type GetPushChallengeRequest = Message<"mfa.v1.GetPushChallengeRe
   /**
    * The challenge.
    *
-   * @generated from field: string challenge_id = 1;
+   * @generated from field: string push_challenge_id = 1;
    */
-  challengeId: string;
+  pushChallengeId: string;
 };
 
 /**
@@ -1134,9 +1172,9 @@ export declare type ApprovePushChallengeRequest = Message<"mfa.v1.ApprovePushCha
   /**
    * The challenge.
    *
-   * @generated from field: string challenge_id = 1;
+   * @generated from field: string push_challenge_id = 1;
    */
-  challengeId: string;
+  pushChallengeId: string;
 
   /**
    * The number that the person typed.
@@ -1146,7 +1184,7 @@ export declare type ApprovePushChallengeRequest = Message<"mfa.v1.ApprovePushCha
   number: string;
 
   /**
-   * By the device's key over "mfa-push-v1", the challenge id, nonce, number, action digest and
+   * By the device's key over "mfa-push-v1", the push challenge's id, nonce, number, action digest and
    * "approve", each part behind its length as four bytes, big-endian.
    *
    * @generated from field: bytes signature = 3;
@@ -1190,9 +1228,9 @@ export declare type DenyPushChallengeRequest = Message<"mfa.v1.DenyPushChallenge
   /**
    * The challenge.
    *
-   * @generated from field: string challenge_id = 1;
+   * @generated from field: string push_challenge_id = 1;
    */
-  challengeId: string;
+  pushChallengeId: string;
 
   /**
    * Why. Unset counts as OTHER.
@@ -1202,7 +1240,7 @@ export declare type DenyPushChallengeRequest = Message<"mfa.v1.DenyPushChallenge
   denyReason: PushDenyReason;
 
   /**
-   * By the device's key over "mfa-push-v1", the challenge id, nonce, an empty number, action digest,
+   * By the device's key over "mfa-push-v1", the push challenge's id, nonce, an empty number, action digest,
    * "deny" and the reason's name ("NOT_ME", "MISTAKE", "OTHER"), each part behind its length as four
    * bytes, big-endian.
    *
@@ -1253,9 +1291,9 @@ export declare type GetUserPushChallengeRequest = Message<"mfa.v1.GetUserPushCha
   /**
    * The challenge.
    *
-   * @generated from field: string challenge_id = 2;
+   * @generated from field: string push_challenge_id = 2;
    */
-  challengeId: string;
+  pushChallengeId: string;
 };
 
 /**

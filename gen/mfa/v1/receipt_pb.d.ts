@@ -68,7 +68,7 @@ export declare type ResetReceipt = Message<"mfa.v1.ResetReceipt"> & {
   resetTime?: Timestamp | undefined;
 
   /**
-   * Until when the user cannot enrol anew; absent without a cool-down.
+   * Until when the user cannot enroll anew; absent without a cool-down.
    *
    * @generated from field: google.protobuf.Timestamp cool_down_until_time = 4;
    */

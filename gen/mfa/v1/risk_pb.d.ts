@@ -89,6 +89,13 @@ export declare type RiskReason = Message<"mfa.v1.RiskReason"> & {
    * @generated from field: string rule = 5;
    */
   rule: string;
+
+  /**
+   * What the caller saw it by; empty for the service's own signals.
+   *
+   * @generated from field: string detail = 6;
+   */
+  detail: string;
 };
 
 /**
@@ -482,7 +489,8 @@ export declare type UpdateRiskPolicyResponse = Message<"mfa.v1.UpdateRiskPolicyR
   policy?: RiskPolicy | undefined;
 
   /**
-   * What deserves a second look, such as how many of the first 1,000 known users must enrol.
+   * What deserves a second look, such as how many of the first 1,000 known users must enroll, and how
+   * many have factors that do not meet the level.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -665,7 +673,8 @@ export declare type EvaluateRiskRequest = Message<"mfa.v1.EvaluateRiskRequest"> 
   userId: string;
 
   /**
-   * Where the user's request came from, as the backend saw it.
+   * Where the user's request came from, as the backend saw it. What of it cannot be read, such as an
+   * address that is none, is judged and not refused.
    *
    * @generated from field: mfa.v1.ClientContext client = 2;
    */
@@ -999,7 +1008,8 @@ export enum MfaDecision {
   CHALLENGE = 2,
 
   /**
-   * A first factor, by the ticket.
+   * A factor that meets what is asked for, by the ticket: the first one; or, where a rule asks for
+   * more than the user's factors are worth, another one, once they have proved one of those.
    *
    * @generated from enum value: MFA_DECISION_ENROLL = 3;
    */

@@ -93,35 +93,35 @@ export declare type WebAuthnSettings = Message<"mfa.v1.WebAuthnSettings"> & {
   userVerification: WebAuthnRequirement;
 
   /**
-   * Whether credentials must be found without a user name. Unset takes the file's, PREFERRED.
+   * Whether new credentials must be found without a user name. Unset takes the file's, PREFERRED.
    *
    * @generated from field: mfa.v1.WebAuthnRequirement discoverable = 4;
    */
   discoverable: WebAuthnRequirement;
 
   /**
-   * Which attachment is admitted; unset admits both.
+   * Which attachment is admitted; unset admits both. A credential of which none is known is admitted.
    *
    * @generated from field: mfa.v1.WebAuthnAttachment attachment = 5;
    */
   attachment: WebAuthnAttachment;
 
   /**
-   * How a new authenticator must identify itself.
+   * How an authenticator must have identified itself when it was registered.
    *
    * @generated from field: mfa.v1.AttestationPolicy attestation = 6;
    */
   attestation: AttestationPolicy;
 
   /**
-   * The only models admitted. Empty admits all.
+   * The only models admitted, as they proved when they were registered. Empty admits all.
    *
    * @generated from field: repeated string allowed_aaguids = 7;
    */
   allowedAaguids: string[];
 
   /**
-   * Models refused.
+   * Models refused, and with them credentials that proved no model.
    *
    * @generated from field: repeated string denied_aaguids = 8;
    */
@@ -169,7 +169,7 @@ export declare type SmsSettings = Message<"mfa.v1.SmsSettings"> & {
   enabled: boolean;
 
   /**
-   * The countries that are sent to (ISO 3166-1 alpha-2). Empty sends to none.
+   * The countries that are sent to (ISO 3166-1 alpha-2), codes and notices. Empty sends to none.
    *
    * @generated from field: repeated string allowed_countries = 2;
    */
@@ -292,7 +292,7 @@ export declare type BackupCodeSettings = Message<"mfa.v1.BackupCodeSettings"> & 
   lowThreshold: number;
 
   /**
-   * Whether a session proved by one may only enrol and replace factors.
+   * Whether a session proved by one may only enroll and replace factors.
    *
    * @generated from field: bool restrict_session = 4;
    */
@@ -312,14 +312,15 @@ export declare const BackupCodeSettingsSchema: GenMessage<BackupCodeSettings>;
  */
 export declare type TrustedDeviceSettings = Message<"mfa.v1.TrustedDeviceSettings"> & {
   /**
-   * Whether clients may be trusted. Not unless switched on.
+   * Whether clients may be trusted. Not unless switched on; off, trust of before counts for nothing.
    *
    * @generated from field: bool enabled = 1;
    */
   enabled: boolean;
 
   /**
-   * How long in whole seconds, 30 days at most. Absent takes the file's, 30 days.
+   * How long in whole seconds, 30 days at most, also of trust that was given for longer before.
+   * Absent takes the file's, 30 days.
    *
    * @generated from field: google.protobuf.Duration lifetime = 2;
    */
@@ -346,15 +347,21 @@ export declare const TrustedDeviceSettingsSchema: GenMessage<TrustedDeviceSettin
  */
 export declare type AdministrationSettings = Message<"mfa.v1.AdministrationSettings"> & {
   /**
-   * Whether resets wait for a second administrator. Temporary passes do not: where one administrator
-   * is not to let anybody in, deny_temporary_passes goes with it.
+   * Whether resets wait for a second administrator. So do temporary passes, passkeys that are accepted
+   * anew, networks that come to be listed or to count for longer, the deletion of a rule of
+   * enforcement, and changes of settings, rules and levels of risk that take a protection away, this
+   * one included (docs/reference/loosening.md says which change of each setting does): they are
+   * refused with APPROVAL_REQUIRED until the approval that they asked for is granted, and then run
+   * once, for the same administrator and exactly the same request (request_id aside). A call that
+   * fails keeps its approval. Imports and erasures are backends' and wait for nobody.
    *
    * @generated from field: bool four_eyes = 1;
    */
   fourEyes: boolean;
 
   /**
-   * How long a user cannot enrol anew after a reset, in whole seconds. Absent takes the file's, none.
+   * How long a user cannot enroll anew after a reset, in whole seconds, as it is set at the reset.
+   * Absent takes the file's, none.
    *
    * @generated from field: google.protobuf.Duration reset_cool_down = 2;
    */
@@ -423,7 +430,9 @@ export declare type MessageTemplate = Message<"mfa.v1.MessageTemplate"> & {
   subject: string;
 
   /**
-   * Its text, with the fields in braces: "{code}". Must name {code} where there is one.
+   * Its text, with the fields in braces: "{code}". Must name {code} where there is one. Of a text
+   * message 1,000 characters at most, as carriers take 1,600 with the fields filled; one that is
+   * longer once it is filled is replaced by the service's own.
    *
    * @generated from field: string body = 5;
    */
@@ -512,7 +521,65 @@ export declare type TemplateSettings = Message<"mfa.v1.TemplateSettings"> & {
 export declare const TemplateSettingsSchema: GenMessage<TemplateSettings>;
 
 /**
- * All settings, defaults filled in.
+ * The hosted prompt of the tenant.
+ *
+ * @generated from message mfa.v1.PromptSettings
+ */
+export declare type PromptSettings = Message<"mfa.v1.PromptSettings"> & {
+  /**
+   * The backends that may send users to the prompt, and where each lets them come back. Without an entry a
+   * backend has no return address, but in dev mode any of this machine.
+   *
+   * @generated from field: repeated mfa.v1.PromptClient clients = 1;
+   */
+  clients: PromptClient[];
+
+  /**
+   * The origin that users reach the prompt at. Passkeys work there if it lies under the relying party's domain
+   * and is among its origins. Empty takes the file's.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message mfa.v1.PromptSettings.
+ * Use `create(PromptSettingsSchema)` to create a new message.
+ */
+export declare const PromptSettingsSchema: GenMessage<PromptSettings>;
+
+/**
+ * A backend that may send users to the prompt.
+ *
+ * @generated from message mfa.v1.PromptClient
+ */
+export declare type PromptClient = Message<"mfa.v1.PromptClient"> & {
+  /**
+   * The backend: the exact subject of its tokens, the name of its service key or of its certificate.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * Its return addresses, whole: nothing is cut off or added before they are compared.
+   *
+   * @generated from field: repeated string return_urls = 2;
+   */
+  returnUrls: string[];
+};
+
+/**
+ * Describes the message mfa.v1.PromptClient.
+ * Use `create(PromptClientSchema)` to create a new message.
+ */
+export declare const PromptClientSchema: GenMessage<PromptClient>;
+
+/**
+ * All settings, defaults filled in. What they forbid is forbidden from then on, also to what was made
+ * before: a factor that they no longer admit is neither offered nor taken, and a proof by it is not
+ * redeemed. What a field says of new things binds those only.
  *
  * @generated from message mfa.v1.TenantSettings
  */
@@ -600,6 +667,13 @@ export declare type TenantSettings = Message<"mfa.v1.TenantSettings"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 12;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * For the hosted prompt.
+   *
+   * @generated from field: mfa.v1.PromptSettings prompt = 13;
+   */
+  prompt?: PromptSettings | undefined;
 };
 
 /**
@@ -733,6 +807,13 @@ export declare type UpdateTenantSettingsRequest = Message<"mfa.v1.UpdateTenantSe
    * @generated from field: string reason = 12;
    */
   reason: string;
+
+  /**
+   * For the hosted prompt. Absent leaves them.
+   *
+   * @generated from field: mfa.v1.PromptSettings prompt = 13;
+   */
+  prompt?: PromptSettings | undefined;
 };
 
 /**
@@ -755,7 +836,8 @@ export declare type UpdateTenantSettingsResponse = Message<"mfa.v1.UpdateTenantS
   settings?: TenantSettings | undefined;
 
   /**
-   * What deserves a second look, such as users whose factors are no longer admitted.
+   * What deserves a second look: how many of the first 1,000 known users have factors that are no
+   * longer admitted, and how many no longer meet a level of risk or a rule.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -802,7 +884,7 @@ export enum LockProfile {
 export declare const LockProfileSchema: GenEnum<LockProfile>;
 
 /**
- * How a new authenticator must identify itself.
+ * How an authenticator must identify itself when it is registered.
  *
  * @generated from enum mfa.v1.AttestationPolicy
  */
@@ -848,7 +930,7 @@ export enum BackupCodePolicy {
   UNSPECIFIED = 0,
 
   /**
-   * When they ask.
+   * When they ask, and never recommended.
    *
    * @generated from enum value: BACKUP_CODE_POLICY_OPTIONAL = 1;
    */
@@ -862,7 +944,8 @@ export enum BackupCodePolicy {
   PROMPT = 2,
 
   /**
-   * Made with the first factor, and confirmed.
+   * Made with the first factor, by app, passkey or number, whether asked for or not, and confirmed by
+   * one of them; recommended to who paired a phone first, as the phone shows none.
    *
    * @generated from enum value: BACKUP_CODE_POLICY_REQUIRED = 3;
    */

@@ -63,7 +63,7 @@ export declare type TotpDevice = Message<"mfa.v1.TotpDevice"> & {
   period?: Duration | undefined;
 
   /**
-   * When enrolment started.
+   * When enrollment started.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
@@ -154,7 +154,7 @@ export declare type TotpProvisioning = Message<"mfa.v1.TotpProvisioning"> & {
 export declare const TotpProvisioningSchema: GenMessage<TotpProvisioning>;
 
 /**
- * Starts the enrolment of an authenticator app.
+ * Starts the enrollment of an authenticator app.
  *
  * @generated from message mfa.v1.StartTotpEnrollmentRequest
  */
@@ -181,7 +181,7 @@ export declare type StartTotpEnrollmentRequest = Message<"mfa.v1.StartTotpEnroll
   algorithm: TotpAlgorithm;
 
   /**
-   * The length of the codes: 6 or 8; 0 takes the default, 6.
+   * The length of the codes: 6 or 8; 0 takes the tenant's default, 6 unless configured.
    *
    * @generated from field: int32 digits = 4;
    */
@@ -201,6 +201,13 @@ export declare type StartTotpEnrollmentRequest = Message<"mfa.v1.StartTotpEnroll
    * @generated from field: string request_id = 6;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 7;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -277,6 +284,13 @@ export declare type FinishTotpEnrollmentRequest = Message<"mfa.v1.FinishTotpEnro
    * @generated from field: bool generate_backup_codes = 4;
    */
   generateBackupCodes: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -299,14 +313,15 @@ export declare type FinishTotpEnrollmentResponse = Message<"mfa.v1.FinishTotpEnr
   device?: TotpDevice | undefined;
 
   /**
-   * The device that it replaced, if the enrolment was a replacement.
+   * The device that it replaced, if the enrollment was a replacement.
    *
    * @generated from field: string replaced_device_id = 2;
    */
   replacedDeviceId: string;
 
   /**
-   * The backup codes, once only; empty unless they were asked for and made.
+   * The backup codes, once only; empty unless they were asked for, or the tenant requires them, and
+   * made.
    *
    * @generated from field: repeated string backup_codes = 3;
    */
@@ -432,6 +447,13 @@ export declare type VerifyTotpCodeRequest = Message<"mfa.v1.VerifyTotpCodeReques
    * @generated from field: string code = 1;
    */
   code: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -554,6 +576,13 @@ export declare type UpdateTotpDeviceRequest = Message<"mfa.v1.UpdateTotpDeviceRe
    * @generated from field: int64 version = 3;
    */
   version: bigint;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -594,6 +623,13 @@ export declare type EnableTotpDeviceRequest = Message<"mfa.v1.EnableTotpDeviceRe
    * @generated from field: string device_id = 1;
    */
   deviceId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -642,6 +678,13 @@ export declare type DisableTotpDeviceRequest = Message<"mfa.v1.DisableTotpDevice
    * @generated from field: bool confirm_last_factor = 2;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -690,6 +733,13 @@ export declare type RevokeTotpDeviceRequest = Message<"mfa.v1.RevokeTotpDeviceRe
    * @generated from field: bool confirm_last_factor = 2;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -725,7 +775,7 @@ export declare const RevokeTotpDeviceResponseSchema: GenMessage<RevokeTotpDevice
  */
 export declare type DeleteTotpDeviceRequest = Message<"mfa.v1.DeleteTotpDeviceRequest"> & {
   /**
-   * The device. A pending one ends its enrolment.
+   * The device. A pending one ends its enrollment.
    *
    * @generated from field: string device_id = 1;
    */
@@ -738,6 +788,13 @@ export declare type DeleteTotpDeviceRequest = Message<"mfa.v1.DeleteTotpDeviceRe
    * @generated from field: bool confirm_last_factor = 2;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -761,7 +818,7 @@ export declare type DeleteTotpDeviceResponse = Message<"mfa.v1.DeleteTotpDeviceR
 export declare const DeleteTotpDeviceResponseSchema: GenMessage<DeleteTotpDeviceResponse>;
 
 /**
- * Starts the enrolment of an app that takes an old one's place.
+ * Starts the enrollment of an app that takes an old one's place.
  *
  * @generated from message mfa.v1.ReplaceTotpDeviceRequest
  */
@@ -795,7 +852,7 @@ export declare type ReplaceTotpDeviceRequest = Message<"mfa.v1.ReplaceTotpDevice
   algorithm: TotpAlgorithm;
 
   /**
-   * The length of the codes: 6 or 8; 0 takes the default, 6.
+   * The length of the codes: 6 or 8; 0 takes the tenant's default, 6 unless configured.
    *
    * @generated from field: int32 digits = 5;
    */
@@ -815,6 +872,13 @@ export declare type ReplaceTotpDeviceRequest = Message<"mfa.v1.ReplaceTotpDevice
    * @generated from field: string request_id = 7;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 8;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -883,6 +947,13 @@ export declare type ResyncTotpDeviceRequest = Message<"mfa.v1.ResyncTotpDeviceRe
    * @generated from field: string second_code = 3;
    */
   secondCode: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -931,6 +1002,13 @@ export declare type DisableTotpRequest = Message<"mfa.v1.DisableTotpRequest"> & 
    * @generated from field: bool confirm_last_factor = 1;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -1191,7 +1269,7 @@ export enum TotpDeviceState {
   UNSPECIFIED = 0,
 
   /**
-   * Enrolment started; the device has not yet proved itself and verifies nothing.
+   * Enrollment started; the device has not yet proved itself and verifies nothing.
    *
    * @generated from enum value: TOTP_DEVICE_STATE_PENDING = 1;
    */

@@ -167,6 +167,13 @@ export declare type TrustDeviceRequest = Message<"mfa.v1.TrustDeviceRequest"> & 
    * @generated from field: string trust_token = 4;
    */
   trustToken: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -221,6 +228,13 @@ export declare type CheckDeviceTrustRequest = Message<"mfa.v1.CheckDeviceTrustRe
    * @generated from field: string application = 2;
    */
   application: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -416,6 +430,13 @@ export declare type RevokeTrustedDeviceRequest = Message<"mfa.v1.RevokeTrustedDe
    * @generated from field: string trusted_device_id = 1;
    */
   trustedDeviceId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 2;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -444,6 +465,12 @@ export declare const RevokeTrustedDeviceResponseSchema: GenMessage<RevokeTrusted
  * @generated from message mfa.v1.RevokeAllTrustedDevicesRequest
  */
 export declare type RevokeAllTrustedDevicesRequest = Message<"mfa.v1.RevokeAllTrustedDevicesRequest"> & {
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 1;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -478,6 +505,12 @@ export declare const RevokeAllTrustedDevicesResponseSchema: GenMessage<RevokeAll
  * @generated from message mfa.v1.CleanUpTrustedDevicesRequest
  */
 export declare type CleanUpTrustedDevicesRequest = Message<"mfa.v1.CleanUpTrustedDevicesRequest"> & {
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 1;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -574,4 +607,114 @@ export declare type RevokeUserTrustResponse = Message<"mfa.v1.RevokeUserTrustRes
  * Use `create(RevokeUserTrustResponseSchema)` to create a new message.
  */
 export declare const RevokeUserTrustResponseSchema: GenMessage<RevokeUserTrustResponse>;
+
+/**
+ * Lists the clients that a user trusts, for an administrator.
+ *
+ * @generated from message mfa.v1.ListUserTrustedDevicesRequest
+ */
+export declare type ListUserTrustedDevicesRequest = Message<"mfa.v1.ListUserTrustedDevicesRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * How many at most; 0 means 50.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListUserTrustedDevicesRequest.
+ * Use `create(ListUserTrustedDevicesRequestSchema)` to create a new message.
+ */
+export declare const ListUserTrustedDevicesRequestSchema: GenMessage<ListUserTrustedDevicesRequest>;
+
+/**
+ * The clients.
+ *
+ * @generated from message mfa.v1.ListUserTrustedDevicesResponse
+ */
+export declare type ListUserTrustedDevicesResponse = Message<"mfa.v1.ListUserTrustedDevicesResponse"> & {
+  /**
+   * Newest first; `current` is never set. Expired ones are left out.
+   *
+   * @generated from field: repeated mfa.v1.TrustedDevice devices = 1;
+   */
+  devices: TrustedDevice[];
+
+  /**
+   * Where the next page begins; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message mfa.v1.ListUserTrustedDevicesResponse.
+ * Use `create(ListUserTrustedDevicesResponseSchema)` to create a new message.
+ */
+export declare const ListUserTrustedDevicesResponseSchema: GenMessage<ListUserTrustedDevicesResponse>;
+
+/**
+ * Ends the trust in one of a user's clients, for an administrator.
+ *
+ * @generated from message mfa.v1.RevokeUserTrustedDeviceRequest
+ */
+export declare type RevokeUserTrustedDeviceRequest = Message<"mfa.v1.RevokeUserTrustedDeviceRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The device.
+   *
+   * @generated from field: string trusted_device_id = 2;
+   */
+  trustedDeviceId: string;
+
+  /**
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message mfa.v1.RevokeUserTrustedDeviceRequest.
+ * Use `create(RevokeUserTrustedDeviceRequestSchema)` to create a new message.
+ */
+export declare const RevokeUserTrustedDeviceRequestSchema: GenMessage<RevokeUserTrustedDeviceRequest>;
+
+/**
+ * The trust is ended.
+ *
+ * @generated from message mfa.v1.RevokeUserTrustedDeviceResponse
+ */
+export declare type RevokeUserTrustedDeviceResponse = Message<"mfa.v1.RevokeUserTrustedDeviceResponse"> & {
+};
+
+/**
+ * Describes the message mfa.v1.RevokeUserTrustedDeviceResponse.
+ * Use `create(RevokeUserTrustedDeviceResponseSchema)` to create a new message.
+ */
+export declare const RevokeUserTrustedDeviceResponseSchema: GenMessage<RevokeUserTrustedDeviceResponse>;
 

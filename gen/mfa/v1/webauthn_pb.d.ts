@@ -8,6 +8,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ClientContext } from "./client_context_pb.js";
 import type { Action } from "./action_pb.js";
 import type { Challenge } from "./challenge_pb.js";
 import type { WebAuthnSignals } from "./webauthn_signals_pb.js";
@@ -94,7 +95,8 @@ export declare type WebAuthnCredential = Message<"mfa.v1.WebAuthnCredential"> & 
   userVerified: boolean;
 
   /**
-   * Whether it may be synced (flag BE).
+   * Whether it may be synced (flag BE). False also until the first proof of an imported credential
+   * whose old system did not keep the flag.
    *
    * @generated from field: bool backup_eligible = 11;
    */
@@ -155,6 +157,14 @@ export declare type WebAuthnCredential = Message<"mfa.v1.WebAuthnCredential"> & 
    * @generated from field: int64 version = 19;
    */
   version: bigint;
+
+  /**
+   * Whether it said otherwise than before whether it may be synced (flag BE); such an answer is
+   * refused.
+   *
+   * @generated from field: bool backup_eligibility_changed = 20;
+   */
+  backupEligibilityChanged: boolean;
 };
 
 /**
@@ -218,6 +228,13 @@ export declare type StartWebAuthnRegistrationRequest = Message<"mfa.v1.StartWebA
    * @generated from field: string request_id = 7;
    */
   requestId: string;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 8;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -293,6 +310,13 @@ export declare type FinishWebAuthnRegistrationRequest = Message<"mfa.v1.FinishWe
    * @generated from field: bool generate_backup_codes = 4;
    */
   generateBackupCodes: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -315,7 +339,8 @@ export declare type FinishWebAuthnRegistrationResponse = Message<"mfa.v1.FinishW
   credential?: WebAuthnCredential | undefined;
 
   /**
-   * The backup codes, once only; empty unless they were asked for and made.
+   * The backup codes, once only; empty unless they were asked for, or the tenant requires them, and
+   * made.
    *
    * @generated from field: repeated string backup_codes = 2;
    */
@@ -370,6 +395,13 @@ export declare type StartWebAuthnAuthenticationRequest = Message<"mfa.v1.StartWe
    * @generated from field: mfa.v1.Action action = 4;
    */
   action?: Action | undefined;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 5;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -439,6 +471,13 @@ export declare type FinishWebAuthnAuthenticationRequest = Message<"mfa.v1.Finish
    * @generated from field: google.protobuf.Struct response = 2;
    */
   response?: JsonObject | undefined;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -615,6 +654,13 @@ export declare type UpdateWebAuthnCredentialRequest = Message<"mfa.v1.UpdateWebA
    * @generated from field: int64 version = 3;
    */
   version: bigint;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 4;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -670,6 +716,13 @@ export declare type DeleteWebAuthnCredentialRequest = Message<"mfa.v1.DeleteWebA
    * @generated from field: bool confirm_last_factor = 2;
    */
   confirmLastFactor: boolean;
+
+  /**
+   * Where the user's request came from, as the backend saw it. Ignored from anybody but a backend: see ClientContext.
+   *
+   * @generated from field: mfa.v1.ClientContext client = 3;
+   */
+  client?: ClientContext | undefined;
 };
 
 /**
@@ -697,6 +750,61 @@ export declare type DeleteWebAuthnCredentialResponse = Message<"mfa.v1.DeleteWeb
  * Use `create(DeleteWebAuthnCredentialResponseSchema)` to create a new message.
  */
 export declare const DeleteWebAuthnCredentialResponseSchema: GenMessage<DeleteWebAuthnCredentialResponse>;
+
+/**
+ * Accepts a user's credential anew.
+ *
+ * @generated from message mfa.v1.AcceptUserWebAuthnCredentialRequest
+ */
+export declare type AcceptUserWebAuthnCredentialRequest = Message<"mfa.v1.AcceptUserWebAuthnCredentialRequest"> & {
+  /**
+   * The user: the exact subject of their tokens.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The credential.
+   *
+   * @generated from field: string credential_id = 2;
+   */
+  credentialId: string;
+
+  /**
+   * Why it is done. Goes to the audit trail, and with it into an export of the user's data; not shown
+   * in notices to the user.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message mfa.v1.AcceptUserWebAuthnCredentialRequest.
+ * Use `create(AcceptUserWebAuthnCredentialRequestSchema)` to create a new message.
+ */
+export declare const AcceptUserWebAuthnCredentialRequestSchema: GenMessage<AcceptUserWebAuthnCredentialRequest>;
+
+/**
+ * The credential, as it waits for its next proof.
+ *
+ * @generated from message mfa.v1.AcceptUserWebAuthnCredentialResponse
+ */
+export declare type AcceptUserWebAuthnCredentialResponse = Message<"mfa.v1.AcceptUserWebAuthnCredentialResponse"> & {
+  /**
+   * The credential, without warnings.
+   *
+   * @generated from field: mfa.v1.WebAuthnCredential credential = 1;
+   */
+  credential?: WebAuthnCredential | undefined;
+};
+
+/**
+ * Describes the message mfa.v1.AcceptUserWebAuthnCredentialResponse.
+ * Use `create(AcceptUserWebAuthnCredentialResponseSchema)` to create a new message.
+ */
+export declare const AcceptUserWebAuthnCredentialResponseSchema: GenMessage<AcceptUserWebAuthnCredentialResponse>;
 
 /**
  * How an authenticator is attached (WebAuthn §5.4.5).

@@ -10,7 +10,7 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file mfa/v1/webauthn_signals.proto.
  */
 export const file_mfa_v1_webauthn_signals = /*@__PURE__*/
-  fileDesc("Ch1tZmEvdjEvd2ViYXV0aG5fc2lnbmFscy5wcm90bxIGbWZhLnYxIokBCg9XZWJBdXRoblNpZ25hbHMSDQoFcnBfaWQYASABKAkSGAoQd2ViYXV0aG5fdXNlcl9pZBgCIAEoCRIfChdhY2NlcHRlZF9jcmVkZW50aWFsX2lkcxgDIAMoCRIRCgl1c2VyX25hbWUYBCABKAkSGQoRdXNlcl9kaXNwbGF5X25hbWUYBSABKAliBnByb3RvMw");
+  fileDesc("Ch1tZmEvdjEvd2ViYXV0aG5fc2lnbmFscy5wcm90bxIGbWZhLnYxIokBCg9XZWJBdXRoblNpZ25hbHMSDQoFcnBfaWQYASABKAkSGAoQd2ViYXV0aG5fdXNlcl9pZBgCIAEoCRIfChdhY2NlcHRlZF9jcmVkZW50aWFsX2lkcxgDIAMoCRIRCgl1c2VyX25hbWUYBCABKAkSGQoRdXNlcl9kaXNwbGF5X25hbWUYBSABKAlCUAoGbWZhLnYxQhRXZWJhdXRoblNpZ25hbHNQcm90b1ABWh9tZmEtc2VydmljZS9nZW4vZ28vbWZhL3YxO21mYXYxogIDTUZBqgIGTWZhLlYxYgZwcm90bzM");
 
 /**
  * Describes the message mfa.v1.WebAuthnSignals.

@@ -14,6 +14,8 @@ const sentences: Readonly<Record<string, string>> = {
   INVALID_CREDENTIAL: "The token is not valid, or no longer.",
   INSUFFICIENT_USER_AUTHENTICATION: "A fresher token is needed, of a log-in with two factors (--aal2).",
   SIGNATURE_REJECTED: "The passkey was not accepted.",
+  BACKUP_ELIGIBILITY_CHANGED: "The passkey has changed: use another factor, and register it anew.",
+  CLONE_SUSPECTED: "The passkey may have been copied: use another factor, and register it anew.",
   CHALLENGE_EXPIRED: "That took too long; please try again.",
   DUPLICATE: "This passkey is registered already.",
   LIMIT_REACHED: "There are as many passkeys as allowed.",

@@ -1,8 +1,7 @@
-import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { drawRecoveryCode, type RecoveryCode, showRecoveryCode } from "../../crypto/recovery-code.ts";
 import type { RecoveryCodeHash } from "../../crypto/recovery-code-hash.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import {
   type BackupCodeRow,
   type BackupCodeSetRow,

@@ -1,3 +1,5 @@
+import { BackupCodePolicy } from "../../../gen/mfa/v1/tenant_settings_pb.js";
+import { ownMethod } from "../amr.ts";
 import type { Factor, FactorInstance } from "../factor.ts";
 import { type BackupCodeSetRow, backupCodeSetRepository } from "./backup-codes.repository.ts";
 
@@ -23,11 +25,22 @@ const toInstance = (set: BackupCodeSetRow): FactorInstance => ({
   ...recommendationFor(set),
 });
 
+const METHOD = ownMethod("backup-code");
+
 /** Backup codes as the registry of factors sees them. */
-export const backupCodesFactor: Factor = {
+export const backupCodesFactor: Factor<"BACKUP_CODE"> = {
   type: "BACKUP_CODE",
+  word: "backup codes",
+  receiptKind: "backup_codes",
+  amr: { own: METHOD, of: () => [METHOD] },
+  consumed: true,
+  recovers: true,
+  phishingResistant: false,
+  canBeDeviceBound: false,
+  channels: [],
   counts: false,
   restricted: false,
+  isOn: () => true,
   isEnrollable: () => true,
   isEnrolled: async (tx, owner) => ((await backupCodeSetRepository(tx).find(owner, "active"))?.remaining ?? 0) > 0,
   list: async (tx, owner, now) => {
@@ -36,6 +49,17 @@ export const backupCodesFactor: Factor = {
   },
   listHoldings: async (tx, span) =>
     (await backupCodeSetRepository(tx).listHoldings(span)).filter(({ remainingUses }) => remainingUses > 0),
+  // Where they are the user's own affair nobody is told to have them.
+  recommend: ({ has, enrollable }, { backupCodes: { policy } }) =>
+    policy !== BackupCodePolicy.OPTIONAL && enrollable && !has ? "GENERATE_BACKUP_CODES" : undefined,
+  gapOf: ({ has, remainingUses }, { backupCodes: { lowThreshold } }) => {
+    if (!has) return "NO_BACKUP_CODES";
+    return remainingUses <= lowThreshold ? "LOW_BACKUP_CODES" : undefined;
+  },
+  statusFields: ({ activeCount }) => ({ backupCodesRemaining: activeCount }),
+  endPending: async (tx, owner) => {
+    await backupCodeSetRepository(tx).delete(owner, "pending");
+  },
   forget: (tx, owner) => backupCodeSetRepository(tx).deleteAll(owner),
   forgetOne: async (tx, owner, setId) => {
     const sets = backupCodeSetRepository(tx);

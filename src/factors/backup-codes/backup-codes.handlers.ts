@@ -2,9 +2,9 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../../gen/mfa/v1/admin_mfa_service_pb.js";
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
 import { ownerOf } from "../../core/caller.ts";
+import type { Handlers } from "../../core/handlers.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { PageTokens } from "../../crypto/page-token.ts";
-import type { Handlers } from "../../rpc/service.ts";
 import { isLow } from "./backup-code-set.ts";
 import {
   type BackupCodeRow,

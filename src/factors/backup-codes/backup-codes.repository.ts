@@ -1,9 +1,9 @@
 import { and, eq, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
-import type { Owner } from "../../core/caller.ts";
-import { all, being, having } from "../../db/conditions.ts";
+import { whereAll, whereEquals, whereIn } from "../../db/conditions.ts";
 import { deleteEnded } from "../../db/ended.ts";
 import { deleteRows, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
-import { isInSpan, type Span } from "../../db/span.ts";
+import { isInSpan, type UserSpan } from "../../db/span.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { backupCodeSets, backupCodes } from "./backup-codes.table.ts";
 
@@ -18,15 +18,15 @@ type CodeKey = SetKey & { codeId: string };
 /** What makes a set low: so many left or fewer, or another pepper than this. */
 export type Lowness = { readonly threshold: number; readonly pepperId: string };
 
-const isOwners = having(backupCodeSets, "tenantId", "userId");
-const isState = having(backupCodeSets, "tenantId", "userId", "state");
-const isSet = having(backupCodeSets, "tenantId", "userId", "setId");
-const isActive = being(backupCodeSets, "state", "active");
-const isCodeOfSet = having(backupCodes, "tenantId", "userId", "setId");
+const isOwners = whereEquals(backupCodeSets, "tenantId", "userId");
+const isState = whereEquals(backupCodeSets, "tenantId", "userId", "state");
+const isSet = whereEquals(backupCodeSets, "tenantId", "userId", "setId");
+const isActive = whereIn(backupCodeSets, "state", "active");
+const isCodeOfSet = whereEquals(backupCodes, "tenantId", "userId", "setId");
 const oldestSets = { time: "createTime", id: "setId" } as const;
 
 /** In force, of one tenant. */
-const isInForce = all(having(backupCodeSets, "tenantId"), isActive);
+const isInForce = whereAll(whereEquals(backupCodeSets, "tenantId"), isActive);
 
 /** Of which a new one is due. */
 const isLow = (s: Building<Lowness>) => {
@@ -36,7 +36,7 @@ const isLow = (s: Building<Lowness>) => {
 };
 
 const statements = {
-  listHoldings: statement((s: Building<Span>) => {
+  listHoldings: statement((s: Building<UserSpan>) => {
     const t = s.table(backupCodeSets);
     return s.db
       .select({ userId: t.userId, remainingUses: t.remaining })
@@ -44,7 +44,8 @@ const statements = {
       .where(and(isInSpan(s, t), isActive(s)));
   }),
   findSet: select(backupCodeSets, isState),
-  listSetsOf: select(backupCodeSets, isOwners, oldestSets),
+  // Put in order below: for an order of its own SQLite would go through the sets of all users.
+  listSetsOf: select(backupCodeSets, isOwners),
   findSetById: select(backupCodeSets, isSet),
   insertSet: insert(backupCodeSets),
   deleteSet: deleteRows(backupCodeSets, isState),
@@ -75,9 +76,9 @@ const statements = {
       .returning({ setId: t.setId });
   }),
   listSets: selectPage(backupCodeSets, isInForce, oldestSets),
-  listLowSets: selectPage(backupCodeSets, all(isInForce, isLow), oldestSets),
+  listLowSets: selectPage(backupCodeSets, whereAll(isInForce, isLow), oldestSets),
   insertCode: insert(backupCodes),
-  findCode: select(backupCodes, all(isCodeOfSet, having(backupCodes, "selector"))),
+  findCode: select(backupCodes, whereAll(isCodeOfSet, whereEquals(backupCodes, "selector"))),
   listCodes: selectPage(backupCodes, isCodeOfSet, { time: "createTime", id: "codeId" }),
   spend: statement((s: Building<CodeKey & { now: Date }>) => {
     const t = s.table(backupCodes);
@@ -88,16 +89,19 @@ const statements = {
       .returning({ codeId: t.codeId });
   }),
   deleteCodesOfSet: deleteRows(backupCodes, isCodeOfSet),
-  deleteCodes: deleteRows(backupCodes, having(backupCodes, "tenantId", "userId")),
+  deleteCodes: deleteRows(backupCodes, whereEquals(backupCodes, "tenantId", "userId")),
 };
 
 /** Users' sets of backup codes. A unit that writes serialises the user first. */
 export const backupCodeSetRepository = (tx: Tx) => ({
   find: async (owner: Owner, state: State) => (await tx.run(statements.findSet, { ...owner, state }))[0],
   /** Sets in force, of many users. */
-  listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
+  listHoldings: (span: UserSpan) => tx.run(statements.listHoldings, span),
   /** The set in force and the one that waits, or once did. */
-  listOf: (owner: Owner) => tx.run(statements.listSetsOf, owner),
+  listOf: async (owner: Owner) =>
+    (await tx.run(statements.listSetsOf, owner)).sort(
+      (a, b) => a.createTime.getTime() - b.createTime.getTime() || (a.setId < b.setId ? -1 : 1),
+    ),
   findById: async (key: SetKey) => (await tx.run(statements.findSetById, key))[0],
   insert: (row: BackupCodeSetRow) => tx.run(statements.insertSet, row),
   /** Notes that a set is saved, and puts it in force if it waited for that. The place must be free. */

@@ -1,18 +1,17 @@
 import { BackupCodePolicy } from "../../../gen/mfa/v1/tenant_settings_pb.js";
 import { recordAudit, recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { KdfPool } from "../../crypto/kdf-pool.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { readRecoveryCode } from "../../crypto/recovery-code.ts";
 import { createRecoveryCodeHash } from "../../crypto/recovery-code-hash.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
-import type { CodesForEnrolment } from "../factor.ts";
+import type { CodesForEnrollment } from "../factor.ts";
 import { type DrawnSet, drawSet, storeSet } from "./backup-code-set.ts";
 import {
   type BackupCodeRow,
@@ -22,7 +21,7 @@ import {
   type Lowness,
 } from "./backup-codes.repository.ts";
 
-/** What backup codes need of the process. */
+/** Dependencies of backup codes. */
 export interface BackupCodeOptions {
   readonly keyring: Keyring;
   readonly kdf: KdfPool;
@@ -140,16 +139,20 @@ export function createBackupCodes({ keyring, kdf, settingsOf, hasFactor }: Backu
     proofOf,
 
     /** For other factors, which make codes with the first of them. */
-    forEnrolment: {
-      async draw(owner, now) {
-        const drawn = await prepare(owner, now);
-        return async (tx, call) => {
+    forEnrollment: {
+      async draw(call, owner, asked) {
+        const { policy } = (await settingsOf(owner.tenantId)).backupCodes;
+        if (!asked && policy !== BackupCodePolicy.REQUIRED) return undefined;
+        const held = await call.read((tx) => backupCodeSetRepository(tx).find(owner, "active"));
+        if (held) return undefined;
+        const drawn = await prepare(owner, call.now);
+        return async (tx, enrolling) => {
           if (await backupCodeSetRepository(tx).find(owner, "active")) return undefined;
-          await issue(tx, call, drawn);
+          await issue(tx, enrolling, drawn);
           return { setId: drawn.setId, codes: drawn.codes };
         };
       },
-    } satisfies CodesForEnrolment,
+    } satisfies CodesForEnrollment,
 
     /** Draws a new set, and puts it in force in the place of the old one or has it wait for `confirm`. */
     async generate(call: Call, owner: Owner, { confirmationRequired }: { confirmationRequired: boolean }) {

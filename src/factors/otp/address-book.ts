@@ -1,6 +1,7 @@
-import type { Owner } from "../../core/caller.ts";
 import type { Cell, Keyring } from "../../crypto/keyring.ts";
-import type { Store } from "../../db/store.ts";
+import type { Owner, Store } from "../../db/store.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
+import { otpChannels } from "./channels.ts";
 import type { Destination } from "./destination.ts";
 import { type OtpAddressRow, otpAddressRepository } from "./otp-addresses.repository.ts";
 
@@ -13,6 +14,12 @@ const cellOf = ({ tenantId, userId }: Owner, factorId: string): Cell => ({
 
 const DIGEST = "otp-address/v1";
 const BLOCK = "otp-block/v1";
+
+/** Whether the tenant sends there at present. */
+const isSentTo = (row: OtpAddressRow, settings: EffectiveSettings): boolean => {
+  const { isOn, refusedBy } = otpChannels[row.channel];
+  return isOn(settings) && refusedBy(row, settings) === undefined;
+};
 
 /** How numbers and addresses are kept: sealed for sending, as a digest for comparing, masked for showing. */
 export function createAddressBook({ keyring }: { readonly keyring: Keyring }) {
@@ -42,17 +49,27 @@ export function createAddressBook({ keyring }: { readonly keyring: Keyring }) {
     isAddress: (digest: Buffer, { tenantId }: Owner, identity: string) =>
       keyring.matches(digest, DIGEST, tenantId, identity),
 
-    /** The address of a binding, if codes may go there: in force, or pending for its own. Outside of units. */
-    async find(store: Store, owner: Owner, factorId: string): Promise<string | undefined> {
+    /**
+     * The address of a binding, if codes may go there: in force, or pending for its own, and one that the tenant sends
+     * to. Outside of units.
+     */
+    async find(store: Store, owner: Owner, factorId: string, settings: EffectiveSettings): Promise<string | undefined> {
       const row = await store.read((tx) => otpAddressRepository(tx).find({ ...owner, factorId }));
-      return row && (row.state === "active" || row.state === "pending") ? open(row) : undefined;
+      return row && (row.state === "active" || row.state === "pending") && isSentTo(row, settings)
+        ? open(row)
+        : undefined;
     },
 
-    /** Where a notice of that time goes: every proven address, and those that were taken out of force then or later. */
-    async listTold(store: Store, owner: Owner, since: Date) {
+    /**
+     * Where a notice of that time goes: every proven address that the tenant sends to, and those that were taken out of
+     * force then or later.
+     */
+    async listTold(store: Store, owner: Owner, { since, settings }: { since: Date; settings: EffectiveSettings }) {
       const rows = await store.read((tx) => otpAddressRepository(tx).listTold(owner, since));
       return Promise.all(
-        rows.map(async (row) => ({ factorId: row.factorId, channel: row.channel, address: await open(row) })),
+        rows
+          .filter((row) => isSentTo(row, settings))
+          .map(async (row) => ({ factorId: row.factorId, channel: row.channel, address: await open(row) })),
       );
     },
   };

@@ -1,50 +1,56 @@
 import { and, eq, isNull } from "drizzle-orm";
-import type { Owner } from "../../core/caller.ts";
-import { all, having, isInTime } from "../../db/conditions.ts";
-import { deleteRows, given, insert, select } from "../../db/rows.ts";
+import { type RowOf, reading, rewriting, type WithMac } from "../../db/bound-rows.ts";
+import { isInTime, whereAll, whereEquals } from "../../db/conditions.ts";
+import { deleteRows, insert, select, setParams } from "../../db/rows.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import type { ChannelName } from "./channels.ts";
 import { otpChallenges, sendDecisions } from "./otp.table.ts";
 
 /** A row of the table. */
-export type OtpChallengeRow = ReturnType<typeof otpChallenges>["$inferSelect"];
+export type OtpChallengeRow = RowOf<typeof otpChallenges>;
 
 /** A row of the table. */
 export type SendDecisionRow = ReturnType<typeof sendDecisions>["$inferSelect"];
 
 type Key = Owner & { challengeId: string };
 type Of = Owner & { channel: ChannelName };
-type Renewal = Key & Pick<OtpChallengeRow, "codeDigest" | "messageId" | "codeTime" | "resendAfterTime" | "expireTime">;
 
-const isOf = having(otpChallenges, "tenantId", "userId", "channel");
-const isChallenge = having(otpChallenges, "tenantId", "userId", "challengeId");
+const isOf = whereEquals(otpChallenges, "tenantId", "userId", "channel");
+const isChallenge = whereEquals(otpChallenges, "tenantId", "userId", "challengeId");
 
-const isOpen = all(isInTime(otpChallenges), (s: Building<unknown>) => isNull(s.table(otpChallenges).spendTime));
+const isOpen = whereAll(isInTime(otpChallenges), (s: Building<unknown>) => isNull(s.table(otpChallenges).spendTime));
 
 const statements = {
   insert: insert(otpChallenges),
   find: select(otpChallenges, isChallenge),
-  listOpen: select(otpChallenges, all(isOf, isOpen), { time: "codeTime", id: "challengeId", newestFirst: true }),
+  listOpen: select(otpChallenges, whereAll(isOf, isOpen), { time: "codeTime", id: "challengeId", newestFirst: true }),
   delete: deleteRows(otpChallenges, isChallenge),
   deleteOf: deleteRows(otpChallenges, isOf),
-  renew: statement((s: Building<Renewal & { now: Date }>) => {
-    const t = s.table(otpChallenges);
-    return s.db
-      .update(t)
-      .set({
-        ...given(s, t, "codeDigest", "messageId", "codeTime", "resendAfterTime", "expireTime"),
-      })
-      .where(and(isChallenge(s), isOpen(s)))
-      .returning();
-  }),
-  spend: statement((s: Building<Key & { codeDigest: Buffer; now: Date }>) => {
-    const t = s.table(otpChallenges);
-    return s.db
-      .update(t)
-      .set({ spendTime: s.param("now", t.spendTime) })
-      .where(and(isChallenge(s), isOpen(s), eq(t.codeDigest, s.param("codeDigest", t.codeDigest))))
-      .returning();
-  }),
+  renew: rewriting(
+    otpChallenges,
+    statement((s: Building<WithMac<OtpChallengeRow> & { now: Date }>) => {
+      const t = s.table(otpChallenges);
+      return s.db
+        .update(t)
+        .set({
+          ...setParams(s, t, "codeDigest", "messageId", "codeTime", "resendAfterTime", "expireTime", "boundMac"),
+        })
+        .where(and(isChallenge(s), isOpen(s)))
+        .returning();
+    }),
+  ),
+  spend: reading(
+    otpChallenges,
+    statement((s: Building<Key & { codeDigest: Buffer; now: Date }>) => {
+      const t = s.table(otpChallenges);
+      return s.db
+        .update(t)
+        .set({ spendTime: s.param("now", t.spendTime) })
+        .where(and(isChallenge(s), isOpen(s), eq(t.codeDigest, s.param("codeDigest", t.codeDigest))))
+        .returning();
+    }),
+  ),
   insertDecision: insert(sendDecisions),
 };
 
@@ -58,7 +64,7 @@ export const otpChallengeRepository = (tx: Tx) => ({
   /** Every one of a channel, spent or not. */
   deleteOf: (of: Of) => tx.run(statements.deleteOf, of),
   /** Puts a new code in the place of the older one; undefined when the challenge is not open any more. */
-  renew: async (renewal: Renewal, now: Date) => (await tx.run(statements.renew, { ...renewal, now }))[0],
+  renew: async (renewal: OtpChallengeRow, now: Date) => (await tx.run(statements.renew, { ...renewal, now }))[0],
   /**
    * Spends the code of this digest: the row for exactly one of any number of callers; undefined for the others, and once
    * the code was replaced or has expired.

@@ -1,13 +1,12 @@
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { bearerId } from "../../crypto/random.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { outboxRepository } from "../../outbox/outbox.repository.ts";
 import { enqueue, type SealedContent, sealContent } from "../../outbox/outbox.ts";
-import type { Settings, SettingsOf } from "../../tenants/settings.ts";
-import type { FactorSet } from "../factor.ts";
+import type { EffectiveSettings, SettingsOf } from "../../tenant-settings/settings.ts";
+import type { CodesForEnrollment, FactorSet } from "../factor.ts";
 import type { ChannelName, OtpChannel } from "./channels.ts";
 import type { OtpPurpose } from "./otp.table.ts";
 import type { OtpAddressRow } from "./otp-addresses.repository.ts";
@@ -16,25 +15,27 @@ import { type OtpChallengeRow, otpChallengeRepository } from "./otp-challenges.r
 import { newCode } from "./otp-code.ts";
 import { createSendLimits } from "./send-limits.ts";
 
-/** What codes by text message and e-mail need of the process. */
+/** Dependencies of codes by text message and e-mail. */
 export interface OtpOptions {
   readonly keyring: Keyring;
   /** Of the tenant: which ways are on, and where it sends to. */
   readonly settingsOf: SettingsOf;
   /** The ways that anybody carries messages by. */
   readonly carried: ReadonlySet<ChannelName>;
-  /** The kinds of factor that a tenant lets its users enrol, for those who may not have this one. */
-  readonly allowed: (settings: Settings) => readonly string[];
+  /** The kinds of factor that a tenant lets its users enroll, for those who may not have this one. */
+  readonly allowed: (settings: EffectiveSettings) => readonly string[];
   /** Refuses to take the last factor away. */
   readonly guardLast: FactorSet["guardLast"];
+  /** Backup codes, where the tenant has them made with a factor. */
+  readonly codes: CodesForEnrollment;
 }
 
 /** A code that is ready to be sent. */
-export interface Prepared {
+export interface PreparedCode {
   readonly code: string;
   readonly sealed: SealedContent;
   readonly locale: string;
-  readonly settings: Settings;
+  readonly settings: EffectiveSettings;
 }
 
 /** What a code is bound to. */
@@ -51,7 +52,7 @@ interface Beginning {
   readonly channel: OtpChannel;
   readonly purpose: OtpPurpose;
   readonly address: OtpAddressRow;
-  readonly prepared: Prepared;
+  readonly prepared: PreparedCode;
 }
 
 type Session = { readonly owner: Owner; readonly sessionId: string };
@@ -73,7 +74,7 @@ export function createDispatch({ keyring }: OtpOptions) {
       challenge,
       prepared,
       channel,
-    }: { challenge: Pick<OtpChallengeRow, "challengeId" | "purpose">; prepared: Prepared; channel: OtpChannel },
+    }: { challenge: Pick<OtpChallengeRow, "challengeId" | "purpose">; prepared: PreparedCode; channel: OtpChannel },
   ) => ({
     codeDigest: keyring.digest(...partsOf({ ...session, ...challenge, code: prepared.code })),
     messageId: prepared.sealed.messageId,
@@ -85,7 +86,12 @@ export function createDispatch({ keyring }: OtpOptions) {
   const mail = (
     tx: Tx,
     call: Call,
-    { owner, channel, factorId, prepared }: { owner: Owner; channel: OtpChannel; factorId: string; prepared: Prepared },
+    {
+      owner,
+      channel,
+      factorId,
+      prepared,
+    }: { owner: Owner; channel: OtpChannel; factorId: string; prepared: PreparedCode },
   ) =>
     enqueue(tx, call.now, {
       owner,
@@ -101,7 +107,7 @@ export function createDispatch({ keyring }: OtpOptions) {
   const withdraw = (tx: Tx, call: Call, { tenantId, messageId }: { tenantId: string; messageId: string }) =>
     outboxRepository(tx).withdraw({ tenantId, messageId }, call.now);
 
-  /** Neither too soon after the last code, nor beyond a budget. */
+  /** To where the tenant sends, not too soon after the last code, nor beyond a budget. */
   const admit = async (
     tx: Tx,
     call: Call,
@@ -116,11 +122,16 @@ export function createDispatch({ keyring }: OtpOptions) {
       channel: OtpChannel;
       purpose: OtpPurpose;
       address: OtpAddressRow;
-      settings: Settings;
+      settings: EffectiveSettings;
       open: readonly OtpChallengeRow[];
     },
   ) => {
-    const waitMs = Math.max(0, ...open.map(({ resendAfterTime }) => resendAfterTime.getTime() - call.now.getTime()));
+    // Enrolled when the tenant still sent there.
+    const policy = channel.refusedBy(address, settings);
+    if (policy) return new Refusal("DESTINATION_REFUSED", { metadata: { policy } });
+    const waits = open.map(({ resendAfterTime }) => resendAfterTime.getTime() - call.now.getTime());
+    // A longer one was written under a clock that has been set back since.
+    const waitMs = Math.max(0, ...waits.filter((ms) => ms <= channel.resendMs));
     if (waitMs > 0) return new Refusal("RATE_LIMITED", { retryAfterMs: waitMs });
     return limits.draw(tx, call, owner, { sending: { channel, purpose, address }, settings });
   };
@@ -153,8 +164,8 @@ export function createDispatch({ keyring }: OtpOptions) {
     /** Draws a code and seals it for its message, outside of any unit. */
     async prepare(
       owner: Owner,
-      { channel, locale, settings }: { channel: OtpChannel; locale: string; settings: Settings },
-    ): Promise<Prepared> {
+      { channel, locale, settings }: { channel: OtpChannel; locale: string; settings: EffectiveSettings },
+    ): Promise<PreparedCode> {
       const code = newCode(channel.digits);
       return { code, sealed: await sealContent(keyring, owner, { code }), locale, settings };
     },
@@ -202,7 +213,7 @@ export function createDispatch({ keyring }: OtpOptions) {
       tx: Tx,
       call: Call,
       session: Session,
-      { channel, challengeId, prepared }: { channel: OtpChannel; challengeId: string; prepared: Prepared },
+      { channel, challengeId, prepared }: { channel: OtpChannel; challengeId: string; prepared: PreparedCode },
     ) {
       const { owner, sessionId } = session;
       const challenges = otpChallengeRepository(tx);
@@ -225,7 +236,7 @@ export function createDispatch({ keyring }: OtpOptions) {
       if (refusal) return refusal;
       await withdraw(tx, call, known);
       const fresh = freshFor(call, session, { challenge: known, prepared, channel });
-      const challenge = await challenges.renew({ ...owner, challengeId, ...fresh }, call.now);
+      const challenge = await challenges.renew({ ...known, ...fresh }, call.now);
       if (!challenge) throw new Refusal("CHALLENGE_EXPIRED");
       await mail(tx, call, { owner, channel, factorId: known.factorId, prepared });
       return { address, challenge };

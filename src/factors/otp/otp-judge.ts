@@ -1,9 +1,10 @@
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
+import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { wasLockedSince } from "../../protection/attempts.ts";
-import type { Failure } from "../../protection/proof.ts";
+import type { ProofFailure } from "../../protection/proof.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
 import type { OtpChannel } from "./channels.ts";
 import type { OtpPurpose } from "./otp.table.ts";
 import { otpAddressRepository } from "./otp-addresses.repository.ts";
@@ -13,6 +14,7 @@ import type { createDispatch } from "./otp-dispatch.ts";
 /** Whose codes they are, and of which session: a code is good in its own only. */
 export interface Holder {
   readonly owner: Owner;
+  /** What stands for the session, as the table keeps it. */
   readonly sessionId: string;
 }
 
@@ -61,7 +63,7 @@ export function createOtpJudge(
       { isForeign }: Loaded,
       code: OtpChallengeRow | undefined,
       now: Date,
-    ): Promise<Failure | undefined> {
+    ): Promise<ProofFailure | undefined> {
       if (!code) return isForeign ? "WRONG_CHALLENGE" : undefined;
       if (code.spendTime) return "REPLAYED";
       if (code.expireTime <= now) return "EXPIRED";
@@ -71,6 +73,18 @@ export function createOtpJudge(
       if (purpose === "enroll") return undefined;
       const active = await otpAddressRepository(tx).listActive({ ...owner, channel });
       return active.some((address) => address.factorId === factorId) ? undefined : "DISABLED_FACTOR";
+    },
+
+    /** Why a right code is not taken: the tenant sends to its number or address no more. */
+    async refusalOf(
+      tx: Tx,
+      { tenantId, userId, factorId }: OtpChallengeRow,
+      channel: OtpChannel,
+      settings: EffectiveSettings,
+    ): Promise<Refusal | undefined> {
+      const address = await otpAddressRepository(tx).find({ tenantId, userId, factorId });
+      const policy = address && channel.refusedBy(address, settings);
+      return policy ? new Refusal("DESTINATION_REFUSED", { metadata: { policy } }) : undefined;
     },
 
     /** Spends a code that was judged, unless it was replaced, spent or locked out since. */

@@ -9,6 +9,7 @@ import type { OtpChallengeRow } from "./otp-challenges.repository.ts";
 const states = {
   queued: DeliveryState.QUEUED,
   sent: DeliveryState.SENT,
+  delivered: DeliveryState.DELIVERED,
   failed: DeliveryState.FAILED,
   expired: DeliveryState.EXPIRED,
 } as const satisfies Record<MessageState, DeliveryState>;

@@ -1,13 +1,11 @@
 import { Refusal } from "../../core/refusal.ts";
-import type { Asked, Prover } from "../factor.ts";
+import type { Prover } from "../factor.ts";
 import { type OtpChannel, otpChannels } from "./channels.ts";
 import type { createOtp } from "./otp.ts";
 import { toDelivery } from "./otp-messages.ts";
+import { sessionOfChallenge } from "./otp-session.ts";
 
 type Otp = Pick<ReturnType<typeof createOtp>, "settingsFor" | "proofOf" | "sendFor" | "findSent">;
-
-/** Apart from the sessions of codes that users ask for themselves: neither kind is ever taken for the other. */
-const sessionOf = ({ session }: Asked) => `challenge/${session}`;
 
 const purposes = { LOG_IN: "log_in", STEP_UP: "step_up" } as const;
 
@@ -21,11 +19,11 @@ const sentBy = (otp: Otp, channel: OtpChannel) =>
       const settings = await otp.settingsFor(owner, channel);
       if (settings instanceof Refusal) return settings;
       const typed = { channel, challengeId: asked.challengeId, code };
-      return otp.proofOf(call, { owner, sessionId: sessionOf(asked) }, { typed, settings });
+      return otp.proofOf(call, { owner, sessionId: sessionOfChallenge(asked) }, { typed, settings });
     },
     async prepare(call, owner, asked) {
       const { challengeId, factorId } = asked;
-      const holder = { owner, sessionId: sessionOf(asked) };
+      const holder = { owner, sessionId: sessionOfChallenge(asked) };
       const send = await otp.sendFor(call, holder, {
         channel,
         challengeId,

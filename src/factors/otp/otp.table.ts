@@ -1,4 +1,5 @@
 import { isNotNull } from "drizzle-orm";
+import { bindRows } from "../../db/bound-rows.ts";
 import type { Dialect } from "../../db/dialect.ts";
 import type { ChannelName } from "./channels.ts";
 
@@ -32,6 +33,7 @@ export const otpAddresses = (d: Dialect) =>
       lastUseTime: d.instant("last_use_time"),
       /** When a pending or former one is forgotten; null for those in use. */
       expireTime: d.instant("expire_time"),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.factorId] }),
@@ -50,7 +52,11 @@ export const otpChallenges = (d: Dialect) =>
       channel: d.text("channel").$type<ChannelName>().notNull(),
       factorId: d.text("factor_id").notNull(),
       purpose: d.text("purpose").$type<OtpPurpose>().notNull(),
-      /** The session that asked for it; a code typed in another is wrong. Empty where tokens name none. */
+      /**
+       * What stands for the session that asked for it: SHA-256 of its id, base64url, and for a challenge's code `challenge/`
+       * before that of the challenge's. A code typed in another is wrong. Empty where tokens name none. Rows from before
+       * this was a digest hold the id itself: no session is theirs, and they run out within ten minutes.
+       */
       sessionId: d.text("session_id").notNull(),
       /** HMAC under the pepper of code, challenge, purpose, session and user. */
       codeDigest: d.bytes("code_digest").notNull(),
@@ -62,6 +68,7 @@ export const otpChallenges = (d: Dialect) =>
       resendAfterTime: d.instant("resend_after_time").notNull(),
       expireTime: d.instant("expire_time").notNull(),
       spendTime: d.instant("spend_time"),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.challengeId] }),
@@ -91,6 +98,40 @@ export const sendDecisions = (d: Dialect) =>
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.decisionId] }),
       d.index("send_decisions_by_user").on(t.tenantId, t.userId, t.createTime),
+      d.index("send_decisions_by_end").on(t.createTime),
       d.index("send_decisions_by_time").on(t.tenantId, t.createTime),
     ],
   );
+
+const ofAddress = "says what is sealed for this row and no other: it can be spoilt, not chosen";
+
+bindRows(
+  otpAddresses,
+  ["tenantId", "userId", "factorId", "channel", "verifyTime"],
+  {
+    state: "ends it, or takes it back to an earlier state: that it was proven is under the MAC",
+    sealedAddress: ofAddress,
+    addressDigest: ofAddress,
+    masked: ofAddress,
+    country: ofAddress,
+    block: ofAddress,
+    createTime: "shown, and asked nowhere",
+    updateTime: "for how long notices still go to one that was replaced",
+    lastUseTime: "shown, and asked nowhere",
+    expireTime: "when one that is pending or was replaced is forgotten",
+  },
+  { broken: "absent", agrees: ({ state, verifyTime }) => (state === "pending") === (verifyTime === null) },
+);
+
+bindRows(
+  otpChallenges,
+  [
+    ...(["tenantId", "userId", "challengeId", "channel", "factorId", "purpose", "sessionId", "codeDigest"] as const),
+    ...(["createTime", "codeTime", "expireTime"] as const),
+  ],
+  {
+    messageId: "which message is taken back when another is sent",
+    resendAfterTime: "when another may be sent; budgets limit how many",
+    spendTime: "back to null it is the row's earlier state",
+  },
+);

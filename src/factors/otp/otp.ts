@@ -1,11 +1,10 @@
 import { recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { outboxRepository } from "../../outbox/outbox.repository.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
-import type { Settings } from "../../tenants/settings.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { createAddressBook } from "./address-book.ts";
 import type { ChannelName, OtpChannel } from "./channels.ts";
@@ -13,8 +12,9 @@ import type { OtpPurpose } from "./otp.table.ts";
 import { type OtpAddressRow, otpAddressRepository } from "./otp-addresses.repository.ts";
 import { type OtpChallengeRow, otpChallengeRepository } from "./otp-challenges.repository.ts";
 import { createDispatch, type OtpOptions } from "./otp-dispatch.ts";
-import { createOtpEnrolment } from "./otp-enrolment.ts";
+import { createOtpEnrollment } from "./otp-enrollment.ts";
 import { createOtpJudge, type Holder, type Loaded, type Typed } from "./otp-judge.ts";
+import { isForChallenge } from "./otp-session.ts";
 
 export type { OtpOptions } from "./otp-dispatch.ts";
 
@@ -25,20 +25,20 @@ export function createOtp(options: OtpOptions) {
   const book = createAddressBook(options);
   const codes = createOtpJudge(keyring, dispatch);
 
-  const settingsFor = async (owner: Owner, channel: OtpChannel): Promise<Settings | Refusal> => {
+  const settingsFor = async (owner: Owner, channel: OtpChannel): Promise<EffectiveSettings | Refusal> => {
     const settings = await settingsOf(owner.tenantId);
     if (channel.isOn(settings) && carried.has(channel.name)) return settings;
     const allowed = allowedIn(settings).filter((type) => type !== channel.factorType);
     return new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: allowed.join(",") } });
   };
 
-  const enrolment = createOtpEnrolment({ book, dispatch, codes, settingsFor });
+  const enrollment = createOtpEnrollment({ book, dispatch, codes, spare: options.codes, settingsFor });
 
   /** The proof of a code that was sent for a log-in or a step-up. */
   const proofOf = (
     call: Call,
     holder: Holder,
-    { typed, settings }: { typed: Typed; settings: Settings },
+    { typed, settings }: { typed: Typed; settings: EffectiveSettings },
   ): Proof<Loaded, OtpChallengeRow, { factorId: string }> => ({
     ...codes.counted(typed.channel),
     load: (tx) => codes.load(tx, holder, typed, ["log_in", "step_up"]),
@@ -47,6 +47,8 @@ export function createOtp(options: OtpOptions) {
     spend: async (tx, challenge) => {
       const { owner } = holder;
       await userRepository(tx).serialise(owner, call.now);
+      const refused = await codes.refusalOf(tx, challenge, typed.channel, settings);
+      if (refused) return refused;
       if (!(await codes.spend(tx, call, owner, challenge))) return undefined;
       const { factorId, purpose } = challenge;
       const address = await otpAddressRepository(tx).use({ ...owner, factorId }, call.now);
@@ -58,8 +60,8 @@ export function createOtp(options: OtpOptions) {
   });
 
   return {
-    start: enrolment.start,
-    finish: enrolment.finish,
+    start: enrollment.start,
+    finish: enrollment.finish,
     settingsFor,
     proofOf,
     book,
@@ -130,6 +132,12 @@ export function createOtp(options: OtpOptions) {
       return { challenge, address, message: await outboxRepository(tx).find(owner, challenge.messageId) };
     },
 
+    /** Whether the code was sent without a challenge, for this caller and under this id. */
+    async isOwn(tx: Tx, owner: Owner, challengeId: string): Promise<boolean> {
+      const sent = await otpChallengeRepository(tx).find({ ...owner, challengeId });
+      return sent !== undefined && !isForChallenge(sent);
+    },
+
     /** Spends a code that was sent for a log-in or a step-up. */
     async verify(call: Call, holder: Holder, typed: Typed) {
       const settings = await settingsFor(holder.owner, typed.channel);
@@ -149,7 +157,7 @@ export function createOtp(options: OtpOptions) {
         const changed = await addresses.setState(of, state, call.now);
         if (!changed) return (await addresses.listInUse(of, call.now))[0] ?? new Refusal("NOT_ENROLLED");
         const on = state === "active";
-        if (!on && channel.counts) await guardLast(tx, owner, confirmed, call.now);
+        if (!on && channel.counts) await guardLast(tx, call, owner, confirmed);
         await recordChange(tx, call, {
           owner,
           type: on ? "FACTOR_ENABLED" : "FACTOR_DISABLED",

@@ -1,14 +1,13 @@
 import { FraudMode } from "../../../gen/mfa/v1/tenant_settings_pb.js";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { parseIp, sourceOf } from "../../core/ip-address.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
-import { type Budget, bearFruit, consider, type Draw, type Exceeded } from "../../protection/budgets.ts";
-import type { Settings } from "../../tenants/settings.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
+import { type Budget, bearFruit, consider, type Draw, type Exceeded } from "./budgets.ts";
 import type { ChannelName, OtpChannel } from "./channels.ts";
 import type { OtpPurpose } from "./otp.table.ts";
 import type { OtpAddressRow } from "./otp-addresses.repository.ts";
@@ -67,7 +66,7 @@ export function createSendLimits(keyring: Keyring) {
   const digest = (kind: string, value: string) => keyring.digest("send-budget/v1", kind, value).toString("base64url");
 
   /** Of all users together, in the order in which every unit touches them. */
-  const fraudDraws = ({ tenantId }: Owner, { channel, address }: Sending, { sms }: Settings): Draw[] => {
+  const fraudDraws = ({ tenantId }: Owner, { channel, address }: Sending, { sms }: EffectiveSettings): Draw[] => {
     if (channel.name !== "sms") return [];
     const owner = { tenantId, userId: "" };
     return [
@@ -77,13 +76,13 @@ export function createSendLimits(keyring: Keyring) {
   };
 
   /** Which of the budgets exceeded stop it: all, or those alone that protect people. */
-  const bindingOf = (exceeded: readonly Exceeded[], { sms }: Settings) =>
+  const bindingOf = (exceeded: readonly Exceeded[], { sms }: EffectiveSettings) =>
     exceeded.filter(({ name }) => personal.has(name) || sms.fraudMode !== FraudMode.RECORD_ONLY);
 
   const drawsOf = (
     call: Call,
     owner: Owner,
-    { sending, settings }: { sending: Sending; settings: Settings },
+    { sending, settings }: { sending: Sending; settings: EffectiveSettings },
   ): Draw[] => {
     const shared = { tenantId: owner.tenantId, userId: "" };
     const ip = parseIp(call.client.ip);
@@ -107,7 +106,12 @@ export function createSendLimits(keyring: Keyring) {
      * Draws from every budget, or from none and answers the refusal; the decision and its reasons are recorded either
      * way. The unit has serialised the user, and returns the refusal, so that the record stays.
      */
-    async draw(tx: Tx, call: Call, owner: Owner, { sending, settings }: { sending: Sending; settings: Settings }) {
+    async draw(
+      tx: Tx,
+      call: Call,
+      owner: Owner,
+      { sending, settings }: { sending: Sending; settings: EffectiveSettings },
+    ) {
       const { exceeded, draw } = await consider(tx, drawsOf(call, owner, { sending, settings }), call.now);
       const binding = bindingOf(exceeded, settings);
       const { masked, country } = sending.address;
@@ -135,7 +139,7 @@ export function createSendLimits(keyring: Keyring) {
     async drawNotice(
       tx: Tx,
       owner: Owner,
-      { channel, settings, now }: { channel: ChannelName; settings: Settings; now: Date },
+      { channel, settings, now }: { channel: ChannelName; settings: EffectiveSettings; now: Date },
     ): Promise<boolean> {
       const ofTenant = { budget: tenantDay(settings.sms.dailyBudget), owner: { ...owner, userId: "" }, key: "" };
       const draws = [{ budget: NOTICES[channel], owner, key: "" }, ...(channel === "sms" ? [ofTenant] : [])];
@@ -146,7 +150,11 @@ export function createSendLimits(keyring: Keyring) {
     },
 
     /** Notes that a code was typed in: what nobody types in is what fraud looks like. */
-    typedIn: (tx: Tx, call: Call, owner: Owner, { sending, settings }: { sending: Sending; settings: Settings }) =>
-      bearFruit(tx, fraudDraws(owner, sending, settings), call.now),
+    typedIn: (
+      tx: Tx,
+      call: Call,
+      owner: Owner,
+      { sending, settings }: { sending: Sending; settings: EffectiveSettings },
+    ) => bearFruit(tx, fraudDraws(owner, sending, settings), call.now),
   };
 }

@@ -1,8 +1,12 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
+import { isSmallOrder, isStrictDer } from "../../crypto/strict-signatures.ts";
+import type { Owner } from "../../db/store.ts";
 import type { PushDeviceRow } from "./push-devices.repository.ts";
+
+/** The point at the end of an Ed25519 key's SubjectPublicKeyInfo (RFC 8410 §4). */
+const ED25519_BYTES = 32;
 
 /** The kinds of key that a phone may bring. */
 export type KeyAlgorithm = "ES256" | "ED25519";
@@ -37,7 +41,10 @@ export function readKey(spki: Uint8Array, algorithm: KeyAlgorithm): KeyObject | 
   const key = parse(spki);
   if (key?.type !== "public" || !key.export({ format: "der", type: "spki" }).equals(spki)) return undefined;
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
-  const isMeant = algorithm === "ES256" ? type === "ec" && details?.namedCurve === "prime256v1" : type === "ed25519";
+  const isMeant =
+    algorithm === "ES256"
+      ? type === "ec" && details?.namedCurve === "prime256v1"
+      : type === "ed25519" && !isSmallOrder(spki.subarray(-ED25519_BYTES));
   return isMeant ? key : undefined;
 }
 
@@ -45,5 +52,5 @@ export function readKey(spki: Uint8Array, algorithm: KeyAlgorithm): KeyObject | 
 export function isSigned(key: KeyObject, signed: Uint8Array, signature: Uint8Array): boolean {
   if (key.asymmetricKeyType === "ed25519") return signature.length === 64 && verify(null, signed, key, signature);
   const by = (dsaEncoding: "der" | "ieee-p1363") => verify("sha256", signed, { key, dsaEncoding }, signature);
-  return (signature.length === 64 && by("ieee-p1363")) || by("der");
+  return (signature.length === 64 && by("ieee-p1363")) || (isStrictDer(signature) && by("der"));
 }

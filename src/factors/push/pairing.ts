@@ -3,14 +3,13 @@ import { Principal } from "../../../gen/mfa/v1/options_pb.js";
 import type { FinishPushDeviceEnrollmentRequest } from "../../../gen/mfa/v1/push_pb.js";
 import { recordAudit } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { bearerId } from "../../crypto/random.ts";
-import type { Tx } from "../../db/store.ts";
-import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
+import type { Owner, Tx } from "../../db/store.ts";
+import { admitEnrollment, enroll } from "../../protection/enrollment.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { isSigned, type KeyAlgorithm, keyParts, readKey } from "./device-key.ts";
 import type { createAddresses } from "./push-address.ts";
@@ -18,7 +17,7 @@ import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.reposit
 import { sessionOf } from "./push-session.ts";
 import { pairingParts } from "./signed-parts.ts";
 
-/** What pairing needs of the process. */
+/** Dependencies of pairing. */
 export interface PairingOptions {
   readonly keyring: Keyring;
   readonly settingsOf: SettingsOf;
@@ -46,8 +45,18 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
 
   const room = async (tx: Tx, owner: Owner, most: number, now: Date) => {
     const rows = (await pushDeviceRepository(tx).listAll(owner, now)).filter(({ state }) => state !== "pending");
-    if (rows.length >= MAX_ROWS) return limit(MAX_ROWS);
+    if (rows.length >= MAX_ROWS && (await hasFactor(tx, owner))) return limit(MAX_ROWS);
     return rows.filter(({ state }) => state === "active").length >= most ? limit(most) : undefined;
+  };
+
+  /** Who has no factor can delete nothing: the oldest phones that were revoked are forgotten for a new one. */
+  const makeRoom = async (tx: Tx, owner: Owner, now: Date) => {
+    const devices = pushDeviceRepository(tx);
+    const rows = (await devices.listAll(owner, now)).filter(({ state }) => state !== "pending");
+    const revoked = rows.filter(({ state }) => state === "revoked");
+    for (const { deviceId } of revoked.slice(0, Math.max(0, rows.length + 1 - MAX_ROWS))) {
+      await devices.delete({ ...owner, deviceId });
+    }
   };
 
   return {
@@ -56,7 +65,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
       const { push, totp } = await settingsOf(owner.tenantId);
       if (!push.enabled) return notAllowed();
       const token = bearerId();
-      const { principal, acr } = call.caller;
+      const { principal, acr, besideFactor = false } = call.caller;
       const row: PushDeviceRow = {
         ...owner,
         deviceId: newId(),
@@ -72,7 +81,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
         platform: "",
         pairingDigest: keyring.digest(PURPOSE, token),
         sessionDigest: sessionOf(call.caller),
-        first: principal === Principal.TICKET || acr !== "aal2",
+        first: principal === Principal.TICKET ? !besideFactor : acr !== "aal2",
         version: 1,
         createTime: call.now,
         updateTime: call.now,
@@ -81,7 +90,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
       };
       const refused = await call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
-        await admitEnrolment(tx, call, owner);
+        await admitEnrollment(tx, call, owner);
         const full = await room(tx, owner, push.maxDevices, call.now);
         if (full) return full;
         await pushDeviceRepository(tx).deletePending(owner);
@@ -124,7 +133,7 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
       const { pairingDigest } = pending;
       return call.unit(async (tx) => {
         const devices = pushDeviceRepository(tx);
-        const device = await enrol(tx, call, owner, {
+        const device = await enroll(tx, call, owner, {
           factorType: "PUSH",
           action: "push.enrolled",
           activate: async () => {
@@ -132,8 +141,9 @@ export function createPairing({ keyring, settingsOf, addresses, address, hasFact
             if (pending.first && (await hasFactor(tx, owner))) throw new Refusal("CHALLENGE_EXPIRED");
             const full = await room(tx, owner, push.maxDevices, call.now);
             if (full) throw full;
+            await makeRoom(tx, owner, call.now);
             return devices.pair({
-              ...{ ...owner, ...sealed, deviceId, pairingDigest, keyAlgorithm: algorithm },
+              ...{ ...pending, ...sealed, spent: pairingDigest, keyAlgorithm: algorithm },
               publicKey: Buffer.from(asked.publicKey),
               keyMac: keyring.mac(...keyParts(owner, deviceId, asked.publicKey)),
               displayName: pending.displayName || asked.displayName || "Phone",

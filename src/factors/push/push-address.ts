@@ -1,8 +1,8 @@
 import { ECDH } from "node:crypto";
 import type { PushAddress } from "../../../gen/mfa/v1/push_pb.js";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Cell, Keyring } from "../../crypto/keyring.ts";
+import type { Owner } from "../../db/store.ts";
 import type { PushChannel } from "./push.table.ts";
 
 /** By which ways phones can be told at present, and where. */

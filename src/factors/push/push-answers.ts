@@ -1,7 +1,6 @@
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
 import { enqueueNotice } from "../../events/notices.ts";
 import { lockAtOnce } from "../../protection/attempts.ts";
@@ -13,7 +12,7 @@ import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.reposit
 import { coolDownEnd, LOOK_BACK_MS } from "./push-limits.ts";
 import { numberParts, type RequestOptions } from "./push-requests.ts";
 import { hasPaired } from "./push-session.ts";
-import { standingOf, undecidable } from "./push-standing.ts";
+import { pushStateOf, undecidable } from "./push-standing.ts";
 import { approvalParts, denialParts } from "./signed-parts.ts";
 
 /** Why a user denied a request. */
@@ -44,7 +43,7 @@ export function createAnswers({
 
   /** Undefined while the request can be answered. */
   const stopped = async (tx: Tx, row: PushChallengeRow, now: Date): Promise<Refusal | undefined> => {
-    const state = await standingOf(tx, row, challenges, now);
+    const state = await pushStateOf(tx, row, challenges, now);
     return state === "pending" ? undefined : undecidable(state);
   };
 
@@ -107,10 +106,10 @@ export function createAnswers({
       const owner = { tenantId: key.tenantId, userId: key.userId };
       await userRepository(tx).serialise(owner, call.now);
       if (!(await pushDeviceRepository(tx).use({ ...owner, deviceId: device.deviceId }, call.now))) {
-        return new Refusal("NOT_FOUND");
+        throw new Refusal("NOT_FOUND");
       }
       const since = new Date(call.now.getTime() - REPORTABLE_MS);
-      if (!(await pushChallengeRepository(tx).report(key, { now: call.now, since }))) return over;
+      if (!(await pushChallengeRepository(tx).report(key, { now: call.now, since }))) throw over;
       const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;
       await recordEvent(tx, call, { owner, type: "PUSH_REPORTED", ...by });
       if (locks) await lockReported(tx, call, owner);
@@ -125,6 +124,8 @@ export function createAnswers({
       const { push } = await settingsOf(tenantId);
       if (!push.enabled) return new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
       const seen = await call.unit((tx) => find(tx, call, key));
+      // Asked for when fewer digits would do.
+      if (push.numberDigits > seen.row.numberLength) return undecidable("expired");
       if (hasPaired(seen.row.sessionDigest, seen.device)) return new Refusal("SELF_ACTION");
       // Before anything is counted: a signature is no guess, and without one the number is nobody's.
       if (!signedBy(seen.device, approvalParts(seen.row, number), signature)) return new Refusal("SIGNATURE_REJECTED");
@@ -148,16 +149,16 @@ export function createAnswers({
           if (!device) return new Refusal("NOT_FOUND");
           const current = (await pushChallengeRepository(tx).find(key)) ?? row;
           const refused = await stopped(tx, current, call.now);
-          if (refused) return refused;
+          if (refused) throw refused;
           const expireTime = new Date(call.now.getTime() + APPROVED_MS);
           const approved = await pushChallengeRepository(tx).approve({
             ...decision(row, device, call.now),
             expireTime,
           });
-          if (!approved) return undecidable("expired");
+          if (!approved) throw undecidable("expired");
           await challenges.prove(tx, call, owner, {
             ...{ challengeId: row.challengeId, type: "PUSH", factorId: device.deviceId },
-            signedAction: row.actionDigest !== null,
+            ...{ signedAction: row.actionDigest !== null, numberLength: row.numberLength },
           });
           return { decideTime: call.now };
         },
@@ -185,15 +186,15 @@ export function createAnswers({
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const device = await pushDeviceRepository(tx).use({ ...owner, deviceId: seen.device.deviceId }, call.now);
-        if (!device) return new Refusal("NOT_FOUND");
+        if (!device) throw new Refusal("NOT_FOUND");
         const row = (await pushChallengeRepository(tx).find(key)) ?? seen.row;
         const refused = await undeniable(tx, row, call.now);
-        if (refused) return refused;
+        if (refused) throw refused;
         const denied = await pushChallengeRepository(tx).deny({
           ...decision(row, device, call.now),
           denyReason: reason,
         });
-        if (!denied) return undecidable("expired");
+        if (!denied) throw undecidable("expired");
         await challenges.deny(tx, call, owner, row.challengeId);
         const type = reason === "NOT_ME" ? "PUSH_REPORTED" : "PUSH_DENIED";
         const by = { factorType: "PUSH", factorId: device.deviceId, challengeId: row.challengeId } as const;

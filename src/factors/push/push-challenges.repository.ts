@@ -1,12 +1,14 @@
-import { and, desc, eq, gt, gte, inArray, lt, lte, or, sql } from "drizzle-orm";
-import type { Owner } from "../../core/caller.ts";
-import { all, being, having, isInTime } from "../../db/conditions.ts";
-import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
+import { and, desc, eq, gt, gte, inArray, lt, or, sql } from "drizzle-orm";
+import { type RowOf, reading } from "../../db/bound-rows.ts";
+import { isInTime, whereAll, whereEquals, whereIn } from "../../db/conditions.ts";
+import { START } from "../../db/page.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage, setParams } from "../../db/rows.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { pushChallenges } from "./push.table.ts";
 
 /** A row of the table. */
-export type PushChallengeRow = ReturnType<typeof pushChallenges>["$inferSelect"];
+export type PushChallengeRow = RowOf<typeof pushChallenges>;
 /** Which challenge. */
 export type PushKey = Owner & { readonly pushId: string };
 /** Where a challenge stands, with the ends that time makes. */
@@ -19,17 +21,16 @@ type Decision = Moment & {
 };
 /** The requests of a tenant that were made from one time on and before another. */
 export type Window = { tenantId: string; start: Date; end: Date };
-type Filter = { state: string; now: Date };
 
 /** How many numbers are judged for one challenge. */
 export const MAX_NUMBERS = 3;
 
-const isOwner = having(pushChallenges, "tenantId", "userId");
-const isThis = having(pushChallenges, "tenantId", "userId", "pushId");
-const isOfChallenge = having(pushChallenges, "tenantId", "userId", "challengeId");
+const isOwner = whereEquals(pushChallenges, "tenantId", "userId");
+const isThis = whereEquals(pushChallenges, "tenantId", "userId", "pushId");
+const isOfChallenge = whereEquals(pushChallenges, "tenantId", "userId", "challengeId");
 
 /** Can still be answered. */
-const isPending = all(being(pushChallenges, "state", "pending"), isInTime(pushChallenges));
+const isPending = whereAll(whereIn(pushChallenges, "state", "pending"), isInTime(pushChallenges));
 
 /** Can still be denied: also when it was replaced by another request for the same challenge. */
 const isDeniable = (s: Building<{ now: Date }>) => {
@@ -37,31 +38,10 @@ const isDeniable = (s: Building<{ now: Date }>) => {
   return and(inArray(t.state, ["pending", "cancelled"]), gt(t.expireTime, s.param("now", t.expireTime)));
 };
 
-/**
- * Stands so at `now`, as far as its row says; an empty state stands for all. Among the cancelled ones are those that may
- * have been ended without their row being written.
- */
-const stands = (s: Building<Filter>) => {
+/** Not made before. A page begins at the other end of its window: a second bound on the time would be the one that is looked for in the index. */
+const isSince = (s: Building<{ start: Date }>) => {
   const t = s.table(pushChallenges);
-  const wanted = s.param("state", t.denyReason);
-  const isOpen = inArray(t.state, ["pending", "approved"]);
-  const isOver = lte(t.expireTime, s.param("now", t.expireTime));
-  return or(
-    sql`${wanted} = ''`,
-    and(sql`${wanted} = 'expired'`, isOpen, isOver),
-    and(sql`${wanted} = 'cancelled'`, isOpen, sql`not ${isOver}`),
-    and(sql`${wanted} = ${t.state}`, sql`not (${isOpen} and ${isOver})`),
-  );
-};
-
-/** Made in a window of time. */
-export const isIn = (s: Building<Window>) => {
-  const t = s.table(pushChallenges);
-  return and(
-    eq(t.tenantId, s.param("tenantId", t.tenantId)),
-    gte(t.createTime, s.param("start", t.createTime)),
-    lt(t.createTime, s.param("end", t.createTime)),
-  );
+  return gte(t.createTime, s.param("start", t.createTime));
 };
 
 /** Of this device, or of all. */
@@ -70,12 +50,8 @@ const isAsked = (s: Building<{ deviceId: string }>) => {
   return or(eq(t.deviceId, ""), eq(t.deviceId, s.param("deviceId", t.deviceId)));
 };
 
-/** Of this user; an empty one stands for all. */
-const isWanted = (s: Building<{ userId: string }>) => {
-  const t = s.table(pushChallenges);
-  const userId = s.param("userId", t.userId);
-  return or(sql`${userId} = ''`, eq(t.userId, userId));
-};
+/** In front of every id. */
+const BEFORE_IDS = "!";
 
 const newestFirst = { time: "createTime", id: "rowId", newestFirst: true } as const;
 
@@ -91,17 +67,27 @@ const statements = {
       .orderBy(desc(t.createTime), desc(t.rowId))
       .limit(50);
   }),
-  listPending: selectPage(pushChallenges, all(isOwner, isPending, isAsked), { time: "createTime", id: "rowId" }),
-  list: selectPage(pushChallenges, all(isOwner, stands), newestFirst),
-  listOfTenant: selectPage(pushChallenges, all(isIn, isWanted, stands), newestFirst),
-  attempt: statement((s: Building<Moment>) => {
-    const t = s.table(pushChallenges);
-    return s.db
-      .update(t)
-      .set({ attempts: sql`${t.attempts} + 1` })
-      .where(and(isThis(s), isPending(s), lt(t.attempts, MAX_NUMBERS)))
-      .returning();
-  }),
+  // What phones show is what their users decide by.
+  listPending: selectPage(
+    pushChallenges,
+    whereAll(isOwner, isPending, isAsked),
+    { time: "createTime", id: "rowId" },
+    { checked: true },
+  ),
+  // A statement each: one for both could use the index of neither.
+  list: selectPage(pushChallenges, whereAll(isOwner, isSince), newestFirst),
+  listOfTenant: selectPage(pushChallenges, whereAll(whereEquals(pushChallenges, "tenantId"), isSince), newestFirst),
+  attempt: reading(
+    pushChallenges,
+    statement((s: Building<Moment>) => {
+      const t = s.table(pushChallenges);
+      return s.db
+        .update(t)
+        .set({ attempts: sql`${t.attempts} + 1` })
+        .where(and(isThis(s), isPending(s), lt(t.attempts, MAX_NUMBERS)))
+        .returning();
+    }),
+  ),
   noteWrong: statement((s: Building<Moment>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -110,44 +96,53 @@ const statements = {
       .where(and(isThis(s), eq(t.state, "pending")))
       .returning({ wrongNumbers: t.wrongNumbers });
   }),
-  fail: statement((s: Building<Moment>) => {
-    const t = s.table(pushChallenges);
-    return s.db
-      .update(t)
-      .set({ state: "failed", numberDigest: null, updateTime: s.param("now", t.updateTime) })
-      .where(and(isThis(s), eq(t.state, "pending"), gte(t.wrongNumbers, MAX_NUMBERS)))
-      .returning();
-  }),
-  approve: statement((s: Building<Decision & { expireTime: Date }>) => {
-    const t = s.table(pushChallenges);
-    const now = s.param("now", t.updateTime);
-    return s.db
-      .update(t)
-      .set({
-        state: "approved",
-        ...given(s, t, "decidedDeviceId", "answerMs", "expireTime"),
-        numberDigest: null,
-        decideTime: now,
-        updateTime: now,
-      })
-      .where(and(isThis(s), isPending(s)))
-      .returning();
-  }),
-  deny: statement((s: Building<Decision & { denyReason: "NOT_ME" | "MISTAKE" | "OTHER" }>) => {
-    const t = s.table(pushChallenges);
-    const now = s.param("now", t.updateTime);
-    return s.db
-      .update(t)
-      .set({
-        state: "denied",
-        ...given(s, t, "denyReason", "decidedDeviceId", "answerMs"),
-        numberDigest: null,
-        decideTime: now,
-        updateTime: now,
-      })
-      .where(and(isThis(s), isDeniable(s)))
-      .returning();
-  }),
+  fail: reading(
+    pushChallenges,
+    statement((s: Building<Moment>) => {
+      const t = s.table(pushChallenges);
+      return s.db
+        .update(t)
+        .set({ state: "failed", numberDigest: null, updateTime: s.param("now", t.updateTime) })
+        .where(and(isThis(s), eq(t.state, "pending"), gte(t.wrongNumbers, MAX_NUMBERS)))
+        .returning();
+    }),
+  ),
+  approve: reading(
+    pushChallenges,
+    statement((s: Building<Decision & { expireTime: Date }>) => {
+      const t = s.table(pushChallenges);
+      const now = s.param("now", t.updateTime);
+      return s.db
+        .update(t)
+        .set({
+          state: "approved",
+          ...setParams(s, t, "decidedDeviceId", "answerMs", "expireTime"),
+          numberDigest: null,
+          decideTime: now,
+          updateTime: now,
+        })
+        .where(and(isThis(s), isPending(s)))
+        .returning();
+    }),
+  ),
+  deny: reading(
+    pushChallenges,
+    statement((s: Building<Decision & { denyReason: "NOT_ME" | "MISTAKE" | "OTHER" }>) => {
+      const t = s.table(pushChallenges);
+      const now = s.param("now", t.updateTime);
+      return s.db
+        .update(t)
+        .set({
+          state: "denied",
+          ...setParams(s, t, "denyReason", "decidedDeviceId", "answerMs"),
+          numberDigest: null,
+          decideTime: now,
+          updateTime: now,
+        })
+        .where(and(isThis(s), isDeniable(s)))
+        .returning();
+    }),
+  ),
   report: statement((s: Building<Moment & { since: Date }>) => {
     const t = s.table(pushChallenges);
     return s.db
@@ -164,14 +159,17 @@ const statements = {
       .where(and(isOfChallenge(s), eq(t.state, "pending")))
       .returning({ pushId: t.pushId });
   }),
-  redeem: statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
-    const t = s.table(pushChallenges);
-    return s.db
-      .update(t)
-      .set({ state: "redeemed", updateTime: s.param("now", t.updateTime) })
-      .where(and(isOfChallenge(s), eq(t.state, "approved")))
-      .returning();
-  }),
+  redeem: reading(
+    pushChallenges,
+    statement((s: Building<Owner & { challengeId: string; now: Date }>) => {
+      const t = s.table(pushChallenges);
+      return s.db
+        .update(t)
+        .set({ state: "redeemed", updateTime: s.param("now", t.updateTime) })
+        .where(and(isOfChallenge(s), eq(t.state, "approved")))
+        .returning();
+    }),
+  ),
   deleteAll: deleteRows(pushChallenges, isOwner),
 };
 
@@ -186,12 +184,11 @@ export const pushChallengeRepository = (tx: Tx) => ({
   /** A page of what waits for a device, oldest first. */
   listPending: (owner: Owner & { deviceId: string }, { now, ...page }: Page) =>
     statements.listPending(tx, { ...owner, now }, page),
-  /** A page of a user's, newest first; an empty state stands for all. */
-  list: (owner: Owner, state: ShownState | "", { now, ...page }: Page) =>
-    statements.list(tx, { ...owner, state, now }, page),
-  /** A page of a tenant's, newest first; an empty user or state stands for all. */
-  listOfTenant: (window: Window & { userId: string }, state: ShownState | "", { now, ...page }: Page) =>
-    statements.listOfTenant(tx, { ...window, state, now }, page),
+  /** A page of a window's, newest first: of one user, or of all where that is empty. */
+  list: ({ userId, end, ...window }: Window & { userId: string }, { position, size }: PageAsked) => {
+    const page = { position: position.id === START.id ? { time: end, id: BEFORE_IDS } : position, size };
+    return userId === "" ? statements.listOfTenant(tx, window, page) : statements.list(tx, { ...window, userId }, page);
+  },
   /** Lets one more number in to be judged; undefined when no more are, or it can be answered no more. */
   attempt: async (key: PushKey, now: Date) => (await tx.run(statements.attempt, { ...key, now }))[0],
   /** Notes that a number was wrong. */

@@ -1,22 +1,25 @@
 import { and, eq, sql } from "drizzle-orm";
-import type { Owner } from "../../core/caller.ts";
-import { all, being, having } from "../../db/conditions.ts";
+import { type RowOf, reading, rewriting, unchecked, type WithMac } from "../../db/bound-rows.ts";
+import { whereAll, whereEquals, whereIn } from "../../db/conditions.ts";
 import { deleteEnded } from "../../db/ended.ts";
-import { deleteRows, given, insert, type PageAsked, select, selectPage } from "../../db/rows.ts";
-import type { Span } from "../../db/span.ts";
+import { deleteRows, insert, type PageAsked, select, selectPage, setParams } from "../../db/rows.ts";
+import type { UserSpan } from "../../db/span.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { holders, isLive, rename } from "../devices.repository.ts";
 import { pushDevices } from "./push.table.ts";
 
 /** A row of the table. */
-export type PushDeviceRow = ReturnType<typeof pushDevices>["$inferSelect"];
+export type PushDeviceRow = RowOf<typeof pushDevices>;
 /** Which device. */
 export type DeviceKey = Owner & { readonly deviceId: string };
 
 type Address = Pick<PushDeviceRow, "channel" | "sealedAddress">;
-type Pairing = DeviceKey &
+/** The pending device as it was found, and what the phone brings. */
+type Pairing = Omit<PushDeviceRow, "pairingDigest"> &
   Address & {
-    pairingDigest: Buffer;
+    /** Of the token that pairs it, which is spent by that. */
+    spent: Buffer;
     publicKey: Buffer;
     keyMac: Buffer;
     keyAlgorithm: PushDeviceRow["keyAlgorithm"];
@@ -25,72 +28,100 @@ type Pairing = DeviceKey &
     now: Date;
   };
 
-const isOwner = having(pushDevices, "tenantId", "userId");
-const isDevice = having(pushDevices, "tenantId", "userId", "deviceId");
-const is = (state: PushDeviceRow["state"]) => being(pushDevices, "state", state);
+/** What it is bound as from then on: it has neither a token nor an end. */
+type Paired = Omit<Pairing, "expireTime"> & { pairingDigest: null; expireTime: null };
+
+const isOwner = whereEquals(pushDevices, "tenantId", "userId");
+const isDevice = whereEquals(pushDevices, "tenantId", "userId", "deviceId");
+const is = (state: PushDeviceRow["state"]) => whereIn(pushDevices, "state", state);
 const live = isLive(pushDevices);
-const isPairing = all(having(pushDevices, "pairingDigest"), is("pending"), live);
+const isPairing = whereAll(whereEquals(pushDevices, "pairingDigest"), is("pending"), live);
+const isSpent = (s: Building<Paired>) => {
+  const t = s.table(pushDevices);
+  return eq(t.pairingDigest, s.param("spent", t.pairingDigest));
+};
 const oldestFirst = { time: "createTime", id: "deviceId" } as const;
 
 const statements = {
   listHoldings: holders(pushDevices, is("active")),
   insert: insert(pushDevices),
-  deletePending: deleteRows(pushDevices, all(isOwner, is("pending"))),
-  find: select(pushDevices, all(isDevice, live)),
-  findActive: select(pushDevices, all(having(pushDevices, "deviceId"), is("active"))),
+  deletePending: deleteRows(pushDevices, whereAll(isOwner, is("pending"))),
+  find: select(pushDevices, whereAll(isDevice, live)),
+  // Unchecked: the key has a MAC of its own, so that a phone that was moved is refused and not merely unknown.
+  findActive: unchecked(select(pushDevices, whereAll(whereEquals(pushDevices, "deviceId"), is("active")))),
   findPending: select(pushDevices, isPairing),
-  list: selectPage(pushDevices, all(isOwner, live), oldestFirst),
-  listAll: select(pushDevices, all(isOwner, live), oldestFirst),
-  listActive: select(pushDevices, all(isOwner, is("active")), oldestFirst),
-  pair: statement((s: Building<Pairing>) => {
-    const t = s.table(pushDevices);
-    const now = s.param("now", t.updateTime);
-    return s.db
-      .update(t)
-      .set({
-        state: "active",
-        ...given(s, t, "publicKey", "keyMac", "keyAlgorithm", "channel", "sealedAddress", "displayName", "platform"),
-        pairingDigest: null,
-        expireTime: null,
-        addressVersion: sql`${t.addressVersion} + 1`,
-        updateTime: now,
-        lastUseTime: now,
-      })
-      .where(all(isDevice, isPairing)(s))
-      .returning();
-  }),
-  rename: rename(pushDevices, all(isDevice, live)),
-  revoke: statement((s: Building<DeviceKey & { now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .update(t)
-      .set({
-        state: "revoked",
-        publicKey: null,
-        keyMac: null,
-        sealedAddress: null,
-        channel: "poll",
-        version: sql`${t.version} + 1`,
-        updateTime: s.param("now", t.updateTime),
-      })
-      .where(and(isDevice(s), eq(t.state, "active")))
-      .returning();
-  }),
-  rotate: statement((s: Building<DeviceKey & Address & { now: Date }>) => {
-    const t = s.table(pushDevices);
-    const now = s.param("now", t.updateTime);
-    return s.db
-      .update(t)
-      .set({
-        ...given(s, t, "channel", "sealedAddress"),
-        addressVersion: sql`${t.addressVersion} + 1`,
-        channelGone: false,
-        updateTime: now,
-        lastUseTime: now,
-      })
-      .where(and(isDevice(s), eq(t.state, "active")))
-      .returning();
-  }),
+  list: selectPage(pushDevices, whereAll(isOwner, live), oldestFirst),
+  listAll: select(pushDevices, whereAll(isOwner, live), oldestFirst),
+  listActive: select(pushDevices, whereAll(isOwner, is("active")), oldestFirst),
+  pair: rewriting(
+    pushDevices,
+    statement((s: Building<WithMac<Paired>>) => {
+      const t = s.table(pushDevices);
+      const now = s.param("now", t.updateTime);
+      return s.db
+        .update(t)
+        .set({
+          state: "active",
+          ...setParams(
+            s,
+            t,
+            "boundMac",
+            "publicKey",
+            "keyMac",
+            "keyAlgorithm",
+            "channel",
+            "sealedAddress",
+            "displayName",
+            "platform",
+          ),
+          pairingDigest: null,
+          expireTime: null,
+          addressVersion: sql`${t.addressVersion} + 1`,
+          updateTime: now,
+          lastUseTime: now,
+        })
+        .where(and(isDevice(s), isSpent(s), is("pending")(s), live(s)))
+        .returning();
+    }),
+  ),
+  rename: rename(pushDevices, whereAll(isDevice, live)),
+  revoke: reading(
+    pushDevices,
+    statement((s: Building<DeviceKey & { now: Date }>) => {
+      const t = s.table(pushDevices);
+      return s.db
+        .update(t)
+        .set({
+          state: "revoked",
+          publicKey: null,
+          keyMac: null,
+          sealedAddress: null,
+          channel: "poll",
+          version: sql`${t.version} + 1`,
+          updateTime: s.param("now", t.updateTime),
+        })
+        .where(and(isDevice(s), eq(t.state, "active")))
+        .returning();
+    }),
+  ),
+  rotate: reading(
+    pushDevices,
+    statement((s: Building<DeviceKey & Address & { now: Date }>) => {
+      const t = s.table(pushDevices);
+      const now = s.param("now", t.updateTime);
+      return s.db
+        .update(t)
+        .set({
+          ...setParams(s, t, "channel", "sealedAddress"),
+          addressVersion: sql`${t.addressVersion} + 1`,
+          channelGone: false,
+          updateTime: now,
+          lastUseTime: now,
+        })
+        .where(and(isDevice(s), eq(t.state, "active")))
+        .returning();
+    }),
+  ),
   retire: statement((s: Building<DeviceKey & { addressVersion: number; now: Date }>) => {
     const t = s.table(pushDevices);
     return s.db
@@ -99,22 +130,26 @@ const statements = {
       .where(and(isDevice(s), eq(t.addressVersion, s.param("addressVersion", t.addressVersion))))
       .returning({ deviceId: t.deviceId });
   }),
-  use: statement((s: Building<DeviceKey & { now: Date }>) => {
-    const t = s.table(pushDevices);
-    return s.db
-      .update(t)
-      .set({ lastUseTime: s.param("now", t.lastUseTime) })
-      .where(and(isDevice(s), eq(t.state, "active")))
-      .returning();
-  }),
+  use: reading(
+    pushDevices,
+    statement((s: Building<DeviceKey & { now: Date }>) => {
+      const t = s.table(pushDevices);
+      return s.db
+        .update(t)
+        .set({ lastUseTime: s.param("now", t.lastUseTime) })
+        .where(and(isDevice(s), eq(t.state, "active")))
+        .returning();
+    }),
+  ),
+  delete: deleteRows(pushDevices, isDevice),
   deleteAll: deleteRows(pushDevices, isOwner),
-  purge: deleteEnded(pushDevices, "updateTime", (t) => eq(t.state, "revoked")),
+  purge: deleteEnded(pushDevices, "updateTime", (t) => sql`${t.state} = 'revoked'`),
 };
 
 /** Users' paired phones. */
 export const pushDeviceRepository = (tx: Tx) => ({
   /** Active devices, of many users. */
-  listHoldings: (span: Span) => tx.run(statements.listHoldings, span),
+  listHoldings: (span: UserSpan) => tx.run(statements.listHoldings, span),
   insert: (row: PushDeviceRow) => tx.run(statements.insert, row),
   deletePending: (owner: Owner) => tx.run(statements.deletePending, owner),
   find: async (key: DeviceKey, now: Date) => (await tx.run(statements.find, { ...key, now }))[0],
@@ -130,7 +165,8 @@ export const pushDeviceRepository = (tx: Tx) => ({
   listAll: (owner: Owner, now: Date) => tx.run(statements.listAll, { ...owner, now }),
   listActive: (owner: Owner) => tx.run(statements.listActive, owner),
   /** Pending to active, spending the pairing token: a row for exactly one of any number of callers. */
-  pair: async (pairing: Pairing) => (await tx.run(statements.pair, pairing))[0],
+  pair: async (pairing: Pairing) =>
+    (await tx.run(statements.pair, { ...pairing, pairingDigest: null, expireTime: null }))[0],
   /** Renames the device if it is still of this version. */
   rename: async (key: DeviceKey & { displayName: string; version: number }, now: Date) =>
     (await tx.run(statements.rename, { ...key, now }))[0],
@@ -142,6 +178,8 @@ export const pushDeviceRepository = (tx: Tx) => ({
   retire: (key: DeviceKey & { addressVersion: number }, now: Date) => tx.run(statements.retire, { ...key, now }),
   /** Notes that a paired device answered; undefined when it is paired no more. */
   use: async (key: DeviceKey, now: Date) => (await tx.run(statements.use, { ...key, now }))[0],
+  /** Forgets a device, in whatever state. */
+  delete: (key: DeviceKey) => tx.run(statements.delete, key),
   /** Forgets all devices; says how many were paired. */
   deleteAll: async (owner: Owner) =>
     (await tx.run(statements.deleteAll, owner)).filter(({ state }) => state === "active").length,

@@ -1,8 +1,8 @@
 import type { PushAddress } from "../../../gen/mfa/v1/push_pb.js";
 import { recordAudit, recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
+import type { Owner } from "../../db/store.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { renameDevice } from "../devices.ts";
 import type { FactorSet } from "../factor.ts";
@@ -30,7 +30,7 @@ export function createPushDevices(set: FactorSet, addresses: ReturnType<typeof c
           if (!found) return new Refusal("NOT_FOUND");
           return found.state === "revoked" ? found : new Refusal("WRONG_STATE", { metadata: { state: "PENDING" } });
         }
-        await set.guardLast(tx, owner, confirmed, call.now);
+        await set.guardLast(tx, call, owner, confirmed);
         const change = { owner, factorType: "PUSH", targetId: key.deviceId } as const;
         await recordChange(tx, call, { ...change, type: "FACTOR_REMOVED", action: "push.revoked" });
         return device;

@@ -1,23 +1,23 @@
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import { isSameDigest } from "../../core/session-digest.ts";
 import type { Position } from "../../db/page.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import type { ChallengeOutcomes } from "../factor.ts";
 import {
   type PushChallengeRow,
   type PushKey,
   pushChallengeRepository,
   type ShownState,
+  type Window,
 } from "./push-challenges.repository.ts";
 import { pushDeviceRepository } from "./push-devices.repository.ts";
 import { hasPaired, sessionOf } from "./push-session.ts";
-import { standingOf } from "./push-standing.ts";
-import { pushStatisticsRepository } from "./push-statistics.repository.ts";
+import { mayStand, pushStateOf } from "./push-standing.ts";
+import { countRequests } from "./push-statistics.ts";
 
 /** A request and where it stands. */
-export interface Standing {
+export interface PushRequestState {
   readonly row: PushChallengeRow;
   readonly state: ShownState;
 }
@@ -36,26 +36,56 @@ export interface AskedWindow {
 }
 
 const DAY_MS = 24 * 3600 * 1000;
+/** Requests that one unit reads: others must not wait for a long list. */
+const WINDOW = 250;
+/** Units that one list looks through before it answers with what it has, and where to go on. */
+const WINDOWS = 50;
 /** How long requests are kept: as long as statistics look back. */
 export const KEPT_MS = 90 * DAY_MS;
 
 /** What became of requests. */
 export function createHistory(challenges: ChallengeOutcomes) {
-  const shown = async (tx: Tx, row: PushChallengeRow, now: Date): Promise<Standing> => ({
+  const shown = async (tx: Tx, row: PushChallengeRow, now: Date): Promise<PushRequestState> => ({
     row,
-    state: await standingOf(tx, row, challenges, now),
+    state: await pushStateOf(tx, row, challenges, now),
   });
 
-  /** Leaves out what has ended since it was written otherwise. */
-  const all = async (tx: Tx, rows: readonly PushChallengeRow[], state: ShownState | "", now: Date) => {
-    const found: Standing[] = [];
-    for (const row of rows) found.push(await shown(tx, row, now));
-    return state === "" ? found : found.filter((one) => one.state === state);
+  /** Those that stand so: what has ended since it was written otherwise is left out. */
+  const among = async (tx: Tx, rows: readonly PushChallengeRow[], state: ShownState | "", now: Date) => {
+    const found: PushRequestState[] = [];
+    for (const row of rows) {
+      if (!mayStand(row, state, now)) continue;
+      const one = await shown(tx, row, now);
+      if (state === "" || one.state === state) found.push(one);
+    }
+    return found;
+  };
+
+  /** A page of a window's, newest first; shorter than asked for where few of very many stand so. */
+  const page = async (call: Call, window: Window & { userId: string }, { state, size, ...asked }: HistoryPage) => {
+    const found: PushRequestState[] = [];
+    let position: Position | undefined = asked.position;
+    for (let n = 0; n < WINDOWS && position !== undefined && found.length < size; n += 1) {
+      // Few at a time: each may be shown, and the last one that was looked at is where the next page goes on.
+      const part: { position: Position; size: number } = {
+        position,
+        size: state === "" ? size - found.length : WINDOW,
+      };
+      const [more, next]: readonly [readonly PushRequestState[], Position | undefined] = await call.read(async (tx) => {
+        const { rows, next } = await pushChallengeRepository(tx).list(window, part);
+        return [await among(tx, rows, state, call.now), next] as const;
+      });
+      const room = size - found.length;
+      found.push(...more.slice(0, room));
+      const last = more.length > room ? more[room - 1] : undefined;
+      position = last ? { time: last.row.createTime, id: last.row.rowId } : next;
+    }
+    return { found, next: position };
   };
 
   return {
     /** The request of a user's session. */
-    async ofSession(tx: Tx, call: Call, key: PushKey): Promise<Standing> {
+    async ofSession(tx: Tx, call: Call, key: PushKey): Promise<PushRequestState> {
       const row = await pushChallengeRepository(tx).find(key);
       const isOwn = row?.createdBy === "" && isSameDigest(row.sessionDigest, sessionOf(call.caller));
       if (!row || !isOwn) throw new Refusal("NOT_FOUND");
@@ -63,16 +93,15 @@ export function createHistory(challenges: ChallengeOutcomes) {
     },
 
     /** The request that a backend made, or its user did. */
-    async forBackend(tx: Tx, call: Call, key: PushKey): Promise<Standing> {
+    async forBackend(tx: Tx, call: Call, key: PushKey): Promise<PushRequestState> {
       const row = await pushChallengeRepository(tx).find(key);
       if (!row || !["", call.caller.subject].includes(row.createdBy)) throw new Refusal("NOT_FOUND");
       return shown(tx, row, call.now);
     },
 
-    async list(tx: Tx, call: Call, owner: Owner, { state, ...page }: HistoryPage) {
-      const { rows, next } = await pushChallengeRepository(tx).list(owner, state, { ...page, now: call.now });
-      return { found: await all(tx, rows, state, call.now), next };
-    },
+    /** A page of a user's. */
+    list: (call: Call, owner: Owner, asked: HistoryPage) =>
+      page(call, { ...owner, start: new Date(0), end: new Date(call.now.getTime() + DAY_MS) }, asked),
 
     /** What waits for the calling device. */
     async listPending(tx: Tx, call: Call, owner: Owner, page: Omit<HistoryPage, "state">) {
@@ -81,27 +110,22 @@ export function createHistory(challenges: ChallengeOutcomes) {
       const asked = { ...owner, deviceId };
       const { rows, next } = await pushChallengeRepository(tx).listPending(asked, { ...page, now: call.now });
       const foreign = rows.filter(({ sessionDigest }) => !hasPaired(sessionDigest, device));
-      return { found: await all(tx, foreign, "pending", call.now), next };
+      return { found: await among(tx, foreign, "pending", call.now), next };
     },
 
-    async listOfTenant(
-      tx: Tx,
-      call: Call,
-      { userId, start, end, state, ...page }: HistoryPage & AskedWindow & { userId: string },
-    ) {
-      const { tenantId } = call.caller;
-      const window = {
-        tenantId,
-        userId,
-        start: start ?? new Date(0),
-        end: end ?? new Date(call.now.getTime() + DAY_MS),
-      };
-      const { rows, next } = await pushChallengeRepository(tx).listOfTenant(window, state, { ...page, now: call.now });
-      return { found: await all(tx, rows, state, call.now), next };
-    },
+    /** A page of a tenant's; an empty user stands for all. */
+    listOfTenant: (call: Call, { userId, start, end, ...asked }: HistoryPage & AskedWindow & { userId: string }) =>
+      page(
+        call,
+        {
+          ...{ tenantId: call.caller.tenantId, userId, start: start ?? new Date(0) },
+          end: end ?? new Date(call.now.getTime() + DAY_MS),
+        },
+        asked,
+      ),
 
     /** Counts the requests that were made in a window. */
-    async count(tx: Tx, call: Call, asked: AskedWindow) {
+    async count(call: Call, asked: AskedWindow) {
       const { tenantId } = call.caller;
       const end = asked.end ?? call.now;
       const start = asked.start ?? new Date(end.getTime() - DAY_MS);
@@ -109,24 +133,8 @@ export function createHistory(challenges: ChallengeOutcomes) {
       if (!(length > 0 && length <= KEPT_MS)) {
         return new Refusal("INVALID_FIELD", { metadata: { field: "start_time" } });
       }
-      const window = { tenantId, start, end };
-      const requests = pushStatisticsRepository(tx);
-      const groups = await requests.countByState(window);
-      const expired = await requests.countExpired(window, call.now);
-      const sum = (...states: PushChallengeRow["state"][]) =>
-        groups.filter(({ state }) => states.includes(state)).reduce((total, group) => total + group.count, 0);
-      return {
-        ...{ start, end, expired },
-        total: groups.reduce((total, group) => total + group.count, 0),
-        pending: sum("pending") - expired,
-        approved: sum("approved", "redeemed"),
-        denied: sum("denied"),
-        failed: sum("failed"),
-        cancelled: sum("cancelled"),
-        blocked: await requests.countBlocked(window),
-        reasons: groups.flatMap(({ denyReason: reason, count }) => (reason === "" ? [] : [{ reason, count }])),
-        medianMs: await requests.medianAnswerMs(window),
-      };
+      const counts = await countRequests(call, { tenantId, start, end });
+      return { ...counts, start, end };
     },
   };
 }

@@ -10,7 +10,7 @@ import {
 } from "../../../gen/mfa/v1/push_pb.js";
 import type { PushChallengeRow, ShownState } from "./push-challenges.repository.ts";
 import type { PushDeviceRow } from "./push-devices.repository.ts";
-import type { Standing } from "./push-history.ts";
+import type { PushRequestState } from "./push-history.ts";
 
 /** How often a page or a phone that asks by itself may ask. */
 const RETRY_MS = 2_000;
@@ -69,7 +69,7 @@ export const toPrompt = (
   devices: readonly { readonly displayName: string }[],
 ) =>
   create(PushPromptSchema, {
-    challengeId: pushId,
+    pushChallengeId: pushId,
     number,
     deviceNames: devices.map(({ displayName }) => displayName),
     expireTime: timestampFromDate(expireTime),
@@ -89,9 +89,9 @@ export function reasonName(reason: PushDenyReason): "NOT_ME" | "MISTAKE" | "OTHE
 export const stateName = (state: PushChallengeState): ShownState | "" =>
   (Object.keys(states) as ShownState[]).find((name) => states[name] === state) ?? "";
 
-/** The contract's PushChallenge. */
-export const toChallenge = ({ row, state }: Standing) => ({
-  challengeId: row.pushId,
+/** The contract's PushChallenge, as lists hold it. */
+export const toChallenge = ({ row, state }: PushRequestState) => ({
+  pushChallengeId: row.pushId,
   state: states[state],
   deviceId: row.deviceId,
   context: { ...row.context },
@@ -103,9 +103,15 @@ export const toChallenge = ({ row, state }: Standing) => ({
   ...((state === "pending" || state === "approved") && { retryAfter: durationFromMs(RETRY_MS) }),
 });
 
+/** The contract's PushChallenge for who asked, and may act on the generic challenge that it proves. */
+export const toAskedChallenge = (standing: PushRequestState) => ({
+  ...toChallenge(standing),
+  challengeId: standing.row.challengeId,
+});
+
 /** The contract's PendingPushChallenge. */
-export const toPending = ({ row }: Standing) => ({
-  challengeId: row.pushId,
+export const toPending = ({ row }: PushRequestState) => ({
+  pushChallengeId: row.pushId,
   nonce: row.nonce,
   numberLength: row.numberLength,
   context: { ...row.context },

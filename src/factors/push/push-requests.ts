@@ -1,16 +1,14 @@
-import { Principal } from "../../../gen/mfa/v1/options_pb.js";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { bearerId, randomSecret } from "../../crypto/random.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
 import { enqueue } from "../../outbox/outbox.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
-import type { Asked, ChallengeOutcomes, Prepared } from "../factor.ts";
+import type { ChallengeOutcomes, PreparedFactor, RequiredProof } from "../factor.ts";
 import type { PushWays } from "./push-address.ts";
 import { type PushChallengeRow, pushChallengeRepository } from "./push-challenges.repository.ts";
 import { contextOf } from "./push-context.ts";
@@ -18,11 +16,11 @@ import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.reposit
 import { LIFETIME_MS, LOOK_BACK_MS, notBefore } from "./push-limits.ts";
 import { toPrompt } from "./push-messages.ts";
 import { newNumber } from "./push-number.ts";
-import { askingSession, hasPaired } from "./push-session.ts";
-import { standingOf } from "./push-standing.ts";
+import { askingSession, hasPaired, requesterOf } from "./push-session.ts";
+import { pushStateOf } from "./push-standing.ts";
 import { pushStatisticsRepository } from "./push-statistics.repository.ts";
 
-/** What asking a phone needs of the process. */
+/** Dependencies of asking a phone. */
 export interface RequestOptions {
   readonly keyring: Keyring;
   readonly settingsOf: SettingsOf;
@@ -38,6 +36,9 @@ const PURPOSE = "push-number/v1";
 export const numberParts = (owner: Owner, pushId: string, number: string) =>
   [PURPOSE, owner.tenantId, owner.userId, pushId, number] as const;
 
+/** The backend or the hosted prompt that calls; empty for users. */
+const backendOf = ({ caller }: Call): string => requesterOf(caller);
+
 /** How phones are asked. */
 export function createRequests({ keyring, settingsOf, challenges, ways, locate }: RequestOptions) {
   /** The devices to ask: never one that the asking session paired itself. */
@@ -50,15 +51,25 @@ export function createRequests({ keyring, settingsOf, challenges, ways, locate }
       .filter(({ deviceId }) => factorId === "" || deviceId === factorId)
       .filter((device) => !hasPaired(session, device));
 
-  /** Refuses what would be bombing, and counts it. */
+  /**
+   * Refuses what would be bombing, and counts it. A backend's own request that still waits gives way to its next one:
+   * whoever asked for it may be gone, and it counts towards the limits all the same.
+   */
   const limit = async (tx: Tx, call: Call, owner: Owner, challengeId: string) => {
-    const rows = await pushChallengeRepository(tx).listSince(owner, new Date(call.now.getTime() - LOOK_BACK_MS));
+    const requests = pushChallengeRepository(tx);
+    const rows = await requests.listSince(owner, new Date(call.now.getTime() - LOOK_BACK_MS));
     let waiting: PushChallengeRow | undefined;
+    const own: PushChallengeRow[] = [];
     for (const row of rows.filter((one) => one.state === "pending" && one.challengeId !== challengeId)) {
-      if ((await standingOf(tx, row, challenges, call.now)) === "pending") waiting = row;
+      if ((await pushStateOf(tx, row, challenges, call.now)) !== "pending") continue;
+      if (row.createdBy !== "" && row.createdBy === backendOf(call)) own.push(row);
+      else waiting = row;
     }
     const end = notBefore(rows, waiting, call.now);
-    if (end === undefined) return undefined;
+    if (end === undefined) {
+      for (const row of own) await requests.cancel(owner, row.challengeId, call.now);
+      return undefined;
+    }
     const blocked = await pushStatisticsRepository(tx).block(owner, call.now);
     // Once an hour: who bombs must not write without end.
     if (blocked === 1) await recordEvent(tx, call, { owner, type: "SEND_REFUSED", factorType: "PUSH" });
@@ -72,7 +83,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways, locate }
       owner: { tenantId: row.tenantId, userId: row.userId },
       channel,
       kind: "push_challenge",
-      data: { deviceId, challengeId: row.pushId },
+      data: { deviceId, pushChallengeId: row.pushId },
       expireTime: row.expireTime,
       idempotencyKey: `push.${row.pushId}.${deviceId}`,
     });
@@ -80,14 +91,14 @@ export function createRequests({ keyring, settingsOf, challenges, ways, locate }
 
   return {
     /** Readies a request for a generic challenge; what it answers makes it, in the unit that writes the challenge. */
-    async prepare(call: Call, owner: Owner, asked: Asked & { readonly factorId: string }) {
+    async prepare(call: Call, owner: Owner, asked: RequiredProof & { readonly factorId: string }) {
       const { push, totp } = await settingsOf(owner.tenantId);
       const numberLength = push.numberDigits === 6 ? 6 : 2;
       const number = newNumber(numberLength);
       const session = askingSession(asked.session, call.caller);
       const { factorId, challengeId, actionDigest, renderedAction } = asked;
       const freshId = bearerId();
-      return async (tx: Tx): Promise<Prepared | Refusal> => {
+      return async (tx: Tx): Promise<PreparedFactor | Refusal> => {
         await userRepository(tx).serialise(owner, call.now);
         const devices = await devicesFor(tx, owner, { factorId, session });
         if (devices.length === 0) return new Refusal("FACTOR_NOT_ALLOWED", { metadata: { allowed: "" } });
@@ -101,7 +112,7 @@ export function createRequests({ keyring, settingsOf, challenges, ways, locate }
           ...{ ...owner, pushId, challengeId, actionDigest, numberLength },
           rowId: newId(),
           deviceId: factorId,
-          createdBy: call.caller.principal === Principal.SERVICE ? call.caller.subject : "",
+          createdBy: backendOf(call),
           sessionDigest: session,
           state: "pending",
           nonce: randomSecret(16),

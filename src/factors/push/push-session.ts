@@ -10,6 +10,15 @@ import type { PushDeviceRow } from "./push-devices.repository.ts";
 export const sessionOf = ({ principal, sessionId, authTime }: Caller): Buffer | null =>
   principal === Principal.USER ? sessionDigest(sessionId || (authTime ? `auth_time ${authTime.getTime()}` : "")) : null;
 
+/**
+ * Who asks for others: a backend by its name, a hosted prompt by its id, which no backend's name looks like; empty for
+ * users.
+ */
+export const requesterOf = ({ principal, subject, promptId }: Caller): string => {
+  if (promptId !== undefined) return `prompt\n${promptId}`;
+  return principal === Principal.SERVICE ? subject : "";
+};
+
 /** The session that a challenge names, else that of who asks for it. */
 export const askingSession = (asked: string, caller: Caller): Buffer | null =>
   asked === "" ? sessionOf(caller) : Buffer.from(asked, "base64url");

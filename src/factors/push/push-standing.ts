@@ -1,11 +1,10 @@
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import type { ChallengeOutcomes } from "../factor.ts";
 import type { PushChallengeRow, ShownState } from "./push-challenges.repository.ts";
 
 /** Where a request stands, with everything that ended it without touching it. */
-export async function standingOf(
+export async function pushStateOf(
   tx: Tx,
   row: PushChallengeRow,
   challenges: Pick<ChallengeOutcomes, "stateOf">,
@@ -20,6 +19,18 @@ export async function standingOf(
   if (state === "REDEEMED") return "redeemed";
   // Pending still where it was one of several proofs.
   return state === "PROVEN" || state === "PENDING" ? "approved" : "cancelled";
+}
+
+/**
+ * Whether a request can stand so at `now`, as far as its row says; an empty state stands for all. One that is open may have
+ * been ended without its row being written.
+ */
+export function mayStand({ state, expireTime }: PushChallengeRow, wanted: ShownState | "", now: Date): boolean {
+  const isOpen = state === "pending" || state === "approved";
+  if (wanted === "") return true;
+  if (!isOpen) return state === wanted;
+  if (expireTime <= now) return wanted === "expired";
+  return wanted === state || wanted === "cancelled" || wanted === "redeemed" || wanted === "expired";
 }
 
 /** Why a request that stands so cannot be answered. */

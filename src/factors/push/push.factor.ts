@@ -1,3 +1,4 @@
+import { SOFTWARE_KEY } from "../amr.ts";
 import type { Factor } from "../factor.ts";
 import { pushChallengeRepository } from "./push-challenges.repository.ts";
 import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.repository.ts";
@@ -20,14 +21,29 @@ const toInstance = ({ deviceId, state, displayName, createTime, updateTime, last
       ];
 
 /** Approvals on a phone as the registry of factors sees them. */
-export const pushFactor: Factor = {
+export const pushFactor: Factor<"PUSH"> = {
   type: "PUSH",
+  word: "phone for approvals",
+  receiptKind: "push_devices",
+  amr: { own: "mca", of: () => [SOFTWARE_KEY, "mca"] },
+  consumed: false,
+  recovers: false,
+  phishingResistant: false,
+  canBeDeviceBound: false,
+  channels: ["web-push", "fcm", "apns", "push-webhook"],
   counts: true,
   restricted: false,
+  isOn: ({ push }) => push.enabled,
   isEnrollable: ({ push }) => push.enabled,
+  limitOf: ({ push }) => push.maxDevices,
+  // A phone was typed as many digits as the tenant has come to ask for since.
+  stillAccepts: ({ numberLength }, { push }) => (numberLength ?? push.numberDigits) >= push.numberDigits,
   isEnrolled: async (tx, owner) => (await pushDeviceRepository(tx).listActive(owner)).length > 0,
   list: async (tx, owner, now) => (await pushDeviceRepository(tx).listAll(owner, now)).flatMap(toInstance),
   listHoldings: (tx, span) => pushDeviceRepository(tx).listHoldings(span),
+  endPending: async (tx, owner) => {
+    await pushDeviceRepository(tx).deletePending(owner);
+  },
   forget: async (tx, owner) => {
     await pushChallengeRepository(tx).deleteAll(owner);
     return pushDeviceRepository(tx).deleteAll(owner);

@@ -5,15 +5,25 @@ import type { InternalMfaService } from "../../../gen/mfa/v1/internal_mfa_servic
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
 import { type CreatePushChallengeRequest, PushKeyAlgorithm } from "../../../gen/mfa/v1/push_pb.js";
 import type { Call } from "../../core/call.ts";
-import { type Owner, ownerOf } from "../../core/caller.ts";
+import { ownerOf } from "../../core/caller.ts";
+import type { Handlers } from "../../core/handlers.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { PageTokens } from "../../crypto/page-token.ts";
-import type { Handlers } from "../../rpc/service.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
-import type { FactorSet } from "../factor.ts";
+import type { Owner } from "../../db/store.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
+import type { FactorSet, FactorTypeName } from "../factor.ts";
 import type { Push } from "./push.ts";
 import { type PushDeviceRow, pushDeviceRepository } from "./push-devices.repository.ts";
-import { pollPause, reasonName, stateName, toChallenge, toDevice, toPending, toReason } from "./push-messages.ts";
+import {
+  pollPause,
+  reasonName,
+  stateName,
+  toAskedChallenge,
+  toChallenge,
+  toDevice,
+  toPending,
+  toReason,
+} from "./push-messages.ts";
 
 /** What the API of approvals needs. */
 export interface PushHandlerOptions {
@@ -21,10 +31,11 @@ export interface PushHandlerOptions {
   readonly factorSet: FactorSet;
   readonly settingsOf: SettingsOf;
   readonly pageTokens: PageTokens;
-  /** Asks the user's phones for a challenge: the one that is named, else one of its own. */
+  /** Asks for a proof of the kind for a challenge: the one that is named, else one of its own. */
   readonly ask: (
     call: Call,
     owner: Owner,
+    type: FactorTypeName,
     asked: CreatePushChallengeRequest,
   ) => Promise<ChallengePreparation["kind"] | Refusal>;
 }
@@ -88,28 +99,29 @@ export function createPushHandlers({ push, factorSet, settingsOf, pageTokens, as
     rotatePushDeviceToken: async ({ address }, call) =>
       shown(call, ownerOf(call.caller), await devices.rotate(call, callingDevice(call), address)),
 
-    getVapidPublicKey: async (_request, { caller }) => ({
-      publicKey: (await push.vapidKeyOf(caller.tenantId)).publicKey,
-    }),
+    getVapidPublicKey: async (_request, call) => {
+      await call.read(async () => {}); // refuses the token of an erased user, as every read does
+      return { publicKey: (await push.vapidKeyOf(call.caller.tenantId)).publicKey };
+    },
 
     createPushChallenge: async (request, call) => {
       const owner = ownerOf(call.caller);
-      const asked = (await push.refuse(call, owner, request.deviceId)) ?? (await ask(call, owner, request));
+      const asked = (await push.refuse(call, owner, request.deviceId)) ?? (await ask(call, owner, "PUSH", request));
       if (asked instanceof Refusal) return asked;
       if (asked.case !== "push") return new Refusal("NOT_ENROLLED");
-      const { challengeId, number } = asked.value;
-      const challenge = await call.unit((tx) => history.ofSession(tx, call, own(call, challengeId)));
-      return { challenge: toChallenge(challenge), number };
+      const { pushChallengeId, number } = asked.value;
+      const challenge = await call.unit((tx) => history.ofSession(tx, call, own(call, pushChallengeId)));
+      return { challenge: toAskedChallenge(challenge), number };
     },
 
-    getPushChallenge: async ({ challengeId }, call) => ({
-      challenge: toChallenge(await call.unit((tx) => history.ofSession(tx, call, own(call, challengeId)))),
+    getPushChallenge: async ({ pushChallengeId }, call) => ({
+      challenge: toAskedChallenge(await call.unit((tx) => history.ofSession(tx, call, own(call, pushChallengeId)))),
     }),
 
     listPushChallenges: async (request, call) => {
       const filter = String(request.state);
       const asked = { ...page(call, request, filter), state: stateName(request.state) };
-      const { found, next } = await call.unit((tx) => history.list(tx, call, ownerOf(call.caller), asked));
+      const { found, next } = await history.list(call, ownerOf(call.caller), asked);
       return { challenges: found.map(toChallenge), nextPageToken: pageTokens.write(call, next, filter) };
     },
 
@@ -122,11 +134,11 @@ export function createPushHandlers({ push, factorSet, settingsOf, pageTokens, as
       return { challenges: found.map(toPending), retryAfter: pollPause(), nextPageToken };
     },
 
-    approvePushChallenge: async ({ challengeId, number, signature }, call) =>
-      decided(await answers.approve(call, own(call, challengeId), { number, signature })),
+    approvePushChallenge: async ({ pushChallengeId, number, signature }, call) =>
+      decided(await answers.approve(call, own(call, pushChallengeId), { number, signature })),
 
-    denyPushChallenge: async ({ challengeId, denyReason, signature }, call) =>
-      decided(await answers.deny(call, own(call, challengeId), { reason: reasonName(denyReason), signature })),
+    denyPushChallenge: async ({ pushChallengeId, denyReason, signature }, call) =>
+      decided(await answers.deny(call, own(call, pushChallengeId), { reason: reasonName(denyReason), signature })),
   } satisfies Handlers<typeof MfaService>;
 
   const admin = {
@@ -135,14 +147,14 @@ export function createPushHandlers({ push, factorSet, settingsOf, pageTokens, as
       const [start, end] = [startTime && timestampDate(startTime), endTime && timestampDate(endTime)];
       const filter = JSON.stringify([userId, state, start, end]);
       const asked = { ...page(call, request, filter), userId, start, end, state: stateName(state) };
-      const { found, next } = await call.unit((tx) => history.listOfTenant(tx, call, asked));
+      const { found, next } = await history.listOfTenant(call, asked);
       const challenges = found.map((one) => ({ userId: one.row.userId, challenge: toChallenge(one) }));
       return { challenges, nextPageToken: pageTokens.write(call, next, filter) };
     },
 
     getPushStats: async ({ startTime, endTime }, call) => {
       const asked = { start: startTime && timestampDate(startTime), end: endTime && timestampDate(endTime) };
-      const counts = await call.unit((tx) => history.count(tx, call, asked));
+      const counts = await history.count(call, asked);
       if (counts instanceof Refusal) return counts;
       const { start, end, reasons, medianMs, ...numbers } = counts;
       const big = Object.fromEntries(Object.entries(numbers).map(([name, count]) => [name, BigInt(count)]));
@@ -157,9 +169,9 @@ export function createPushHandlers({ push, factorSet, settingsOf, pageTokens, as
   } satisfies Handlers<typeof AdminMfaService>;
 
   const internal = {
-    getUserPushChallenge: async ({ userId, challengeId }, call) => {
-      const key = { tenantId: call.caller.tenantId, userId, pushId: challengeId };
-      return { challenge: toChallenge(await call.unit((tx) => history.forBackend(tx, call, key))) };
+    getUserPushChallenge: async ({ userId, pushChallengeId }, call) => {
+      const key = { tenantId: call.caller.tenantId, userId, pushId: pushChallengeId };
+      return { challenge: toAskedChallenge(await call.unit((tx) => history.forBackend(tx, call, key))) };
     },
   } satisfies Handlers<typeof InternalMfaService>;
 

@@ -1,4 +1,5 @@
-import { isNotNull } from "drizzle-orm";
+import { isNotNull, sql } from "drizzle-orm";
+import { bindRows } from "../../db/bound-rows.ts";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** Where a device hears of challenges, as it is stored. */
@@ -49,11 +50,13 @@ export const pushDevices = (d: Dialect) =>
       lastUseTime: d.instant("last_use_time"),
       /** When a pending one is forgotten; null once it is paired. */
       expireTime: d.instant("expire_time"),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.deviceId] }),
       d.uniqueIndex("push_devices_by_id").on(t.deviceId),
       d.index("push_devices_by_pairing").on(t.pairingDigest),
+      d.index("push_devices_revoked").on(t.updateTime).where(sql`${t.state} = 'revoked'`),
       d.index("push_devices_by_end").on(t.expireTime).where(isNotNull(t.expireTime)),
     ],
   );
@@ -96,11 +99,13 @@ export const pushChallenges = (d: Dialect) =>
       /** From creation to answer, for the median. */
       answerMs: d.integer("answer_ms"),
       updateTime: d.instant("update_time").notNull(),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.pushId] }),
       d.index("push_challenges_by_user").on(t.tenantId, t.userId, t.createTime, t.rowId),
       d.index("push_challenges_by_time").on(t.tenantId, t.createTime, t.rowId),
+      d.index("push_challenges_by_end").on(t.createTime),
       d.index("push_challenges_by_challenge").on(t.tenantId, t.userId, t.challengeId),
     ],
   );
@@ -117,7 +122,8 @@ export const pushBlocks = (d: Dialect) =>
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.hour] }),
-      d.index("push_blocks_by_time").on(t.tenantId, t.hour),
+      d.index("push_blocks_by_end").on(t.hour),
+      d.index("push_blocks_by_time").on(t.tenantId, t.hour, t.userId),
     ],
   );
 
@@ -125,9 +131,57 @@ export const pushBlocks = (d: Dialect) =>
 export const vapidKeys = (d: Dialect) =>
   d.table("vapid_keys", {
     tenantId: d.text("tenant_id").primaryKey().notNull(),
-    /** The uncompressed point. */
+    /** The uncompressed point, to look at: what browsers get is worked out from the private half. */
     publicKey: d.bytes("public_key").notNull(),
     /** PKCS #8, sealed. */
     sealedPrivateKey: d.bytes("sealed_private_key").notNull(),
     createTime: d.instant("create_time").notNull(),
   });
+
+const keyed = "the key has a MAC of its own, which names device, user and tenant; without one nothing is signed";
+const addressed = "where the phone hears of requests; what it does about them it signs";
+const shown = "shown to its user, and asked nowhere";
+
+bindRows(
+  pushDevices,
+  ["tenantId", "userId", "deviceId", "pairingDigest", "sessionDigest", "first", "createTime", "expireTime"],
+  {
+    state: "ends it, or takes it back to an earlier state: that it was paired, and so has no end, is under the MAC",
+    keyAlgorithm: keyed,
+    publicKey: keyed,
+    keyMac: keyed,
+    channel: addressed,
+    channelGone: addressed,
+    sealedAddress: addressed,
+    addressVersion: addressed,
+    displayName: shown,
+    platform: shown,
+    version: shown,
+    updateTime: shown,
+    lastUseTime: shown,
+  },
+  { broken: "absent", agrees: ({ state, expireTime }) => (state === "pending") === (expireTime !== null) },
+);
+
+const answered = "an approval proves the challenge in the same unit, and it is that one's MAC that says so";
+
+bindRows(
+  pushChallenges,
+  [
+    ...(["tenantId", "userId", "pushId", "challengeId", "deviceId", "createdBy", "sessionDigest", "nonce"] as const),
+    ...(["numberLength", "context", "actionDigest", "createTime"] as const),
+  ],
+  {
+    rowId: "the place in lists",
+    state: answered,
+    denyReason: answered,
+    decidedDeviceId: answered,
+    decideTime: answered,
+    answerMs: answered,
+    numberDigest: "by our keys, over the number, user and request: another one matches nothing",
+    attempts: "an older count is the row's earlier state",
+    wrongNumbers: "an older count is the row's earlier state",
+    expireTime: "the challenge that it is for has an end of its own, under its MAC",
+    updateTime: "shown, and asked nowhere",
+  },
+);

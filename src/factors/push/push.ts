@@ -1,10 +1,9 @@
 import type { KeyObject } from "node:crypto";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
-import type { Store, Tx } from "../../db/store.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
+import type { Owner, Store, Tx } from "../../db/store.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
 import type { ChallengeOutcomes, FactorSet } from "../factor.ts";
 import { pairedKey } from "./device-key.ts";
 import { createPairing } from "./pairing.ts";
@@ -18,7 +17,7 @@ import { createHistory } from "./push-history.ts";
 import { createRequests } from "./push-requests.ts";
 import { createVapidKeys } from "./vapid-keys.ts";
 
-/** What approvals on a phone need of the process. */
+/** Dependencies of approvals on a phone. */
 export interface PushOptions {
   readonly store: Store;
   readonly keyring: Keyring;
@@ -45,7 +44,7 @@ export interface PushTarget {
 
 /** Approvals on a paired phone: how phones come into use, are asked, answer, and end. */
 export function createPush(options: PushOptions) {
-  const { store, keyring, clock, factorSet, challenges, ways } = options;
+  const { store, keyring, clock, settingsOf, factorSet, challenges, ways } = options;
   const addresses = createAddresses(keyring, ways);
   const pairing = createPairing({ ...options, addresses });
   const requests = createRequests(options);
@@ -55,7 +54,7 @@ export function createPush(options: PushOptions) {
     devices: createPushDevices(factorSet, addresses),
     answers: createAnswers(options),
     history: createHistory(challenges),
-    prover: pushProver(requests, challenges),
+    prover: pushProver(requests, { challenges, settingsOf }),
     vapidKeyOf: createVapidKeys(options),
 
     /** What the door knows of phones. */
@@ -73,14 +72,15 @@ export function createPush(options: PushOptions) {
 
     /** Why a user's phone cannot be asked; undefined when it can. */
     async refuse(call: Call, owner: Owner, deviceId: string): Promise<Refusal | undefined> {
-      const active = await call.unit((tx) => pushDeviceRepository(tx).listActive(owner));
+      const active = await call.read((tx) => pushDeviceRepository(tx).listActive(owner));
       if (active.length === 0) return new Refusal("NOT_ENROLLED");
       const isOwn = deviceId === "" || active.some((device) => device.deviceId === deviceId);
       return isOwn ? undefined : new Refusal("NOT_FOUND");
     },
 
-    /** Where a device is told at present; undefined when it is not. */
+    /** Where a device is told at present; undefined when it is not, or the tenant has approvals off by now. */
     async targetOf(owner: Owner, deviceId: string): Promise<PushTarget | undefined> {
+      if (!(await options.settingsOf(owner.tenantId)).push.enabled) return undefined;
       const row = await store.read((tx) => pushDeviceRepository(tx).find({ ...owner, deviceId }, clock()));
       if (row?.state !== "active" || row.channelGone || !row.sealedAddress) return undefined;
       const { channel, addressVersion, sealedAddress } = row;

@@ -1,4 +1,4 @@
-import { having } from "../../db/conditions.ts";
+import { whereEquals } from "../../db/conditions.ts";
 import { insertIfNew, select } from "../../db/rows.ts";
 import type { Tx } from "../../db/store.ts";
 import { vapidKeys } from "./push.table.ts";
@@ -7,7 +7,7 @@ import { vapidKeys } from "./push.table.ts";
 export type VapidKeyRow = ReturnType<typeof vapidKeys>["$inferSelect"];
 
 const statements = {
-  find: select(vapidKeys, having(vapidKeys, "tenantId")),
+  find: select(vapidKeys, whereEquals(vapidKeys, "tenantId")),
   insert: insertIfNew(vapidKeys),
 };
 

@@ -10,6 +10,8 @@ export interface VapidKey {
   readonly publicKey: string;
 }
 
+const KEPT_TENANTS = 10_000;
+
 const cellOf = (tenantId: string) => ({ tenantId, userId: "", row: tenantId, column: "vapid_keys.private_key" });
 
 /** The point of a P-256 key: the end of its SubjectPublicKeyInfo. */
@@ -20,7 +22,7 @@ const pointOf = (key: KeyObject): Buffer => createPublicKey(key).export({ format
  * keys: browsers bind subscriptions to them.
  */
 export function createVapidKeys({ store, keyring, clock }: { store: Store; keyring: Keyring; clock: () => Date }) {
-  const known = new Map<string, VapidKey>();
+  const known = new Map<string, Promise<VapidKey>>();
 
   const make = async (tenantId: string): Promise<VapidKeyRow> => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -34,16 +36,25 @@ export function createVapidKeys({ store, keyring, clock }: { store: Store; keyri
     });
   };
 
-  /** The key of a tenant. Outside of units. */
-  return async (tenantId: string): Promise<VapidKey> => {
-    const found = known.get(tenantId);
-    if (found) return found;
+  const load = async (tenantId: string): Promise<VapidKey> => {
     const row = (await store.read((tx) => vapidKeyRepository(tx).find(tenantId))) ?? (await make(tenantId));
     const plain = await keyring.open(row.sealedPrivateKey, cellOf(tenantId));
     const privateKey = createPrivateKey({ key: plain, format: "der", type: "pkcs8" });
     plain.fill(0);
-    const key = { privateKey, publicKey: row.publicKey.toString("base64url") };
-    known.set(tenantId, key);
-    return key;
+    // Derived from the private half rather than read: a public key that somebody wrote into the row would receive the subscriptions.
+    return { privateKey, publicKey: pointOf(privateKey).toString("base64url") };
+  };
+
+  /** The key of a tenant, read once for all who ask at the same time. Outside of units. */
+  return (tenantId: string): Promise<VapidKey> => {
+    const found = known.get(tenantId);
+    if (found !== undefined) return found;
+    const loading = load(tenantId);
+    known.set(tenantId, loading);
+    // What could not be read is asked for anew by the next.
+    loading.catch(() => known.get(tenantId) === loading && known.delete(tenantId));
+    const [oldest] = known.keys();
+    if (oldest !== undefined && known.size > KEPT_TENANTS) known.delete(oldest);
+    return loading;
   };
 }

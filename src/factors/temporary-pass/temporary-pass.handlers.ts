@@ -1,7 +1,7 @@
 import { durationMs, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { AdminMfaService } from "../../../gen/mfa/v1/admin_mfa_service_pb.js";
+import type { Handlers } from "../../core/handlers.ts";
 import { Refusal } from "../../core/refusal.ts";
-import type { Handlers } from "../../rpc/service.ts";
 import type { TemporaryPassRow } from "./temporary-pass.repository.ts";
 import type { createTemporaryPasses } from "./temporary-pass.ts";
 
@@ -29,9 +29,10 @@ export function createTemporaryPassHandlers(passes: ReturnType<typeof createTemp
       return issued instanceof Refusal ? issued : { pass: toProto(issued.row), code: issued.code };
     },
 
-    revokeTemporaryPass: async ({ userId, reason }, call) => ({
-      revoked: await passes.revoke(call, { tenantId: call.caller.tenantId, userId }, reason),
-    }),
+    revokeTemporaryPass: async ({ userId, reason }, call) => {
+      const revoked = await passes.revoke(call, { tenantId: call.caller.tenantId, userId }, reason);
+      return revoked instanceof Refusal ? revoked : { revoked };
+    },
   } satisfies Handlers<typeof AdminMfaService>;
 
   return { admin };

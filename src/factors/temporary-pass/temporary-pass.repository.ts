@@ -1,14 +1,15 @@
 import { and, gt, isNull, lte } from "drizzle-orm";
-import type { Owner } from "../../core/caller.ts";
-import { all, having } from "../../db/conditions.ts";
+import type { RowOf } from "../../db/bound-rows.ts";
+import { whereAll, whereEquals } from "../../db/conditions.ts";
 import { deleteRows, insert, select } from "../../db/rows.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
 import { temporaryPasses } from "./temporary-pass.table.ts";
 
 /** A row of the table. */
-export type TemporaryPassRow = ReturnType<typeof temporaryPasses>["$inferSelect"];
+export type TemporaryPassRow = RowOf<typeof temporaryPasses>;
 
-const isOwners = having(temporaryPasses, "tenantId", "userId");
+const isOwners = whereEquals(temporaryPasses, "tenantId", "userId");
 
 const isUnused = (s: Building<unknown>) => isNull(s.table(temporaryPasses).useTime);
 
@@ -25,11 +26,11 @@ const statements = {
     return s.db
       .update(t)
       .set({ useTime: s.param("now", t.useTime) })
-      .where(all(having(temporaryPasses, "tenantId", "userId", "passId"), isUnused, isInTime)(s))
+      .where(whereAll(whereEquals(temporaryPasses, "tenantId", "userId", "passId"), isUnused, isInTime)(s))
       .returning({ passId: t.passId });
   }),
   delete: deleteRows(temporaryPasses, isOwners),
-  deleteUnused: deleteRows(temporaryPasses, all(isOwners, isUnused)),
+  deleteUnused: deleteRows(temporaryPasses, whereAll(isOwners, isUnused)),
 };
 
 /** Users' temporary passes. A unit that writes serialises the user first. */

@@ -1,3 +1,4 @@
+import { bindRows } from "../../db/bound-rows.ts";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** The last temporary pass of each user. Issuing another one takes its place. */
@@ -19,6 +20,16 @@ export const temporaryPasses = (d: Dialect) =>
       createTime: d.instant("create_time").notNull(),
       /** When it was spent; null before. */
       useTime: d.instant("use_time"),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [d.primaryKey({ columns: [t.tenantId, t.userId] }), d.index("temporary_passes_by_end").on(t.expireTime)],
   );
+
+bindRows(
+  temporaryPasses,
+  [
+    ...(["tenantId", "userId", "passId", "issuerId", "selector", "salt", "verifier"] as const),
+    ...(["startTime", "expireTime", "createTime"] as const),
+  ],
+  { useTime: "back to null it is the row's earlier state" },
+);

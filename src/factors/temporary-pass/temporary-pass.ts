@@ -1,18 +1,18 @@
 import { recordAudit, recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { KdfPool } from "../../crypto/kdf-pool.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
 import { drawRecoveryCode, readRecoveryCode, showRecoveryCode } from "../../crypto/recovery-code.ts";
 import { createRecoveryCodeHash } from "../../crypto/recovery-code-hash.ts";
+import type { Owner } from "../../db/store.ts";
 import type { Proof } from "../../protection/proof.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { type TemporaryPassRow, temporaryPassRepository } from "./temporary-pass.repository.ts";
 
-/** What temporary passes need of the process. */
+/** Dependencies of temporary passes. */
 export interface TemporaryPassOptions {
   readonly keyring: Keyring;
   readonly kdf: KdfPool;
@@ -76,8 +76,9 @@ export function createTemporaryPasses({ keyring, kdf, settingsOf }: TemporaryPas
       return drawn;
     },
 
-    /** Ends an unused pass; says whether one was out. */
-    async revoke(call: Call, owner: Owner, reason: string): Promise<boolean> {
+    /** Ends an unused pass; says whether one was out. Never the caller's own, as with issuing. */
+    async revoke(call: Call, owner: Owner, reason: string): Promise<boolean | Refusal> {
+      if (call.caller.subject === owner.userId) return new Refusal("SELF_ACTION");
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const ended = await temporaryPassRepository(tx).deleteUnused(owner);

@@ -1,12 +1,22 @@
 import { createHmac, createSecretKey, timingSafeEqual } from "node:crypto";
 import { generateSync } from "@otplib/hotp";
 import { NodeCryptoPlugin } from "@otplib/plugin-crypto-node";
+import { createGuardrails } from "otplib";
+import { JUDGED_SECRET_BYTES } from "../factor.ts";
 
 /** How an authenticator makes its codes (RFC 6238 §4, RFC 4226 §5). */
 export type CodeParameters = {
   readonly algorithm: "sha1" | "sha256" | "sha512";
   readonly digits: 6 | 8;
   readonly periodSeconds: number;
+};
+
+/** A device, the step its code stood for, and what that says about its clock. */
+export type Match = {
+  readonly deviceId: string;
+  readonly step: number;
+  readonly driftSteps: number;
+  readonly driftHint: number;
 };
 
 /** otplib's own hands Node bare bytes, which since Node 24 cost five times what the same bytes in a KeyObject do. */
@@ -18,6 +28,12 @@ class KeyObjectPlugin extends NodeCryptoPlugin {
 
 const crypto = new KeyObjectPlugin();
 
+/** RFC 4226 requires 16 bytes of a secret that we generate. Imported secrets of other systems may be shorter. */
+const guardrails = createGuardrails({
+  MIN_SECRET_BYTES: JUDGED_SECRET_BYTES.min,
+  MAX_SECRET_BYTES: JUDGED_SECRET_BYTES.max,
+});
+
 /** Steps to either side of the expected one that are accepted: one step of network delay (RFC 6238 §5.2). */
 export const WINDOW = 1;
 
@@ -27,10 +43,10 @@ export const stepAt = (time: Date, { periodSeconds }: CodeParameters): number =>
 
 /** The code of one step. */
 export const codeOf = (secret: Uint8Array, step: number, { algorithm, digits }: CodeParameters): string =>
-  generateSync({ secret, counter: step, algorithm, digits, crypto });
+  generateSync({ secret, counter: step, algorithm, digits, crypto, guardrails });
 
 /** What a code is compared with. */
-export interface Expected {
+export interface ExpectedCode {
   readonly code: string;
   readonly now: Date;
   /** The newest spent step. */
@@ -49,7 +65,7 @@ export interface Expected {
 export function matchStep(
   secret: Uint8Array,
   parameters: CodeParameters,
-  { code, now, lastStep, drift = 0, window = WINDOW }: Expected,
+  { code, now, lastStep, drift = 0, window = WINDOW }: ExpectedCode,
 ): number | undefined {
   const given = Buffer.from(code);
   if (given.length !== parameters.digits) return undefined;

@@ -1,14 +1,15 @@
 import { recordAudit, recordChange } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { renameDevice } from "../devices.ts";
 import type { FactorSet } from "../factor.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
 
 type Key = Owner & { deviceId: string };
+const ownerOf = ({ tenantId, userId }: Key): Owner => ({ tenantId, userId });
+
 type Repository = ReturnType<typeof totpRepository>;
 
 /** A change of a device's state, as a row of a table. */
@@ -43,7 +44,7 @@ const turns = {
 } as const satisfies Record<string, Turn>;
 
 /** Who may not lose their last factor unawares, and why it is done where somebody else does it. */
-export interface Stated {
+export interface RemovalConsent {
   /** The user knows that it may leave them without a factor. */
   readonly confirmed: boolean;
   readonly reason?: string;
@@ -56,16 +57,16 @@ export function createTotpDevices(set: FactorSet) {
   const record = async (
     tx: Tx,
     call: Call,
-    { tenantId, userId, deviceId }: Key,
+    key: Key,
     { event, action }: Pick<Turn, "event" | "action">,
-    { reason, actor, write = recordChange }: Stated & { write?: typeof recordChange | typeof recordAudit },
+    { reason, actor, write = recordChange }: RemovalConsent & { write?: typeof recordChange | typeof recordAudit },
   ) => {
     const change = {
-      owner: { tenantId, userId },
+      owner: ownerOf(key),
       type: event,
       factorType: "TOTP",
       action,
-      targetId: deviceId,
+      targetId: key.deviceId,
     } as const;
     await write(tx, call, { ...change, ...(reason && { reason }), ...(actor && { after: { actor } }) });
   };
@@ -76,7 +77,12 @@ export function createTotpDevices(set: FactorSet) {
       renameDevice(call, key, named, { type: "TOTP", devicesOf: totpRepository }),
 
     /** Enables, disables or revokes a device. One that is so already is answered as it is. */
-    async turn(call: Call, key: Key, name: keyof typeof turns, stated: Stated): Promise<TotpDeviceRow | Refusal> {
+    async turn(
+      call: Call,
+      key: Key,
+      name: keyof typeof turns,
+      stated: RemovalConsent,
+    ): Promise<TotpDeviceRow | Refusal> {
       const turn = turns[name];
       return call.unit(async (tx) => {
         const devices = totpRepository(tx);
@@ -89,19 +95,19 @@ export function createTotpDevices(set: FactorSet) {
           await record(tx, call, key, turn, { ...stated, write: recordAudit });
           return found;
         }
-        if (name !== "enable") await set.guardLast(tx, key, stated.confirmed, call.now);
+        if (name !== "enable") await set.guardLast(tx, call, ownerOf(key), stated.confirmed);
         await record(tx, call, key, turn, stated);
         return device;
       });
     },
 
-    /** Forgets a device; a pending one ends its enrolment. */
-    async delete(call: Call, key: Key, stated: Stated): Promise<Refusal | undefined> {
+    /** Forgets a device; a pending one ends its enrollment. */
+    async delete(call: Call, key: Key, stated: RemovalConsent): Promise<Refusal | undefined> {
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(key, call.now);
         const device = await totpRepository(tx).delete(key, call.now);
         if (!device) return new Refusal("NOT_FOUND");
-        if (device.state === "active") await set.guardLast(tx, key, stated.confirmed, call.now);
+        if (device.state === "active") await set.guardLast(tx, call, ownerOf(key), stated.confirmed);
         // One that was pending or revoked was no factor: the user can prove what they could before.
         const write = device.state === "pending" || device.state === "revoked" ? recordAudit : recordChange;
         await record(tx, call, key, { event: "FACTOR_REMOVED", action: "totp.deleted" }, { ...stated, write });
@@ -110,17 +116,16 @@ export function createTotpDevices(set: FactorSet) {
     },
 
     /** Disables every active device; says how many there were. */
-    async disableAll(call: Call, owner: Owner, stated: Stated): Promise<number> {
+    async disableAll(call: Call, owner: Owner, stated: RemovalConsent): Promise<number> {
       return call.unit(async (tx) => {
         const devices = totpRepository(tx);
         await userRepository(tx).serialise(owner, call.now);
         const active = await devices.listActive(owner);
-        for (const { deviceId } of active) {
-          await devices.disable({ ...owner, deviceId }, call.now);
-          await record(tx, call, { ...owner, deviceId }, turns.disable, stated);
-        }
-        if (active.length > 0) await set.guardLast(tx, owner, stated.confirmed, call.now);
-        else await record(tx, call, { ...owner, deviceId: "" }, turns.disable, { ...stated, write: recordAudit });
+        for (const { deviceId } of active) await devices.disable({ ...owner, deviceId }, call.now);
+        if (active.length > 0) await set.guardLast(tx, call, owner, stated.confirmed);
+        for (const { deviceId } of active) await record(tx, call, { ...owner, deviceId }, turns.disable, stated);
+        if (active.length === 0)
+          await record(tx, call, { ...owner, deviceId: "" }, turns.disable, { ...stated, write: recordAudit });
         return active.length;
       });
     },

@@ -1,21 +1,19 @@
-import type { Owner } from "../../core/caller.ts";
 import type { Cell, Keyring } from "../../crypto/keyring.ts";
 import { randomSecret } from "../../crypto/random.ts";
+import type { Owner } from "../../db/store.ts";
 import type { TotpDeviceRow } from "./totp.repository.ts";
-import { type CodeParameters, matchStep, stepAt, WINDOW } from "./totp-code.ts";
+import { type CodeParameters, type Match, matchStep, stepAt, WINDOW } from "./totp-code.ts";
 
 /** RFC 4226 R6 recommends 160 bits. */
 export const SECRET_BYTES = 20;
-/** How far a clock may be known to be off: five minutes of the usual steps. */
+/** How far a clock is followed by codes of log-ins: five minutes of the usual steps. */
 export const MAX_DRIFT = 10;
+/** How far a clock may be off that two codes in a row set, in seconds. */
+const RESYNC_S = 60 * 60;
 
-/** A device, the step its code stood for, and what that says about its clock. */
-export type Match = {
-  readonly deviceId: string;
-  readonly step: number;
-  readonly driftSteps: number;
-  readonly driftHint: number;
-};
+/** The furthest drift that two codes in a row can set, in steps of the device. */
+export const widestDrift = ({ periodSeconds }: Pick<CodeParameters, "periodSeconds">): number =>
+  Math.ceil(RESYNC_S / periodSeconds);
 
 /** Where a device's secret is sealed for. */
 export const cellOf = ({ tenantId, userId }: Owner, deviceId: string): Cell => ({
@@ -40,12 +38,14 @@ export function learnDrift(
   off: number,
 ): Pick<Match, "driftSteps" | "driftHint"> {
   const moved = driftSteps + off;
-  if (off === 0 || off !== driftHint || Math.abs(moved) > MAX_DRIFT) return { driftSteps, driftHint: off };
+  // Further out is followed only after two codes in a row have set it there, and then towards the right time.
+  const isTooFar = Math.abs(moved) > MAX_DRIFT && Math.abs(moved) >= Math.abs(driftSteps);
+  if (off === 0 || off !== driftHint || isTooFar) return { driftSteps, driftHint: off };
   return { driftSteps: moved, driftHint: 0 };
 }
 
 /** What a code is judged by. */
-export interface Judging {
+export interface TotpComparison {
   readonly code: string;
   readonly now: Date;
   /** Accepts only the very step that the device's clock is at. */
@@ -66,27 +66,40 @@ export function createJudge(keyring: Keyring) {
     }
   };
 
-  const matchOf = async (device: TotpDeviceRow, judging: Judging): Promise<Match | undefined> => {
+  const matchOf = async (device: TotpDeviceRow, judging: TotpComparison): Promise<Match | undefined> => {
     const { code, now, strict, parameters = device } = judging;
-    const { deviceId, lastStep, driftSteps: drift } = device;
+    const { deviceId, lastStep } = device;
+    // Within what it can have been set to, whatever was written into its row.
+    const widest = widestDrift(device);
+    const drift = Math.max(-widest, Math.min(widest, device.driftSteps));
     const expected = { code, now, lastStep, drift, window: strict ? 0 : WINDOW };
     const step = await withSecret(device, (secret) => matchStep(secret, parameters, expected));
     return step === undefined
       ? undefined
-      : { deviceId, step, ...learnDrift(device, step - stepAt(now, parameters) - drift) };
+      : { deviceId, step, ...learnDrift({ ...device, driftSteps: drift }, step - stepAt(now, parameters) - drift) };
   };
 
   return {
     withSecret,
     /** What the code says if it is this device's. */
     matchOf,
-    /** The first of the devices that the code belongs to, oldest first. */
-    async firstOf(devices: readonly TotpDeviceRow[], judging: Judging): Promise<Match | undefined> {
+    /**
+     * The first of the devices that the code belongs to, oldest first. Each is judged by itself: one that cannot be, as
+     * its secret cannot be opened, does not spoil the others. Throws only where none can be judged, as an answer without
+     * any judgement would let codes be guessed uncounted, or count right ones as wrong.
+     */
+    async firstOf(devices: readonly TotpDeviceRow[], judging: TotpComparison): Promise<Match | undefined> {
       if (devices.length === 0) matchStep(decoy.secret, decoy.parameters, { ...judging, lastStep: 0 });
+      const failures: unknown[] = [];
       for (const device of devices) {
-        const match = await matchOf(device, judging);
-        if (match) return match;
+        try {
+          const match = await matchOf(device, judging);
+          if (match) return match;
+        } catch (thrown) {
+          failures.push(thrown);
+        }
       }
+      if (failures.length > 0 && failures.length === devices.length) throw failures[0];
       return undefined;
     },
   };

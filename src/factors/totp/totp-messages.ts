@@ -1,6 +1,6 @@
 import { durationFromMs, durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type StartTotpEnrollmentRequest, TotpAlgorithm, TotpDeviceState } from "../../../gen/mfa/v1/totp_pb.js";
-import type { Settings } from "../../tenants/settings.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
 import type { TotpDeviceRow } from "./totp.repository.ts";
 import type { CodeParameters } from "./totp-code.ts";
 
@@ -40,7 +40,7 @@ export const toProto = (row: TotpDeviceRow, primaryFactorId: string | undefined)
 type Asked = Pick<StartTotpEnrollmentRequest, "algorithm" | "digits" | "period">;
 
 /** How a new device makes its codes: as asked, else as the tenant has it. */
-export const parametersOf = ({ algorithm, digits, period }: Asked, { totp }: Settings): CodeParameters => ({
+export const parametersOf = ({ algorithm, digits, period }: Asked, { totp }: EffectiveSettings): CodeParameters => ({
   algorithm: algorithms[algorithm] ?? algorithms[totp.algorithm] ?? "sha1",
   digits: (digits || totp.digits) === 8 ? 8 : 6,
   periodSeconds: period ? durationMs(period) / 1000 : 30,

@@ -1,5 +1,6 @@
 import { generateURI, ScureBase32Plugin } from "otplib";
 import qrcode from "qrcode";
+import { cutText, withoutControls } from "../../core/text.ts";
 import type { CodeParameters } from "./totp-code.ts";
 
 const base32 = new ScureBase32Plugin();
@@ -12,7 +13,8 @@ export interface Label {
 }
 
 /** A user's id as an account name: without what would break or forge the label. */
-export const accountNameOf = (userId: string): string => userId.replace(/[:\p{C}]/gu, "_").slice(0, 128);
+export const accountNameOf = (userId: string): string =>
+  cutText(withoutControls(userId.replaceAll(":", "_"), "_"), 128);
 
 /** The secret in every form an authenticator app takes it: text, key URI, QR code as PNG and SVG. */
 export async function provision(secret: Uint8Array, parameters: CodeParameters, { issuer, accountName }: Label) {

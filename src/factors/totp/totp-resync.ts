@@ -1,13 +1,14 @@
 import { timingSafeEqual } from "node:crypto";
 import { recordUpdate } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
+import type { Owner } from "../../db/store.ts";
 import { prove } from "../../protection/proof.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
+import type { Match } from "./totp-code.ts";
 import { codeOf, stepAt } from "./totp-code.ts";
-import { type Judge, MAX_DRIFT, type Match } from "./totp-judge.ts";
+import { type Judge, widestDrift } from "./totp-judge.ts";
 
 /** Two codes that an app has shown one after the other. */
 export interface CodePair {
@@ -19,9 +20,10 @@ export interface CodePair {
 function matchPair(device: TotpDeviceRow, secret: Buffer, { first, second }: CodePair, now: Date): Match | undefined {
   const { deviceId, lastStep } = device;
   const current = stepAt(now, device);
+  const widest = widestDrift(device);
   const given = Buffer.from(`${first} ${second}`);
   let match: Match | undefined;
-  for (let drift = -MAX_DRIFT; drift <= MAX_DRIFT; drift++) {
+  for (let drift = -widest; drift <= widest; drift++) {
     const step = current + drift;
     if (step < 1) continue;
     const pair = Buffer.from(`${codeOf(secret, step - 1, device)} ${codeOf(secret, step, device)}`);
@@ -32,8 +34,7 @@ function matchPair(device: TotpDeviceRow, secret: Buffer, { first, second }: Cod
 }
 
 /**
- * Sets a device's clock by two codes in a row (RFC 4226 §7.4), within five minutes of the usual steps to either side.
- * Both are spent.
+ * Sets a device's clock by two codes in a row (RFC 4226 §7.4), within an hour to either side. Both are spent.
  */
 export async function resync(call: Call, key: Owner & { deviceId: string }, pair: CodePair, judge: Judge) {
   const { tenantId, userId, deviceId } = key;

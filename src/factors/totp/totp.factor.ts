@@ -19,14 +19,27 @@ const toInstance = ({ deviceId, state, displayName, createTime, updateTime, last
       ];
 
 /** TOTP as the registry of factors sees it. */
-export const totpFactor: Factor = {
+export const totpFactor: Factor<"TOTP"> = {
   type: "TOTP",
+  word: "authenticator app",
+  receiptKind: "totp_devices",
+  amr: { own: "otp", of: () => ["otp"] },
+  consumed: false,
+  recovers: false,
+  phishingResistant: false,
+  canBeDeviceBound: false,
+  channels: [],
   counts: true,
   restricted: false,
+  isOn: () => true,
   isEnrollable: () => true,
+  limitOf: ({ totp }) => totp.maxDevices,
   isEnrolled: async (tx, owner) => (await totpRepository(tx).listActive(owner)).length > 0,
   list: async (tx, owner, now) => (await totpRepository(tx).listAll(owner, now)).flatMap(toInstance),
   listHoldings: (tx, span) => totpRepository(tx).listHoldings(span),
+  endPending: async (tx, owner) => {
+    await totpRepository(tx).deletePending(owner);
+  },
   forget: (tx, owner) => totpRepository(tx).deleteAll(owner),
   forgetOne: async (tx, owner, deviceId, now) =>
     (await totpRepository(tx).delete({ ...owner, deviceId }, now)) ? 1 : 0,

@@ -4,22 +4,26 @@ import type { InternalMfaService } from "../../../gen/mfa/v1/internal_mfa_servic
 import type { MfaService } from "../../../gen/mfa/v1/mfa_service_pb.js";
 import type { ReplaceTotpDeviceRequest, StartTotpEnrollmentRequest } from "../../../gen/mfa/v1/totp_pb.js";
 import type { Call } from "../../core/call.ts";
-import { type Owner, ownerOf } from "../../core/caller.ts";
+import { ownerOf } from "../../core/caller.ts";
+import type { Handlers } from "../../core/handlers.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { PageTokens } from "../../crypto/page-token.ts";
-import type { Handlers } from "../../rpc/service.ts";
+import type { Owner } from "../../db/store.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
-import { createTotp, type TotpOptions } from "./totp.ts";
+import type { createTotp, TotpOptions } from "./totp.ts";
 import { parametersOf, toProto } from "./totp-messages.ts";
 
 const verified = (proof: { deviceId: string } | Refusal, { now }: Call) =>
   proof instanceof Refusal ? proof : { deviceId: proof.deviceId, verifyTime: timestampFromDate(now) };
 
-/** What users do with their authenticator apps, and administrators and backends with their users'. */
-export function createTotpHandlers(options: TotpOptions & { readonly pageTokens: PageTokens }) {
-  const totp = createTotp(options);
-  const { pageTokens, factorSet, settingsOf } = options;
+/** Dependencies of the handlers of authenticator apps. */
+export interface TotpHandlerOptions extends Pick<TotpOptions, "factorSet" | "settingsOf"> {
+  readonly totp: ReturnType<typeof createTotp>;
+  readonly pageTokens: PageTokens;
+}
 
+/** What users do with their authenticator apps, and administrators and backends with their users'. */
+export function createTotpHandlers({ totp, factorSet, settingsOf, pageTokens }: TotpHandlerOptions) {
   /** The reply that shows one device. */
   const shown = async (call: Call, owner: Owner, device: TotpDeviceRow | Refusal | undefined) => {
     if (device === undefined) return new Refusal("NOT_FOUND");

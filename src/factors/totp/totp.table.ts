@@ -1,4 +1,5 @@
 import { isNotNull } from "drizzle-orm";
+import { bindRows } from "../../db/bound-rows.ts";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** Authenticator apps: pending until a first code proves them. */
@@ -32,9 +33,32 @@ export const totpDevices = (d: Dialect) =>
       lastUseTime: d.instant("last_use_time"),
       /** When a pending device is forgotten; null once it is proven. */
       expireTime: d.instant("expire_time"),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.deviceId] }),
       d.index("totp_devices_by_end").on(t.expireTime).where(isNotNull(t.expireTime)),
     ],
   );
+
+const counted = "an older value is the row's earlier state, a newer one refuses codes";
+const shown = "shown to its user, and asked nowhere";
+
+bindRows(
+  totpDevices,
+  ["tenantId", "userId", "deviceId", "algorithm", "digits", "periodSeconds", "expireTime"],
+  {
+    state: "ends it, or takes it back to an earlier state: that it was proven, and so has no end, is under the MAC",
+    sealedSecret: "sealed for this row and no other",
+    lastStep: counted,
+    driftSteps: "within the same ten steps as ever: which of the secret's codes are right at present",
+    driftHint: "as the drift",
+    replacesDeviceId: "ends another device of the same user, which a deletion does too",
+    displayName: shown,
+    version: counted,
+    createTime: shown,
+    updateTime: shown,
+    lastUseTime: shown,
+  },
+  { broken: "absent", agrees: ({ state, expireTime }) => (state === "pending") === (expireTime !== null) },
+);

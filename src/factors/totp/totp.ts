@@ -1,23 +1,24 @@
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Proof, prove } from "../../protection/proof.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
-import type { CodesForEnrolment, FactorSet } from "../factor.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
+import type { CodesForEnrollment, FactorSet } from "../factor.ts";
 import { type TotpDeviceRow, totpRepository } from "./totp.repository.ts";
+import type { Match } from "./totp-code.ts";
 import { createTotpDevices } from "./totp-devices.ts";
-import { createTotpEnrolment } from "./totp-enrolment.ts";
-import { createJudge, type Match } from "./totp-judge.ts";
+import { createTotpEnrollment } from "./totp-enrollment.ts";
+import { createJudge } from "./totp-judge.ts";
 import { type CodePair, resync } from "./totp-resync.ts";
 
-/** What TOTP needs of the process. */
+/** Dependencies of TOTP. */
 export interface TotpOptions {
   readonly keyring: Keyring;
   /** Of the tenant: the name that authenticator apps show, what new devices are like, how strict the clock is. */
   readonly settingsOf: SettingsOf;
   readonly factorSet: FactorSet;
-  readonly codes: CodesForEnrolment;
+  readonly codes: CodesForEnrollment;
 }
 
 /** A code as a user typed it. `hideUnenrolled`: who has no device is refused like a wrong code. */
@@ -57,7 +58,7 @@ export function createTotp({ keyring, settingsOf, factorSet, codes }: TotpOption
   });
 
   return {
-    ...createTotpEnrolment({ keyring, judge, settingsOf, codes }),
+    ...createTotpEnrollment({ keyring, judge, settingsOf, codes, factorSet }),
     devices: createTotpDevices(factorSet),
     proofOf,
     /** Spends a code of any active device. */

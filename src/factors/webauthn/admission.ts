@@ -1,11 +1,11 @@
 import { leadsTo } from "./certificate-chain.ts";
 import type { Metadata } from "./metadata.ts";
-import type { Terms } from "./relying-party.ts";
+import type { CeremonyTerms } from "./relying-party.ts";
 import type { Registered } from "./verification.ts";
 import type { Insistence } from "./webauthn.table.ts";
 
 /** What was asked of the authenticator when its registration started, or is by now. */
-export interface Asked {
+export interface RequestedTerms {
   readonly attachment: string;
   readonly discoverable: Insistence;
 }
@@ -18,8 +18,8 @@ const refusedBy = (term: string): Admission => ({ refusedBy: `webauthn.${term}` 
 /** Holds an authenticator that works against the terms of its tenant. What the browser said of it is not signed. */
 export function admit(
   registered: Registered,
-  terms: Terms,
-  asked: Asked,
+  terms: CeremonyTerms,
+  asked: RequestedTerms,
   metadata: Metadata | undefined,
   now: Date,
 ): Admission {

@@ -1,54 +1,76 @@
 import { and, eq, isNull } from "drizzle-orm";
-import type { Owner } from "../../core/caller.ts";
-import { all, hasExpired, having, isInTime } from "../../db/conditions.ts";
+import { type RowOf, reading } from "../../db/bound-rows.ts";
+import { hasExpired, isInTime, whereAll, whereEquals } from "../../db/conditions.ts";
 import { deleteRows, insert, select } from "../../db/rows.ts";
+import type { Owner } from "../../db/store.ts";
 import { type Building, statement, type Tx } from "../../db/store.ts";
-import { type Purpose, webauthnCeremonies } from "./webauthn.table.ts";
+import { type CeremonyPurpose, webauthnCeremonies } from "./webauthn.table.ts";
 
 /** A row of the table. */
-export type CeremonyRow = ReturnType<typeof webauthnCeremonies>["$inferSelect"];
+export type CeremonyRow = RowOf<typeof webauthnCeremonies>;
 
 /** What an answer must agree with before it is looked at. */
-export type Taking = Owner & { purpose: Purpose; sessionDigest: Buffer; challengeId: string; now: Date };
+export type Taking = Owner & { purpose: CeremonyPurpose; sessionDigest: Buffer; challengeId: string; now: Date };
 
-const isOwners = having(webauthnCeremonies, "tenantId", "userId");
-const isCeremony = having(webauthnCeremonies, "tenantId", "userId", "ceremonyId");
+const isOwners = whereEquals(webauthnCeremonies, "tenantId", "userId");
+const isCeremony = whereEquals(webauthnCeremonies, "tenantId", "userId", "ceremonyId");
 
-const isOpen = all(
-  having(webauthnCeremonies, "tenantId", "userId", "purpose", "sessionDigest", "challengeId"),
+/** How many of one user are kept: of their own, and of their challenges. */
+const MOST = 20;
+
+const isOpen = whereAll(
+  whereEquals(webauthnCeremonies, "tenantId", "userId", "purpose", "sessionDigest", "challengeId"),
   isInTime(webauthnCeremonies),
   (s: Building<unknown>) => isNull(s.table(webauthnCeremonies).spendTime),
 );
 
 const statements = {
   insert: insert(webauthnCeremonies),
-  deleteExpired: deleteRows(webauthnCeremonies, all(isOwners, hasExpired(webauthnCeremonies))),
+  deleteExpired: deleteRows(webauthnCeremonies, whereAll(isOwners, hasExpired(webauthnCeremonies))),
   deleteAll: deleteRows(webauthnCeremonies, isOwners),
   find: select(webauthnCeremonies, isCeremony),
+  list: select(webauthnCeremonies, isOwners, { time: "createTime", id: "ceremonyId", newestFirst: true }),
   delete: deleteRows(webauthnCeremonies, isCeremony),
-  take: statement((s: Building<Taking & { ceremonyId: string }>) => {
-    const t = s.table(webauthnCeremonies);
-    return s.db
-      .update(t)
-      .set({ spendTime: s.param("now", t.spendTime) })
-      .where(and(isOpen(s), eq(t.ceremonyId, s.param("ceremonyId", t.ceremonyId))))
-      .returning();
-  }),
-  takeByChallenge: statement((s: Building<Taking & { challengeDigest: Buffer }>) => {
-    const t = s.table(webauthnCeremonies);
-    return s.db
-      .update(t)
-      .set({ spendTime: s.param("now", t.spendTime) })
-      .where(and(isOpen(s), eq(t.challengeDigest, s.param("challengeDigest", t.challengeDigest))))
-      .returning();
-  }),
+  take: reading(
+    webauthnCeremonies,
+    statement((s: Building<Taking & { ceremonyId: string }>) => {
+      const t = s.table(webauthnCeremonies);
+      return s.db
+        .update(t)
+        .set({ spendTime: s.param("now", t.spendTime) })
+        .where(and(isOpen(s), eq(t.ceremonyId, s.param("ceremonyId", t.ceremonyId))))
+        .returning();
+    }),
+  ),
+  takeByChallenge: reading(
+    webauthnCeremonies,
+    statement((s: Building<Taking & { challengeDigest: Buffer }>) => {
+      const t = s.table(webauthnCeremonies);
+      return s.db
+        .update(t)
+        .set({ spendTime: s.param("now", t.spendTime) })
+        .where(and(isOpen(s), eq(t.challengeDigest, s.param("challengeDigest", t.challengeDigest))))
+        .returning();
+    }),
+  ),
 };
 
 /** A user's ceremonies. */
 export const ceremonyRepository = (tx: Tx) => ({
-  insert: (row: CeremonyRow) => tx.run(statements.insert, row),
-  /** Forgets what nobody can end any more, so that no user's rows pile up. */
-  deleteExpired: (owner: Owner, now: Date) => tx.run(statements.deleteExpired, { ...owner, now }),
+  /**
+   * Adds a ceremony. Those that ran out are forgotten, and of twenty of their own,
+   * or of twenty of challenges, the oldest gives way: a page that is opened again and again begins one each time.
+   */
+  async add(row: CeremonyRow, now: Date): Promise<void> {
+    const owner = { tenantId: row.tenantId, userId: row.userId };
+    await tx.run(statements.deleteExpired, { ...owner, now });
+    const isAlike = (one: CeremonyRow) => (one.challengeId === "") === (row.challengeId === "");
+    const alike = (await tx.run(statements.list, owner)).filter(isAlike);
+    // Those that were answered first: an answer that comes again finds none either way.
+    const ranked = [...alike.filter((one) => one.spendTime === null), ...alike.filter((one) => one.spendTime !== null)];
+    for (const { ceremonyId } of ranked.slice(MOST - 1)) await tx.run(statements.delete, { ...owner, ceremonyId });
+    await tx.run(statements.insert, row);
+  },
   deleteAll: (owner: Owner) => tx.run(statements.deleteAll, owner),
   find: async (owner: Owner, ceremonyId: string) => (await tx.run(statements.find, { ...owner, ceremonyId }))[0],
   delete: (owner: Owner, ceremonyId: string) => tx.run(statements.delete, { ...owner, ceremonyId }),

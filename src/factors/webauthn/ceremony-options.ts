@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { ALGORITHMS } from "./cose-key.ts";
-import type { Terms } from "./relying-party.ts";
+import type { CeremonyTerms } from "./relying-party.ts";
 import type { CredentialRow, WebAuthnUserRow } from "./webauthn.repository.ts";
 
 /** How long a ceremony stands. */
@@ -15,9 +15,25 @@ const descriptor = ({ webauthnId, transports }: Descriptor): JsonObject => ({
   ...(transports.length > 0 && { transports: [...transports] }),
 });
 
+/** What authenticators must be able to keep of a name (WebAuthn §5.4.1): some refuse what is longer. */
+const MAX_NAME_BYTES = 64;
+const characters = new Intl.Segmenter("und", { granularity: "grapheme" });
+
+/** The name that authenticators show where nobody chose one: the user's id, cut between characters. */
+export function defaultUserName(userId: string): string {
+  if (Buffer.byteLength(userId) <= MAX_NAME_BYTES) return userId;
+  let name = "";
+  for (const { segment } of characters.segment(userId)) {
+    if (Buffer.byteLength(name + segment) > MAX_NAME_BYTES) break;
+    name += segment;
+  }
+  // A first character that is longer than all: what is left of an id that shows as nothing.
+  return name || "user";
+}
+
 /** PublicKeyCredentialCreationOptionsJSON (WebAuthn §5.1.8). */
 export const creationOptions = (
-  terms: Terms,
+  terms: CeremonyTerms,
   user: Pick<WebAuthnUserRow, "userHandle" | "userName">,
   asked: { challenge: string; exclude: readonly Descriptor[]; hints: readonly string[] },
 ): JsonObject => ({
@@ -40,7 +56,7 @@ export const creationOptions = (
 
 /** PublicKeyCredentialRequestOptionsJSON (WebAuthn §5.1.8). */
 export const requestOptions = (
-  terms: Pick<Terms, "rpId" | "userVerification">,
+  terms: Pick<CeremonyTerms, "rpId" | "userVerification">,
   challenge: string,
   allow: readonly Descriptor[],
 ): JsonObject => ({

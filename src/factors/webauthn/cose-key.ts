@@ -1,5 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { decodeCredentialPublicKey } from "@simplewebauthn/server/helpers";
+import { isSmallOrder } from "../../crypto/strict-signatures.ts";
 
 /** EdDSA, ES256 and RS256, in the order offered. Pinned: the library's own list grows with the runtime. */
 export const ALGORITHMS = [-8, -7, -257] as const;
@@ -19,7 +20,8 @@ function toJwk(key: ReadonlyMap<number, unknown>): Record<string, string | undef
   const [kty, first, second, third] = [key.get(KTY), key.get(FIRST), key.get(SECOND), key.get(THIRD)];
   switch (key.get(ALG)) {
     case -8:
-      return kty === 1 && first === 6 ? { kty: "OKP", crv: "Ed25519", x: base64url(second, 32) } : undefined;
+      if (kty !== 1 || first !== 6 || (second instanceof Uint8Array && isSmallOrder(second))) return undefined;
+      return { kty: "OKP", crv: "Ed25519", x: base64url(second, 32) };
     case -7: {
       const point = { x: base64url(second, 32), y: base64url(third, 32) };
       return kty === 2 && first === 1 ? { kty: "EC", crv: "P-256", ...point } : undefined;
@@ -37,7 +39,7 @@ function toJwk(key: ReadonlyMap<number, unknown>): Record<string, string | undef
 
 /**
  * The algorithm of a COSE key, if it is one we offer and the key fits it: a curve of another algorithm, a point off the
- * curve or a short modulus is undefined or throws.
+ * curve or of small order or a short modulus is undefined or throws.
  */
 export function algorithmOf(publicKey: Uint8Array): number | undefined {
   const key = decodeCredentialPublicKey(new Uint8Array(publicKey)) as unknown as ReadonlyMap<number, unknown>;

@@ -1,10 +1,10 @@
-import { recordChange } from "../../audit/changes.ts";
+import { recordChange, recordUpdate } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { Position } from "../../db/page.ts";
-import type { Tx } from "../../db/store.ts";
+import type { Owner, Tx } from "../../db/store.ts";
 import { userRepository } from "../../users/users.repository.ts";
+import { acceptAnew } from "./odd-credentials.ts";
 import { bytesOf, readAuthentication, saysVerified } from "./responses.ts";
 import { type CredentialRow, webauthnRepository } from "./webauthn.repository.ts";
 import type { WebAuthnOptions } from "./webauthn-options.ts";
@@ -39,15 +39,18 @@ export const forgottenSignals = async (tx: Tx, owner: Owner): Promise<Signals[]>
   (await signalsFor(tx, owner)).map((signals) => ({ ...signals, acceptedCredentialIds: [] }));
 
 /** What users do with credentials that they have. */
-export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">) {
-  const recordRow = (tx: Tx, call: Call, owner: Owner, row: CredentialRow, verb: "updated" | "deleted") =>
-    recordChange(tx, call, {
+export function createCredentials({ factors, keyring }: Pick<WebAuthnOptions, "factors" | "keyring">) {
+  /** A new name is no change of what the user can prove: trust, open challenges and the epoch stay. */
+  const recordRow = (tx: Tx, call: Call, owner: Owner, row: CredentialRow, verb: "updated" | "deleted") => {
+    const isGone = verb === "deleted";
+    return (isGone ? recordChange : recordUpdate)(tx, call, {
       owner,
-      type: verb === "deleted" ? "FACTOR_REMOVED" : "FACTOR_UPDATED",
+      type: isGone ? "FACTOR_REMOVED" : "FACTOR_UPDATED",
       factorType: "WEBAUTHN",
       action: `webauthn.${verb}`,
       targetId: row.credentialId,
     });
+  };
 
   return {
     /** A page of credentials, and the signals of all. */
@@ -95,13 +98,22 @@ export function createCredentials({ factors }: Pick<WebAuthnOptions, "factors">)
         return { row: renamed, primary: await factors.primaryOf(tx, owner, call.now), signals };
       }),
 
+    /** Lets an administrator take a credential anew whose flag or counter went astray. */
+    async acceptAnew(call: Call, owner: Owner, { credentialId, reason }: { credentialId: string; reason: string }) {
+      if (call.caller.subject === owner.userId) return new Refusal("SELF_ACTION");
+      return call.unit(async (tx) => {
+        const row = await acceptAnew(tx, call, owner, { keyring, credentialId, reason });
+        return row instanceof Refusal ? row : { row, primary: await factors.primaryOf(tx, owner, call.now) };
+      });
+    },
+
     /** Forgets a credential; what password managers keep of it is for the page to signal. */
     delete: (call: Call, owner: Owner, credentialId: string, confirmed: boolean) =>
       call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
         const row = await webauthnRepository(tx).delete({ ...owner, credentialId });
         if (!row) return new Refusal("NOT_FOUND");
-        await factors.guardLast(tx, owner, confirmed, call.now);
+        await factors.guardLast(tx, call, owner, confirmed);
         await recordRow(tx, call, owner, row, "deleted");
         const [signals] = await signalsFor(tx, owner, row.rpId);
         return { signals };

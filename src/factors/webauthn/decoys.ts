@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { isoCBOR } from "@simplewebauthn/server/helpers";
-import type { Owner } from "../../core/caller.ts";
 import type { Keyring } from "../../crypto/keyring.ts";
+import type { Owner } from "../../db/store.ts";
 import type { Descriptor } from "./ceremony-options.ts";
 import type { Known } from "./verification.ts";
 
@@ -46,7 +46,6 @@ export const decoyKnown: Known = (() => {
   return {
     webauthnId: Buffer.alloc(0),
     publicKey: Buffer.from(isoCBOR.encode(cose as never)),
-    backupEligible: false,
     userHandle: Buffer.alloc(0),
   };
 })();

@@ -1,19 +1,19 @@
 import type { WebAuthnAttachment, WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
 import { recordAudit } from "../../audit/changes.ts";
 import type { Call } from "../../core/call.ts";
-import type { Owner } from "../../core/caller.ts";
 import { newId } from "../../core/id.ts";
 import { Refusal } from "../../core/refusal.ts";
 import { sessionDigest } from "../../core/session-digest.ts";
 import { bearerId, randomSecret } from "../../crypto/random.ts";
+import type { Owner } from "../../db/store.ts";
 import { recordEvent } from "../../events/events.ts";
-import { admitEnrolment, enrol } from "../../protection/enrolment.ts";
+import { admitEnrollment, enroll } from "../../protection/enrollment.ts";
 import { userRepository } from "../../users/users.repository.ts";
 import { admit } from "./admission.ts";
 import { defaultName } from "./authenticator-models.ts";
 import { type CeremonyRow, ceremonyRepository } from "./ceremonies.repository.ts";
-import { CEREMONY_MS, creationOptions } from "./ceremony-options.ts";
-import { stricter, type Terms, termsFor } from "./relying-party.ts";
+import { CEREMONY_MS, creationOptions, defaultUserName } from "./ceremony-options.ts";
+import { type CeremonyTerms, stricter, termsFor } from "./relying-party.ts";
 import { macOf } from "./row-mac.ts";
 import { digestOf, type Registered, verifyRegistration } from "./verification.ts";
 import { type CredentialRow, webauthnRepository } from "./webauthn.repository.ts";
@@ -57,6 +57,8 @@ export function createRegistration({ keyring, settingsOf, metadata, factors, cod
       credentialId: newId(),
       discoverable,
       attested: told.attested,
+      backupKnown: true,
+      eligibilityChanged: false,
       cloneWarning: false,
       displayName: told.name || ceremony.displayName || defaultName(registered),
       version: 1,
@@ -67,12 +69,12 @@ export function createRegistration({ keyring, settingsOf, metadata, factors, cod
     return { ...row, rowMac: macOf(keyring, row) };
   };
 
-  const activate = async (call: Call, row: CredentialRow, { maxCredentials }: Terms, asked: Asked) => {
+  const activate = async (call: Call, row: CredentialRow, { maxCredentials }: CeremonyTerms, asked: Asked) => {
     const owner = { tenantId: row.tenantId, userId: row.userId };
-    const issue = asked.generateBackupCodes ? await codes.draw(owner, call.now) : undefined;
+    const issue = await codes.draw(call, owner, asked.generateBackupCodes);
     return call.unit(async (tx) => {
       const credentials = webauthnRepository(tx);
-      const enrolled = await enrol(tx, call, owner, {
+      const enrolled = await enroll(tx, call, owner, {
         factorType: "WEBAUTHN",
         action: "webauthn.enrolled",
         activate: async () => {
@@ -99,7 +101,7 @@ export function createRegistration({ keyring, settingsOf, metadata, factors, cod
         return new Refusal("POLICY_FORBIDS", { metadata: { policy: "webauthn.attestation" } });
       }
       const challenge = randomSecret(CHALLENGE_BYTES).toString("base64url");
-      const userName = wanted.userName || owner.userId;
+      const userName = wanted.userName || defaultUserName(owner.userId);
       const ceremony: CeremonyRow = {
         ...owner,
         ceremonyId: bearerId(),
@@ -121,13 +123,14 @@ export function createRegistration({ keyring, settingsOf, metadata, factors, cod
       const newUser = { ...owner, userHandle: randomSecret(USER_HANDLE_BYTES), userName, createTime: call.now };
       return call.unit(async (tx) => {
         await userRepository(tx).serialise(owner, call.now);
-        await admitEnrolment(tx, call, owner);
+        await admitEnrollment(tx, call, owner);
         const [credentials, ceremonies] = [webauthnRepository(tx), ceremonyRepository(tx)];
-        const exclude = await credentials.listAll(owner);
-        if (exclude.length >= terms.maxCredentials) return limitReached(terms.maxCredentials);
+        const held = await credentials.listAll(owner);
+        // One whose flags changed is refused at log-ins: its authenticator may be registered anew.
+        const exclude = held.filter(({ eligibilityChanged }) => !eligibilityChanged);
+        if (held.length >= terms.maxCredentials) return limitReached(terms.maxCredentials);
         const { userHandle } = await credentials.claimUser(newUser);
-        await ceremonies.deleteExpired(owner, call.now);
-        await ceremonies.insert(ceremony);
+        await ceremonies.add(ceremony, call.now);
         const act = { owner, action: "webauthn.registration_started", targetId: "" };
         await recordAudit(tx, call, act);
         const options = creationOptions(terms, { userHandle, userName }, { challenge, exclude, hints: wanted.hints });

@@ -1,4 +1,4 @@
-import type { Settings } from "../../tenants/settings.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
 import { originsOf } from "./relying-party.ts";
 
 /** How old the answer may be: anybody may ask, without a token. */
@@ -9,7 +9,7 @@ const KEPT_MS = 60_000;
  * §5.11): the origins of all tenants that have this relying party, those of apps aside. Undefined for a name that is
  * nobody's relying party.
  */
-export function createRelatedOrigins(list: () => Promise<readonly Settings[]>, clock: () => Date) {
+export function createRelatedOrigins(list: () => Promise<readonly EffectiveSettings[]>, clock: () => Date) {
   let known: { since: number; origins: Promise<ReadonlyMap<string, ReadonlySet<string>>> } | undefined;
 
   const load = async () => {

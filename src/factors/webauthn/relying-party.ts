@@ -1,7 +1,7 @@
 import { AttestationPolicy } from "../../../gen/mfa/v1/tenant_settings_pb.js";
 import { type WebAuthnAttachment, WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
 import { Refusal } from "../../core/refusal.ts";
-import type { Settings } from "../../tenants/settings.ts";
+import type { EffectiveSettings } from "../../tenant-settings/settings.ts";
 import type { Insistence } from "./webauthn.table.ts";
 
 /** What a ceremony may be asked for beside the tenant's terms. */
@@ -14,7 +14,7 @@ export interface Wishes {
 }
 
 /** The tenant's terms for one ceremony. */
-export interface Terms {
+export interface CeremonyTerms {
   readonly rpId: string;
   readonly rpName: string;
   readonly origins: readonly string[];
@@ -43,11 +43,14 @@ export const stricter = (a: Insistence, b: Insistence): Insistence => (order.ind
 const forbids = (policy: string) => new Refusal("POLICY_FORBIDS", { metadata: { policy: `webauthn.${policy}` } });
 
 /** The origins of a tenant: those it lists, or else the secure one of each relying party. */
-export const originsOf = ({ rpIds, origins }: Pick<Settings["webauthn"], "rpIds" | "origins">): readonly string[] =>
+export const originsOf = ({
+  rpIds,
+  origins,
+}: Pick<EffectiveSettings["webauthn"], "rpIds" | "origins">): readonly string[] =>
   origins.length > 0 ? origins : rpIds.map((rpId) => `https://${rpId}`);
 
 /** The terms for what is asked, or POLICY_FORBIDS with the term that does not admit it. */
-export function termsFor({ webauthn, totp }: Settings, wishes: Wishes): Terms | Refusal {
+export function termsFor({ webauthn, totp }: EffectiveSettings, wishes: Wishes): CeremonyTerms | Refusal {
   const rpId = wishes.rpId || webauthn.rpIds[0];
   if (rpId === undefined || !webauthn.rpIds.includes(rpId)) return forbids("rp_ids");
   const [fixed, wished] = [attachments[webauthn.attachment], attachments[wishes.attachment ?? 0]];

@@ -12,16 +12,28 @@ const credential = { id: base64url, rawId: base64url, type: v.literal("public-ke
 // nothing too (WebAuthn §5.1, authenticatorAttachment).
 const attachment = v.fallback(v.nullish(v.picklist(["platform", "cross-platform"])), null);
 
+const texts = (members: unknown[]) => members.filter((member) => typeof member === "string");
+const known = v.fallback(v.nullish(v.boolean()), undefined);
+// An empty handle names nobody: some clients write it in the place of none.
+const userHandle = v.pipe(
+  v.nullish(v.union([v.literal(""), base64url])),
+  v.transform((handle) => handle || undefined),
+);
+
 const registration = v.object({
   ...credential,
   response: v.object({
     clientDataJSON: base64url,
     attestationObject: base64url,
     // Hints of the browser's, kept for later options: what it invents beside the known ones is dropped.
-    transports: v.nullish(v.array(v.string()), []),
+    transports: v.fallback(v.pipe(v.array(v.unknown()), v.transform(texts)), []),
   }),
   authenticatorAttachment: attachment,
-  clientExtensionResults: v.nullish(v.object({ credProps: v.nullish(v.object({ rk: v.nullish(v.boolean()) })) }), {}),
+  // Of extensions only one is read, and none is relied on: what is odd counts as not said.
+  clientExtensionResults: v.fallback(
+    v.object({ credProps: v.fallback(v.nullish(v.object({ rk: known })), undefined) }),
+    {},
+  ),
 });
 
 const authentication = v.object({
@@ -30,7 +42,7 @@ const authentication = v.object({
     clientDataJSON: base64url,
     authenticatorData: base64url,
     signature: base64url,
-    userHandle: v.nullish(base64url),
+    userHandle,
   }),
   authenticatorAttachment: attachment,
 });
@@ -65,7 +77,7 @@ export const asLibraryRegistration = (read: Registration) =>
 export const asLibraryAuthentication = (read: Authentication) =>
   ({
     ...read,
-    response: { ...read.response, userHandle: read.response.userHandle ?? undefined },
+    response: { ...read.response, userHandle: read.response.userHandle },
     clientExtensionResults: {},
   }) as unknown as AuthenticationResponseJSON;
 

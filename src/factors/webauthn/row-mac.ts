@@ -4,7 +4,10 @@ import type { CredentialRow } from "./webauthn.repository.ts";
 
 /** What decides whose key it is and what it is worth; what changes with use is not among it. */
 type Bound = Pick<CredentialRow, "tenantId" | "userId" | "credentialId" | "webauthnId" | "rpId" | "publicKey"> &
-  Pick<CredentialRow, "algorithm" | "userVerified" | "backupEligible" | "attested">;
+  Pick<CredentialRow, "algorithm" | "userVerified" | "backupEligible" | "backupKnown" | "attested">;
+
+/** As older rows have it, which know no third value. */
+const eligibilityOf = ({ backupKnown, backupEligible }: Bound) => (backupKnown === false ? "unknown" : backupEligible);
 
 const partsOf = (row: Bound) =>
   [
@@ -15,7 +18,7 @@ const partsOf = (row: Bound) =>
     row.webauthnId,
     row.rpId,
     row.publicKey,
-    [row.algorithm, row.userVerified, row.backupEligible, row.attested].join(),
+    [row.algorithm, row.userVerified, eligibilityOf(row), row.attested].join(),
   ] as const;
 
 /** Binds a public key to its user. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { SettingsService, verifyAuthenticationResponse, verifyRegistrationResponse } from "@simplewebauthn/server";
 import { decodeAttestationObject, isoCBOR } from "@simplewebauthn/server/helpers";
+import { isStrictDer } from "../../crypto/strict-signatures.ts";
 import { ALGORITHMS, algorithmOf } from "./cose-key.ts";
 import {
   type Authentication,
@@ -14,7 +15,7 @@ import {
 import type { Insistence } from "./webauthn.table.ts";
 
 /** What an answer is held against. */
-export interface Expected {
+export interface ExpectedCeremony {
   readonly challengeDigest: Buffer;
   readonly rpId: string;
   readonly origins: readonly string[];
@@ -44,7 +45,6 @@ export interface Registered {
 export interface Known {
   readonly webauthnId: Buffer;
   readonly publicKey: Buffer;
-  readonly backupEligible: boolean;
   readonly userHandle: Buffer;
 }
 
@@ -52,17 +52,23 @@ export interface Known {
 export interface Signed {
   readonly counter: number;
   readonly userVerified: boolean;
+  /** Whether it may be synced: to be compared with what it was at registration (WebAuthn §7.2). */
+  readonly backupEligible: boolean;
   readonly backedUp: boolean;
 }
 
+const ES256 = -7;
 const MIN_ID_BYTES = 16;
 const MAX_ID_BYTES = 1023;
 const TRANSPORTS = new Set(["usb", "nfc", "ble", "smart-card", "hybrid", "internal"]);
-/**
- * android-key is not among them: the library validates its chain up to a root that the chain itself brings, and fetches
- * lists of revoked certificates from urls in it. android-safetynet has ended.
- */
+/** The statements that are looked at. */
 const FORMATS = new Set(["none", "packed", "fido-u2f", "tpm", "apple"]);
+/**
+ * The library validates the chain of android-key up to a root that the chain itself brings, and fetches lists of revoked
+ * certificates from urls in it; android-safetynet has ended; compound holds several. Some authenticators make them though
+ * none was asked for: such a credential is unattested, which the policy refuses where it asks for an attestation.
+ */
+const UNREAD = new Set(["android-key", "android-safetynet", "compound"]);
 
 // Without roots of its own the library checks an attestation's signature and leaves its chain to us; with them it would
 // fetch from urls that certificates name.
@@ -89,12 +95,23 @@ const isOfOwnPage = ({ response: { clientDataJSON } }: Registration | Authentica
   return !crossOrigin && topOrigin === undefined;
 };
 
-const common = ({ challengeDigest, rpId, origins, userVerification }: Expected) => ({
+const common = ({ challengeDigest, rpId, origins, userVerification }: ExpectedCeremony) => ({
   expectedChallenge: (challenge: string) => digestOf(challenge).equals(challengeDigest),
   expectedOrigin: [...origins],
   expectedRPID: rpId,
   requireUserVerification: userVerification === "required",
 });
+
+/** An attestation object with a statement that is not looked at, as one without a statement. */
+function unattested(authData: unknown) {
+  const bare = new Map<string, unknown>([
+    ["fmt", "none"],
+    ["attStmt", new Map()],
+    ["authData", authData],
+  ]);
+  const attestationObject = Buffer.from(isoCBOR.encode(bare as never)).toString("base64url");
+  return { format: "none", certificates: [], attestationObject };
+}
 
 /** The attestation statement's format and certificates, from an object without anything behind it. */
 function attestationIn(attestationObject: string) {
@@ -102,18 +119,25 @@ function attestationIn(attestationObject: string) {
   const decoded = decodeAttestationObject(bytes);
   if (isoCBOR.encode(decoded as never).byteLength !== bytes.byteLength) return undefined;
   const [format, statement] = [decoded.get("fmt") as string, decoded.get("attStmt")];
+  if (UNREAD.has(format)) return unattested(decoded.get("authData"));
   const certificates = statement.get("x5c") ?? [];
+  const isEcdsa = format === "fido-u2f" || statement.get("alg") === ES256;
+  const signature = statement.get("sig");
+  if (isEcdsa && signature instanceof Uint8Array && !isStrictDer(signature)) return undefined;
   const wellFormed = Array.isArray(certificates) && certificates.every((der) => der instanceof Uint8Array);
-  return FORMATS.has(format) && wellFormed ? { format, certificates } : undefined;
+  return FORMATS.has(format) && wellFormed ? { format, certificates, attestationObject } : undefined;
 }
 
-async function judgeRegistration(response: unknown, expected: Expected): Promise<Registered | undefined> {
+async function judgeRegistration(response: unknown, expected: ExpectedCeremony): Promise<Registered | undefined> {
   const read = readRegistration(response);
   const attestation = read && attestationIn(read.response.attestationObject);
   if (!attestation || !isOfOwnPage(read)) return undefined;
   const { verified, registrationInfo: info } = await verifyRegistrationResponse({
     ...common(expected),
-    response: asLibraryRegistration(read),
+    response: asLibraryRegistration({
+      ...read,
+      response: { ...read.response, attestationObject: attestation.attestationObject },
+    }),
     supportedAlgorithmIDs: [...ALGORITHMS],
   });
   if (!verified || info.rpID !== expected.rpId || info.credential.id !== read.id) return undefined;
@@ -142,7 +166,11 @@ async function judgeRegistration(response: unknown, expected: Expected): Promise
 const isOfUser = ({ response: { userHandle } }: Authentication, known: Known): boolean =>
   typeof userHandle !== "string" || Buffer.from(userHandle, "base64url").equals(known.userHandle);
 
-async function judgeAuthentication(response: unknown, expected: Expected, known: Known): Promise<Signed | undefined> {
+async function judgeAuthentication(
+  response: unknown,
+  expected: ExpectedCeremony,
+  known: Known,
+): Promise<Signed | undefined> {
   const read = readAuthentication(response);
   if (!read || !isOfOwnPage(read)) return undefined;
   const { verified, authenticationInfo: info } = await verifyAuthenticationResponse({
@@ -152,22 +180,29 @@ async function judgeAuthentication(response: unknown, expected: Expected, known:
     // judged as it is written.
     credential: { id: read.id, publicKey: new Uint8Array(known.publicKey), counter: 0 },
   });
-  const backupEligible = info.credentialDeviceType === "multiDevice";
+  const algorithm = algorithmOf(known.publicKey);
+  // The library takes signatures with bytes behind them. Asked afterwards: a decoy's key is of one algorithm.
+  const isStrict = algorithm !== ES256 || isStrictDer(Buffer.from(read.response.signature, "base64url"));
   const named = Buffer.from(read.rawId, "base64url").equals(known.webauthnId);
-  if (!verified || !named || backupEligible !== known.backupEligible || !isOfUser(read, known)) return undefined;
-  return { counter: info.newCounter, userVerified: info.userVerified, backedUp: info.credentialBackedUp };
+  if (!verified || algorithm === undefined || !isStrict || !named || !isOfUser(read, known)) return undefined;
+  return {
+    counter: info.newCounter,
+    userVerified: info.userVerified,
+    backupEligible: info.credentialDeviceType === "multiDevice",
+    backedUp: info.credentialBackedUp,
+  };
 }
 
 /** Every failure is one and the same: the library's words hold the challenge and more, and are not passed on. */
 const orUndefined = <T>(judgement: Promise<T | undefined>): Promise<T | undefined> => judgement.catch(() => undefined);
 
 /** The only way a registration is judged: undefined when anything about it is not as expected. */
-export const verifyRegistration = (response: unknown, expected: Expected): Promise<Registered | undefined> =>
+export const verifyRegistration = (response: unknown, expected: ExpectedCeremony): Promise<Registered | undefined> =>
   orUndefined(judgeRegistration(response, expected));
 
 /** The only way an authentication is judged: undefined when anything about it is not as expected. */
 export const verifyAuthentication = (
   response: unknown,
-  expected: Expected,
+  expected: ExpectedCeremony,
   known: Known,
 ): Promise<Signed | undefined> => orUndefined(judgeAuthentication(response, expected, known));

@@ -1,9 +1,9 @@
 import type { Keyring } from "../../crypto/keyring.ts";
-import type { SettingsOf } from "../../tenants/settings.ts";
-import type { CodesForEnrolment, FactorSet } from "../factor.ts";
+import type { SettingsOf } from "../../tenant-settings/settings.ts";
+import type { CodesForEnrollment, FactorSet } from "../factor.ts";
 import type { Metadata } from "./metadata.ts";
 
-/** What WebAuthn needs of the process. */
+/** Dependencies of WebAuthn. */
 export interface WebAuthnOptions {
   readonly keyring: Keyring;
   /** Of the tenant: relying parties, origins, and what it demands of authenticators. */
@@ -11,5 +11,5 @@ export interface WebAuthnOptions {
   /** What is known of models, where the operator has given it. */
   readonly metadata: Metadata | undefined;
   readonly factors: FactorSet;
-  readonly codes: CodesForEnrolment;
+  readonly codes: CodesForEnrollment;
 }

@@ -1,6 +1,7 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Action } from "../../../gen/mfa/v1/action_pb.js";
+import type { AdminMfaService } from "../../../gen/mfa/v1/admin_mfa_service_pb.js";
 import {
   ResendChallengeRequestSchema,
   ResendChallengeResponseSchema,
@@ -15,10 +16,10 @@ import {
 } from "../../../gen/mfa/v1/webauthn_pb.js";
 import type { Call } from "../../core/call.ts";
 import { ownerOf } from "../../core/caller.ts";
+import type { Handlers } from "../../core/handlers.ts";
 import { Refusal } from "../../core/refusal.ts";
 import type { PageTokens } from "../../crypto/page-token.ts";
 import { prove } from "../../protection/proof.ts";
-import type { Handlers } from "../../rpc/service.ts";
 import { modelName } from "./authenticator-models.ts";
 import { CEREMONY_MS } from "./ceremony-options.ts";
 import { sessionDigestOf } from "./registration.ts";
@@ -54,6 +55,7 @@ const toProto = (row: CredentialRow, primary: string | undefined) => ({
   backedUp: row.backedUp,
   attested: row.attested,
   cloneWarning: row.cloneWarning,
+  backupEligibilityChanged: row.eligibilityChanged ?? false,
   primary: row.credentialId === primary,
   createTime: timestampFromDate(row.createTime),
   updateTime: timestampFromDate(row.updateTime),
@@ -67,8 +69,8 @@ export interface WebAuthnHandlerOptions {
   readonly pageTokens: PageTokens;
   /** How a challenge is prepared and answered: a proof may be for one. */
   readonly challenges: Pick<Required<Handlers<typeof MfaService>>, "resendChallenge" | "verifyChallenge">;
-  /** An action's digest, and its text. */
-  readonly describeAction: (tenantId: string, action: Action) => Promise<{ digest: Buffer; rendered: string }>;
+  /** An action's digest and its text, or why the caller may not name it. */
+  readonly describeAction: (call: Call, action: Action) => Promise<{ digest: Buffer; rendered: string } | Refusal>;
 }
 
 /** What users do with passkeys and security keys. */
@@ -119,7 +121,8 @@ export function createWebAuthnHandlers(options: WebAuthnHandlerOptions) {
 
     startWebAuthnAuthentication: async (request, call) => {
       if (request.challengeId) return startForChallenge(request, call);
-      const action = request.action && (await describeAction(call.caller.tenantId, request.action));
+      const action = request.action && (await describeAction(call, request.action));
+      if (action instanceof Refusal) return action;
       const terms = { ...request, sessionDigest: sessionDigestOf(call), actionDigest: action?.digest };
       const begun = await authentication.begin(call, ownerOf(call.caller), terms);
       if (begun instanceof Refusal) return begun;
@@ -171,5 +174,13 @@ export function createWebAuthnHandlers(options: WebAuthnHandlerOptions) {
     },
   } satisfies Handlers<typeof MfaService>;
 
-  return { user };
+  const admin = {
+    acceptUserWebAuthnCredential: async ({ userId, credentialId, reason }, call) => {
+      const owner = { tenantId: call.caller.tenantId, userId };
+      const accepted = await credentials.acceptAnew(call, owner, { credentialId, reason });
+      return accepted instanceof Refusal ? accepted : { credential: toProto(accepted.row, accepted.primary) };
+    },
+  } satisfies Handlers<typeof AdminMfaService>;
+
+  return { user, admin };
 }

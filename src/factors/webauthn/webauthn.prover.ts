@@ -1,10 +1,10 @@
 import { WebAuthnRequirement } from "../../../gen/mfa/v1/webauthn_pb.js";
 import { Refusal } from "../../core/refusal.ts";
 import { resulting } from "../../protection/proof.ts";
-import type { Asked, Prover } from "../factor.ts";
+import type { Prover, RequiredProof } from "../factor.ts";
 import type { WebAuthn } from "./webauthn.ts";
 
-const boundTo = ({ session, challengeId }: Asked) => ({
+const boundTo = ({ session, challengeId }: RequiredProof) => ({
   sessionDigest: Buffer.from(session, "base64url"),
   challengeId,
 });
@@ -22,6 +22,7 @@ export const webauthnProver = ({ authentication }: Pick<WebAuthn, "authenticatio
       factorId: proven.credentialId,
       deviceBound: proven.deviceBound,
       userVerified: proven.userVerified,
+      saysVerified: proven.saysVerified,
       alone: proven.alone,
       signedAction: proven.actionDigest !== undefined,
     }));
@@ -40,4 +41,5 @@ export const webauthnProver = ({ authentication }: Pick<WebAuthn, "authenticatio
       return { factorId: asked.factorId, preparation: { case: "webauthnOptions", value: options } };
     };
   },
+  cancelled: (tx, { tenantId, userId }, challengeId) => authentication.end(tx, { tenantId, userId }, challengeId),
 });

@@ -1,3 +1,4 @@
+import { bindRows } from "../../db/bound-rows.ts";
 import type { Dialect } from "../../db/dialect.ts";
 
 /** What the authenticator is told whose passkeys are: nothing that a stranger could read a name from. */
@@ -33,11 +34,15 @@ export const webauthnCredentials = (d: Dialect) =>
       algorithm: d.integer("algorithm").notNull(),
       /** A MAC over whose key this is: a row written by somebody else than us, or moved, proves nothing. */
       rowMac: d.bytes("row_mac").notNull(),
-      /** The signature counter, uint32; 0 for authenticators that keep none. Never lowered. */
+      /** The signature counter, uint32; 0 for authenticators that keep none. Lowered by an administrator only. */
       counter: d.counter("counter").notNull(),
       /** Whether the user was verified at registration (uvInitialized). Never raised later: a found key has no PIN yet. */
       userVerified: d.boolean("user_verified").notNull(),
       backupEligible: d.boolean("backup_eligible").notNull(),
+      /** False for an import without the flag: the first assertion says it. Null, in older rows, is known. */
+      backupKnown: d.boolean("backup_known"),
+      /** Whether it signed with another flag BE than before. Null, in older rows, is false. */
+      eligibilityChanged: d.boolean("eligibility_changed"),
       backedUp: d.boolean("backed_up").notNull(),
       transports: d.json<readonly string[]>("transports").notNull(),
       /** "platform", "cross-platform" or empty: what the browser said. */
@@ -62,7 +67,7 @@ export const webauthnCredentials = (d: Dialect) =>
   );
 
 /** What a ceremony is for. */
-export type Purpose = "register" | "authenticate";
+export type CeremonyPurpose = "register" | "authenticate";
 
 /** How much user verification a ceremony insists on. */
 export type Insistence = "discouraged" | "preferred" | "required";
@@ -75,7 +80,7 @@ export const webauthnCeremonies = (d: Dialect) =>
       tenantId: d.text("tenant_id").notNull(),
       userId: d.text("user_id").notNull(),
       ceremonyId: d.text("ceremony_id").notNull(),
-      purpose: d.text("purpose").$type<Purpose>().notNull(),
+      purpose: d.text("purpose").$type<CeremonyPurpose>().notNull(),
       /** SHA-256 of the challenge, which itself is not kept. */
       challengeDigest: d.bytes("challenge_digest").notNull(),
       /** SHA-256 of the session it began in; only that session ends it. */
@@ -98,6 +103,7 @@ export const webauthnCeremonies = (d: Dialect) =>
       expireTime: d.instant("expire_time").notNull(),
       /** When an answer came, right or wrong; another one is not looked at. */
       spendTime: d.instant("spend_time"),
+      boundMac: d.bytes("bound_mac"),
     },
     (t) => [
       d.primaryKey({ columns: [t.tenantId, t.userId, t.ceremonyId] }),
@@ -105,3 +111,13 @@ export const webauthnCeremonies = (d: Dialect) =>
       d.index("webauthn_ceremonies_by_end").on(t.expireTime),
     ],
   );
+
+bindRows(
+  webauthnCeremonies,
+  [
+    ...(["tenantId", "userId", "ceremonyId", "purpose", "challengeDigest", "sessionDigest", "challengeId"] as const),
+    ...(["actionDigest", "rpId", "userVerification", "discoverable", "attachment", "displayName", "userName"] as const),
+    ...(["createTime", "expireTime"] as const),
+  ],
+  { spendTime: "back to null it is the row's earlier state" },
+);

@@ -1,4 +1,4 @@
-import { createAuthentication } from "./authentication.ts";
+import { createPasskeyAuthentication } from "./authentication.ts";
 import { createCredentials } from "./credentials.ts";
 import { createRegistration } from "./registration.ts";
 import type { WebAuthnOptions } from "./webauthn-options.ts";
@@ -6,7 +6,7 @@ import type { WebAuthnOptions } from "./webauthn-options.ts";
 /** Passkeys and security keys: registration, proof, and what users do with those they have. */
 export const createWebAuthn = (options: WebAuthnOptions) => ({
   registration: createRegistration(options),
-  authentication: createAuthentication(options),
+  authentication: createPasskeyAuthentication(options),
   credentials: createCredentials(options),
 });
 

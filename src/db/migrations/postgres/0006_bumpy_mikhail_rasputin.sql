@@ -1,0 +1,1 @@
+ALTER TABLE "tickets" ADD COLUMN "beside_factor" boolean DEFAULT false NOT NULL;

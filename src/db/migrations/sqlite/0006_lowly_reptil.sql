@@ -1,0 +1,1 @@
+ALTER TABLE `tickets` ADD `beside_factor` integer DEFAULT false NOT NULL;

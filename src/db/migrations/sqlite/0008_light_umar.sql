@@ -1,0 +1,1 @@
+ALTER TABLE `trusted_devices` ADD `location` text DEFAULT '' NOT NULL;

@@ -1,0 +1,1 @@
+CREATE INDEX `approvals_by_requester` ON `approvals` (`tenant_id`,`requester_id`,`state`,`expire_time`);

@@ -1,0 +1,30 @@
+import type { AdminMfaService } from "../../gen/mfa/v1/admin_mfa_service_pb.js";
+
+/** What one administrator does alone also where their tenant asks for two, and why; by the names of RPCs that write. */
+export const alone = {
+  resetUserMfa: "waits by itself: it answers an approval, and is done when that is granted",
+  resetUserFactor: "waits by itself: it answers an approval, and is done when that is granted",
+  grantApproval: "is the second administrator's",
+  rejectApproval: "does nothing",
+  cancelApproval: "does nothing",
+  clearLockout: "proves nothing: the next wrong guess of the day locks again",
+  revokeTemporaryPass: "takes a way in away",
+  revokeUserTrustedDevice: "takes a way in away",
+  exportUser: "shows no secret, and changes nothing",
+  evaluateRisk: "decides about nobody",
+  createEnforcementRule: "asks for more, never for less",
+  deleteIpWhitelistEntry: "takes a trusted network away",
+  listConfigAuditLogs: "reads",
+  verifyAuditChain: "reads",
+  repairAuditChain: "leaves a record of what it found, and takes a scope that nothing else does",
+  exportAudit: "reads",
+  createWebhookEndpoint: "tells of what happened, to destinations that the operator admits",
+  updateWebhookEndpoint: "events are kept all the same, and can be read and sent again",
+  deleteWebhookEndpoint: "events are kept all the same, and can be read and sent again",
+  rotateWebhookSecret: "takes a secret out of use",
+  revokeServiceKey: "takes a way in away, and a leaked key must not wait",
+  replayWebhookEvents: "tells again what happened",
+  runScheduledTask: "does what is done in its time anyway",
+  pauseScheduledTask: "keeps longer what is kept",
+  resumeScheduledTask: "does what is done in its time anyway",
+} as const satisfies Partial<Record<keyof typeof AdminMfaService.method, string>>;
