@@ -91,6 +91,10 @@ const everything = {
     ],
     actions: [{ actionType: "pay.out", locale: "de", text: "{amount} auszahlen?", requireAuthenticatorBinding: true }],
   },
+  prompt: {
+    address: "https://login.shop.example",
+    clients: [{ clientId: "shop-web", returnUrls: ["https://shop.example/mfa?from=log-in", "https://m.shop.example/"] }],
+  },
   lockProfile: LockProfile.PCI,
 } satisfies Update;
 
@@ -150,6 +154,7 @@ describe.each(engines)("settings of tenants on $name", (engine) => {
           eventRetention: { seconds: 2_592_000n },
         },
         templates: { defaultLocale: "en" },
+        prompt: {},
         lockProfile: LockProfile.STANDARD,
         version: 0n,
       }),

@@ -150,7 +150,7 @@ describe("a backup of PostgreSQL", () => {
     const path = join(folder, "settings.json");
     await writeFile(path, JSON.stringify({ backup: { folder } }));
     const env = { MFA_CONFIG: path, MFA_DATABASE_URL: "postgres://db.example/mfa" };
-    expect(() => loadConfig(["--dev"], env)).toThrow(/^PostgreSQL is backed up by its own tools .*"backup\.folder"$/);
+    expect(() => loadConfig(["--dev"], env)).toThrow(/:1: backup\.folder: PostgreSQL is backed up by its own tools /);
     expect(loadConfig(["--dev"], { ...env, MFA_DATABASE_URL: "" }).backup.folder).toBe(folder);
     const { store } = await openForTest(postgres);
     await expect(backUp(running(store), { folder, keep: 1 })).rejects.toThrow("by its own tools");
@@ -159,7 +159,7 @@ describe("a backup of PostgreSQL", () => {
   test.each(["hourly", "61 * * * *", "PT0S", "0 0 30 2 *"])("is not configured to be due %j", async (schedule) => {
     const path = join(await folderOf("refused"), "settings.json");
     await writeFile(path, JSON.stringify({ backup: { schedule } }));
-    expect(() => loadConfig(["--dev"], { MFA_CONFIG: path })).toThrow(/^backup\.schedule: neither cron/);
+    expect(() => loadConfig(["--dev"], { MFA_CONFIG: path })).toThrow(/:1: backup\.schedule: neither cron/);
   });
 });
 

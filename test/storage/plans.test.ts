@@ -101,7 +101,7 @@ const tableOf = (sql: string): string => /\b(?:from|into|update) "(\w+)"/.exec(s
 /** A statement about one user: a condition on the user that has no alternative. */
 const isOfUser = (sql: string): boolean => /(?:where|and) \(*"\w+"\."user_id" = (?:\+\?|\$\d+)/.test(sql);
 
-const isLed = (plan: string): boolean => /\b(?:user_id|device_id|decision_id|message_id)"? ?=/.test(plan);
+const isLed = (plan: string): boolean => /\b(?:user_id|device_id|decision_id|message_id|prompt_id)"? ?=/.test(plan);
 
 const faultsOf = (sql: string, plan: string, { scan, sort }: { scan: RegExp; sort: RegExp }): string[] => {
   const faults: Fault[] = [];
