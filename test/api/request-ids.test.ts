@@ -261,7 +261,14 @@ test("replies are kept of the RPCs that the contract says it of, and of no other
   const secret = named.filter((method) => !keepsReply(method)).map(({ name }) => name);
   const kept = methods.filter(keepsReply).map(({ name }) => name);
   expect(secret.sort()).toEqual([
-    ...["CreateChallenge", "CreatePushChallenge", "CreateServiceKey", "CreateUserChallenge", "CreateWebhookEndpoint"],
+    ...[
+      "CreateChallenge",
+      "CreatePrompt",
+      "CreatePushChallenge",
+      "CreateServiceKey",
+      "CreateUserChallenge",
+      "CreateWebhookEndpoint",
+    ],
     ...["GenerateBackupCodes", "IssueTemporaryPass", "ReplaceTotpDevice", "StartPushDeviceEnrollment"],
     ...["StartTotpEnrollment", "StartWebAuthnRegistration"],
   ]);
