@@ -93,7 +93,9 @@ const everything = {
   },
   prompt: {
     address: "https://login.shop.example",
-    clients: [{ clientId: "shop-web", returnUrls: ["https://shop.example/mfa?from=log-in", "https://m.shop.example/"] }],
+    clients: [
+      { clientId: "shop-web", returnUrls: ["https://shop.example/mfa?from=log-in", "https://m.shop.example/"] },
+    ],
   },
   lockProfile: LockProfile.PCI,
 } satisfies Update;

@@ -31,7 +31,12 @@ test("every column that could name a user in another way is known, with the reas
       // In rows that go with their user.
       ...["approvals.decider_id", "approvals.requester_id", "challenges.created_by", "events.actor_id"],
       ...["events.actor_type", "events.user_agent", "prompts.user_agent", "push_challenges.created_by"],
-      ...["request_ids.subject", "temporary_passes.issuer_id", "trusted_devices.user_agent", "risk_decisions.requested_by"],
+      ...[
+        "request_ids.subject",
+        "temporary_passes.issuer_id",
+        "trusted_devices.user_agent",
+        "risk_decisions.requested_by",
+      ],
       ...[
         "webauthn_ceremonies.user_name",
         "webauthn_ceremonies.user_verification",
