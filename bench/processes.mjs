@@ -5,6 +5,9 @@ import { join } from "node:path";
 
 const here = import.meta.dirname;
 
+/** Every listener of a service on a port that the system chooses, so that several stand side by side. */
+export const ANY_PORTS = { MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_INTERNAL_PORT: "0" };
+
 /** Starts a script that reports its port; the reply to `ask` is whatever it answers. */
 export async function start(script, { args = [], env = {}, log = "/dev/null", execArgv = [] } = {}) {
   const child = fork(join(here, script), args, {

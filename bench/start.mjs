@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { ANY_PORTS } from "./processes.mjs";
 
 const bundle = join(import.meta.dirname, "../dist/main.js");
 
@@ -15,7 +16,7 @@ export async function benchStart({ quick = false } = {}) {
     const dataDir = mkdtempSync(join(tmpdir(), "mfa-bench-"));
     const started = performance.now();
     const service = spawn(process.execPath, ["--max-semi-space-size=4", bundle, "--dev"], {
-      env: { ...process.env, MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_DATA_DIR: dataDir },
+      env: { ...process.env, ...ANY_PORTS, MFA_DATA_DIR: dataDir },
       stdio: ["ignore", "pipe", "ignore"],
     });
     await new Promise((resolve) => service.stdout.on("data", (text) => String(text).includes("ready") && resolve()));

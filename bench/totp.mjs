@@ -13,7 +13,7 @@ import { VerifyUserTotpCodeRequestSchema } from "../gen/mfa/v1/totp_pb.js";
 import { grpcCaller, load } from "./load.mjs";
 import { median } from "./median.mjs";
 import { startServer as startPostgres } from "./postgres.mjs";
-import { run, start } from "./processes.mjs";
+import { ANY_PORTS, run, start } from "./processes.mjs";
 import { codeAt, userOf } from "./totp/users.ts";
 
 /** How long a code is good. */
@@ -132,8 +132,7 @@ export async function startService(folder, url, users, { env = {}, execArgv = []
   const dataDir = join(folder, "data");
   say(`seeding ${users} users`);
   await run("totp/seed.ts", [dataDir, url, String(users)]);
-  const listen = { MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0" };
-  const started = { ...listen, MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: url, ...env };
+  const started = { ...ANY_PORTS, MFA_DATA_DIR: dataDir, MFA_DATABASE_URL: url, ...env };
   return start("totp/service.ts", { env: started, execArgv, log: join(folder, "service.log") });
 }
 

@@ -16,7 +16,7 @@ import {
   WatchUserChallengeRequestSchema,
   WatchUserChallengeResponseSchema,
 } from "../gen/mfa/v1/challenge_pb.js";
-import { run, start } from "./processes.mjs";
+import { ANY_PORTS, run, start } from "./processes.mjs";
 import { userOf } from "./totp/users.ts";
 
 const SERVICE = "/mfa.v1.InternalMfaService";
@@ -88,7 +88,7 @@ export async function benchWatches({ quick = false } = {}) {
   const watches = quick ? 1_000 : 10_000;
   const samples = quick ? 50 : 200;
   const root = mkdtempSync(join(tmpdir(), "mfa-bench-"));
-  const env = { MFA_PORT: "0", MFA_GATEWAY_PORT: "0", MFA_ADMIN_PORT: "0", MFA_DATA_DIR: join(root, "data") };
+  const env = { ...ANY_PORTS, MFA_DATA_DIR: join(root, "data") };
   const url = `sqlite:${join(root, "mfa.db")}`;
   const begin = async () => {
     const service = await start("totp/service.ts", {

@@ -6,8 +6,10 @@ import Database from "better-sqlite3";
 import pg from "pg";
 import { createKeyFile, readKeyFile } from "../../src/crypto/key-file.ts";
 import { openKeyring } from "../../src/crypto/keyring.ts";
+import { bindings, macOfRow } from "../../src/db/bound-rows.ts";
 import { claimMode } from "../../src/db/installation.ts";
 import { openStore } from "../../src/db/open.ts";
+import { totpDevices } from "../../src/factors/totp/totp.table.ts";
 import { cellOf } from "../../src/factors/totp/totp-judge.ts";
 import { secretOf, userOf } from "./users.ts";
 
@@ -23,12 +25,16 @@ await claimMode(store, "dev");
 const keyring = await openKeyring(await readKeyFile(keyFile), store, () => new Date());
 
 const columns = `tenant_id, user_id, device_id, display_name, state, algorithm, digits, period_seconds, sealed_secret,
-  last_step, create_time, update_time`;
+  last_step, create_time, update_time, bound_mac`;
+const binding = bindings().find(({ define }) => define === totpDevices);
+if (!binding) throw new Error("authenticator apps are rows under a MAC");
+const parameters = { algorithm: "sha1", digits: 6, periodSeconds: 30, expireTime: null };
 const now = new Date();
 const rowOf = async (n: number) => {
   const owner = { tenantId: "dev", userId: userOf(n) };
   const deviceId = `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`;
-  return { ...owner, deviceId, sealed: await keyring.seal(secretOf(n), cellOf(owner, deviceId)) };
+  const mac = macOfRow(keyring, binding, { ...owner, deviceId, ...parameters });
+  return { ...owner, deviceId, mac, sealed: await keyring.seal(secretOf(n), cellOf(owner, deviceId)) };
 };
 
 async function inBatches(insert: (rows: Awaited<ReturnType<typeof rowOf>>[]) => Promise<void> | void) {
@@ -43,11 +49,13 @@ if (url.startsWith("sqlite:")) {
   const database = new Database(url.slice("sqlite:".length));
   database.pragma("synchronous = OFF");
   const insert = database.prepare(
-    `INSERT INTO totp_devices (${columns}) VALUES ('dev', ?, ?, 'app', 'active', 'sha1', 6, 30, ?, 0, ?, ?)`,
+    `INSERT INTO totp_devices (${columns}) VALUES ('dev', ?, ?, 'app', 'active', 'sha1', 6, 30, ?, 0, ?, ?, ?)`,
   );
   await inBatches((rows) => {
     database.transaction(() => {
-      for (const { userId, deviceId, sealed } of rows) insert.run(userId, deviceId, sealed, Number(now), Number(now));
+      for (const { userId, deviceId, sealed, mac } of rows) {
+        insert.run(userId, deviceId, sealed, Number(now), Number(now), mac);
+      }
     })();
   });
   database.pragma("wal_checkpoint(TRUNCATE)");
@@ -58,9 +66,9 @@ if (url.startsWith("sqlite:")) {
   await inBatches(async (rows) => {
     await client.query(
       `INSERT INTO totp_devices (${columns})
-       SELECT 'dev', u, d, 'app', 'active', 'sha1', 6, 30, s, 0, $4, $4
-       FROM unnest($1::text[], $2::text[], $3::bytea[]) AS t(u, d, s)`,
-      [rows.map((row) => row.userId), rows.map((row) => row.deviceId), rows.map((row) => row.sealed), now],
+       SELECT 'dev', u, d, 'app', 'active', 'sha1', 6, 30, s, 0, $5, $5, m
+       FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS t(u, d, s, m)`,
+      [...(["userId", "deviceId", "sealed", "mac"] as const).map((name) => rows.map((row) => row[name])), now],
     );
   });
   await client.query("ANALYZE");
