@@ -27,6 +27,8 @@ export interface Binding {
   readonly table: string;
   /** The columns under the MAC. */
   readonly columns: readonly string[];
+  /** What each of them holds in rows from before it came. */
+  readonly defaults: ReadonlyMap<string, unknown>;
   /** The others, each with the reason why it need not be: what a writer of the database gains by it. */
   readonly free: Readonly<Record<string, string>>;
   /** Whether the columns outside of the MAC agree with those under it. */
@@ -55,7 +57,7 @@ const PURPOSE = "row/v1";
 
 /**
  * Puts the rows of a table under a MAC. Every column is either bound or free: one without a line does not compile. Call
- * it right behind the table's definition; `src/bound-tables.ts` lists what was bound so.
+ * it right behind the definition of the table.
  *
  * A column that comes later is bound without harm to rows from before it, as long as it is null, or the column's
  * default, in them.
@@ -69,8 +71,11 @@ export function bindRows<T extends AnyTable, B extends Names<T>>(
     broken = "refused",
   }: { agrees?: (row: Omit<T["$inferSelect"], MacColumn>) => boolean; broken?: Binding["broken"] } = {},
 ): Binding {
-  const table = getTableName(define(dialects.sqlite));
-  const binding = { define, table, columns: [...columns].sort(), free, agrees: agrees as Binding["agrees"], broken };
+  const t = define(dialects.sqlite);
+  const sorted = [...columns].sort();
+  const defaults = new Map(sorted.map((name) => [name, columnOf(t, name).default ?? null]));
+  const rules = { free, agrees: agrees as Binding["agrees"], broken };
+  const binding = { define, table: getTableName(t), columns: sorted, defaults, ...rules };
   bound.set(define, binding);
   return binding;
 }
@@ -82,10 +87,13 @@ function encoded(value: unknown): unknown {
 }
 
 /** The columns under the MAC by name, without those that are null or have their default: so they may come later. */
-function textOf({ define, columns }: Binding, row: Values): string {
-  const t = define(dialects.sqlite);
-  const isSet = (name: string) => row[name] !== null && row[name] !== (columnOf(t, name).default ?? null);
-  return JSON.stringify(columns.filter(isSet).map((name) => [name, encoded(row[name])]));
+function textOf({ defaults }: Binding, row: Values): string {
+  const set: [string, unknown][] = [];
+  for (const [name, unset] of defaults) {
+    const value = row[name];
+    if (value !== null && value !== unset) set.push([name, encoded(value)]);
+  }
+  return JSON.stringify(set);
 }
 
 /** The MAC of a row of a table. */
