@@ -62,13 +62,17 @@ export function preparer(engine: Engine, db: Queries): <P, R>(statement: Stateme
 }
 
 /** Refuses a forgotten parameter; the drivers would bind NULL and quietly match or store nothing. */
-export function assertDefined(params: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(params)) {
-    if (value === undefined) throw new TypeError(`Statement parameter "${name}" is undefined`);
-    if (value instanceof Date && Number.isNaN(value.getTime())) {
-      throw new TypeError(`Statement parameter "${name}" is an invalid date`);
-    }
+export function requireBindable(name: string, value: unknown): unknown {
+  if (value === undefined) throw new TypeError(`Statement parameter "${name}" is undefined`);
+  if (value instanceof Date && Number.isNaN(value.getTime())) {
+    throw new TypeError(`Statement parameter "${name}" is an invalid date`);
   }
+  return value;
+}
+
+/** Refuses a forgotten parameter among those of a statement. */
+export function assertDefined(params: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(params)) requireBindable(name, value);
 }
 
 /** The rows of a result; a statement without `returning` has none on either engine. */

@@ -6,12 +6,13 @@ import { drizzle } from "drizzle-orm/better-sqlite3";
 import { createAnnouncements } from "./announcements.ts";
 import { groupCommit } from "./group-commit.ts";
 import { type Acceptance, migrateSqlite } from "./migrate.ts";
-import { assertDefined, preparer, rowsOf } from "./prepare.ts";
+import { preparer } from "./prepare.ts";
 import { createPrivately } from "./private-file.ts";
 import { copySqlite } from "./sqlite-backup.ts";
 import { watchFiles, whyNotOpened } from "./sqlite-files.ts";
 import { createScrub } from "./sqlite-scrub.ts";
-import { type Queries, type Store, StoreDamaged, StoreUnavailable } from "./store.ts";
+import { compile, type Run } from "./sqlite-statements.ts";
+import { type Queries, type Statement, type Store, StoreDamaged, StoreUnavailable } from "./store.ts";
 import { type Execute, unitRules } from "./unit.ts";
 
 /** The file and the limits of a SQLite store. */
@@ -94,10 +95,15 @@ function translate(error: unknown, reading: boolean): unknown {
 function executing(connection: Database.Database, reading: boolean): Execute {
   // SQLite passes for PostgreSQL in what `Queries` picks: the builders agree at run time.
   const prepare = preparer("sqlite", drizzle(connection) as unknown as Queries);
-  return (statement, params) => {
-    assertDefined(params);
+  const compiled = new WeakMap<object, Run>();
+  const runOf = <P, R>(statement: Statement<P, R>): Run => {
+    const run = compiled.get(statement) ?? compile(prepare(statement));
+    compiled.set(statement, run);
+    return run;
+  };
+  return <P, R>(statement: Statement<P, R>, params: Record<string, unknown>) => {
     try {
-      return rowsOf(prepare(statement).execute(params).sync());
+      return runOf(statement)(params) as R[];
     } catch (error) {
       throw translate(error, reading);
     }
