@@ -84,6 +84,12 @@ export function createPrompts(options: PromptOptions) {
   };
   const backTo = ({ returnUrl, state }: PromptRow, parameters: Record<string, string>) =>
     withParameters(returnUrl, { ...parameters, state, iss: issuer });
+  /** Whether browsers may still be sent where a prompt leads: the tenant may have taken the address off its list. */
+  const returnCheck = async (tenantId: string) => {
+    const settings = await settingsOf(tenantId);
+    return ({ returnUrl, clientId }: PromptRow) => isReturnAddress(returnUrl, { clientId, settings, devMode });
+  };
+  const notListed = () => new Refusal("POLICY_FORBIDS", { metadata: { policy: "prompt.return_urls" } });
 
   return {
     /** Creates a prompt and its challenge in one unit. */
@@ -91,7 +97,7 @@ export function createPrompts(options: PromptOptions) {
       const settings = await settingsOf(owner.tenantId);
       const clientId = call.caller.subject;
       if (!isReturnAddress(asked.returnUrl, { clientId, settings, devMode })) {
-        return new Refusal("POLICY_FORBIDS", { metadata: { policy: "prompt.return_urls" } });
+        return notListed();
       }
       const address = settings.prompt.address || options.address;
       if (address === undefined) return new Refusal("POLICY_FORBIDS", { metadata: { policy: "prompt.address" } });
@@ -164,8 +170,10 @@ export function createPrompts(options: PromptOptions) {
 
     /** Makes the code of a proven prompt; returns the address that carries it. */
     async finish(call: Call): Promise<string> {
+      const mayReturn = await returnCheck(call.caller.tenantId);
       return call.unit(async (tx) => {
         const row = await findOwn(tx, call);
+        if (!mayReturn(row)) throw notListed();
         const { state } = await challenges.findOwn(tx, call, row);
         if (state !== "PROVEN") throw ended(state);
         const code = secrets.make(row.promptId, "code");
@@ -178,9 +186,11 @@ export function createPrompts(options: PromptOptions) {
 
     /** Ends the caller's prompt and its challenge; returns the address that says why. */
     async cancel(call: Call): Promise<string> {
+      const mayReturn = await returnCheck(call.caller.tenantId);
       const { row, challenge } = await this.find(call);
       await challenges.cancel(call, row);
       await call.unit((tx) => promptRepository(tx).end(row, call.now));
+      if (!mayReturn(row)) throw notListed();
       return backTo(row, { error: "access_denied", mfa_error: reasonOf(challenge) });
     },
 
@@ -188,6 +198,7 @@ export function createPrompts(options: PromptOptions) {
     async redeem(call: Call, owner: Owner, { code, codeVerifier, returnUrl, ...asked }: RedeemingPrompt) {
       const sent = readPromptSecret(code);
       const ready = await redemption.ready(owner.tenantId);
+      const mayReturn = await returnCheck(owner.tenantId);
       return call.unit(async (tx) => {
         const row = sent && (await promptRepository(tx).find(sent.promptId));
         const isTheirs = row?.tenantId === owner.tenantId && row.userId === owner.userId;
@@ -198,7 +209,7 @@ export function createPrompts(options: PromptOptions) {
           await recordEvent(tx, call, { owner, type: "PROOF_REPLAYED", failureReason: "REPLAYED", challengeId });
         }
         const isInTime = row.codeExpireTime !== null && row.codeExpireTime > call.now;
-        const isAsked = row.clientId === call.caller.subject && row.returnUrl === returnUrl;
+        const isAsked = row.clientId === call.caller.subject && row.returnUrl === returnUrl && mayReturn(row);
         if (!first || !isInTime || !isAsked || !isVerifierOf(row.codeChallenge, codeVerifier)) {
           return new Refusal("CODE_REJECTED");
         }

@@ -12,6 +12,7 @@ import { backendOf } from "../../actors/backend.ts";
 import { failure } from "../../actors/grpc-client.ts";
 import { begunLogIn, offeredTo } from "../../actors/log-in.ts";
 import { enrollPhone, inboxOf, switchOn } from "../../actors/one-time-codes.ts";
+import { application, httpBrowser } from "../../actors/prompt.ts";
 import { allowTrust } from "../../actors/trusted-clients.ts";
 import { type ServiceUnderTest, setTenant } from "../service.ts";
 import type { Lines } from "./line.ts";
@@ -174,5 +175,47 @@ const templates: Lines = {
   },
 };
 
+const returnUrl = "https://shop.example/back";
+const listed = { clients: [{ clientId: "shop", returnUrls: [returnUrl] }] };
+
+/** A prompt that leads to an address of the tenant's list, opened and proved. */
+async function provenAtShop(service: ServiceUnderTest, app: Awaited<ReturnType<typeof enrollApp>>) {
+  const shop = application(service);
+  const begun = await shop.begin("ann", { returnUrl });
+  const browser = httpBrowser(service);
+  await browser.open(begun.promptUrl);
+  expect((await browser.prove(begun.promptId, { totpCode: await app.code() })).reason).toBe("");
+  return { begun, browser, finish: () => browser.call(begun.promptId, "FinishPrompt"), shop };
+}
+
+/** The hosted prompt. */
+const prompt: Lines = {
+  // Where users come back to is asked again before anybody is sent there, and before a code is taken from there.
+  "prompt.clients": async (service) => {
+    const app = await enrollApp(service, "ann");
+    await setTenant(service, { prompt: listed });
+    const returned = await provenAtShop(service, app);
+    const { reply } = await returned.finish();
+    const code = new URL(reply.returnUrl ?? "").searchParams.get("code") ?? "";
+    service.pass(30_000);
+    const proven = await provenAtShop(service, app);
+    await setTenant(service, { prompt: {} });
+    expect(await proven.finish()).toMatchObject({ reason: "POLICY_FORBIDS", reply: {} });
+    const cancelled = await proven.browser.call(proven.begun.promptId, "CancelPrompt");
+    expect(cancelled.reason).toBe("POLICY_FORBIDS");
+    const redeemed = returned.shop.redeem(returned.begun, code, { returnUrl });
+    expect((await failure(redeemed)).reason).toBe("CODE_REJECTED");
+  },
+  // A prompt of before stays where it is, as its browser is there.
+  "prompt.address": async (service) => {
+    const app = await enrollApp(service, "ann");
+    await setTenant(service, { prompt: listed });
+    const proven = await provenAtShop(service, app);
+    await setTenant(service, { prompt: { ...listed, address: "https://login.shop.example" } });
+    expect((await proven.finish()).reason).toBe("");
+    expect((await proven.shop.begin()).promptUrl).toMatch(/^https:\/\/login\.shop\.example\/prompt\/open\?h=/);
+  },
+};
+
 /** The lines of all other settings. */
-export const otherLines: Lines = { ...trust, ...administration, ...templates };
+export const otherLines: Lines = { ...trust, ...administration, ...templates, ...prompt };
