@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 
 const root = join(import.meta.dirname, "..");
 const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => readFileSync(path, "utf8"));
@@ -48,6 +48,9 @@ const HOTP: readonly Change[] = [
     `    case: "temporaryPass";\n  } | { value: string; case: "hotpCode" }`,
   ],
 ];
+
+// Each compiles the sources anew.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 describe("a factor that is not finished", () => {
   beforeAll(() => expect(errorsWith([])).toEqual([]));

@@ -63,7 +63,9 @@ test("metrics name no user, tenant, address, code, token or ticket", async () =>
   // Every label that there is, and every value in them from a list of our own.
   const labels = [...text.matchAll(/([a-z_]+)="/g)].map(([, name]) => name);
   expect([...new Set(labels)].sort()).toEqual(
-    ["channel", "code", "kind", "le", "limit", "listener", "reason", "rpc", "state"].filter((l) => labels.includes(l)),
+    ["channel", "code", "kind", "le", "limit", "listener", "reason", "rpc", "state", "version"].filter((l) =>
+      labels.includes(l),
+    ),
   );
 });
 
