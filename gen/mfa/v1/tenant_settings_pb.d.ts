@@ -528,7 +528,8 @@ export declare const TemplateSettingsSchema: GenMessage<TemplateSettings>;
 export declare type PromptSettings = Message<"mfa.v1.PromptSettings"> & {
   /**
    * The backends that may send users to the prompt, and where each lets them come back. Without an entry a
-   * backend has no return address, but in dev mode any of this machine.
+   * backend has no return address, but in dev mode any of this machine. The list counts when a browser is sent back
+   * and when a code is redeemed, for prompts from before a change too.
    *
    * @generated from field: repeated mfa.v1.PromptClient clients = 1;
    */
