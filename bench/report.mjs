@@ -116,12 +116,22 @@ const webhooksTable = ({ count: events, rate, cpuMs }) =>
     ],
   );
 
+const tokensTable = ({ rounds, rows }) =>
+  [
+    `Medians of ${rounds} alternating rounds in one process, RS256:`,
+    table(
+      ["", "Remembered", "New"],
+      rows.map(({ name, remembered, fresh }) => [name, `${remembered.toFixed(1)} µs`, `${fresh.toFixed(0)} µs`]),
+    ),
+  ].join("\n\n");
+
 /** How each bench's report is told. */
 export const tablesOf = {
   ...{ start: startTable, totp: totpTables, webauthn: webauthnTable },
   challenge: challengeTables,
   watches: watchesTable,
   webhooks: webhooksTable,
+  tokens: tokensTable,
 };
 
 const COLORS = ["#1b6ca8", "#8a8d91", "#4fa3d9", "#c4c6c9", "#0b3c5d", "#b5651d", "#7a3e0d"];

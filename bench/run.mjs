@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { benchChallenge } from "./challenge.mjs";
 import { plotTotp, tablesOf } from "./report.mjs";
 import { benchStart } from "./start.mjs";
+import { benchTokens } from "./tokens.mjs";
 import { benchTotp } from "./totp.mjs";
 import { benchWatches } from "./watches.mjs";
 import { benchWebAuthn } from "./webauthn.mjs";
@@ -14,6 +15,7 @@ import { benchWebhooks } from "./webhooks.mjs";
 const benches = {
   start: { run: benchStart, tables: tablesOf.start },
   totp: { run: benchTotp, tables: tablesOf.totp, plot: plotTotp },
+  tokens: { run: benchTokens, tables: tablesOf.tokens },
   webauthn: { run: benchWebAuthn, tables: tablesOf.webauthn },
   challenge: { run: benchChallenge, tables: tablesOf.challenge },
   watches: { run: benchWatches, tables: tablesOf.watches },
@@ -23,6 +25,8 @@ const benches = {
 const words = process.argv.slice(2);
 const flags = new Set(words.filter((word) => word.startsWith("--")));
 const named = words.filter((word) => !word.startsWith("--"));
+// What it costs to know the caller is part of what a verification costs.
+if (named.includes("totp") && !named.includes("tokens")) named.push("tokens");
 const unknown = named.filter((name) => !(name in benches));
 if (unknown.length > 0) throw new Error(`no bench ${unknown}: there are ${Object.keys(benches).join(", ")}`);
 

@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { newKeys, parseKeys } from "../src/crypto/key-format.ts";
 import { openKeyring } from "../src/crypto/keyring.ts";
+import { bindingStore } from "../src/db/bound-rows.ts";
 import { openStore } from "../src/db/open.ts";
 import { eventRepository } from "../src/events/events.repository.ts";
-import { placeEvents } from "../src/events/sequencer.ts";
+import { sequenceEvents } from "../src/events/sequencer.ts";
 import { createDestinations } from "../src/webhooks/destination.ts";
-import { createRounds } from "../src/webhooks/dispatcher.ts";
+import { createDispatcher } from "../src/webhooks/dispatcher.ts";
 import { createPost } from "../src/webhooks/post.ts";
 import { webhookEndpointRepository } from "../src/webhooks/webhook-endpoints.repository.ts";
 import { secretCell } from "../src/webhooks/webhooks.ts";
@@ -46,8 +47,9 @@ export async function benchWebhooks({ quick }) {
   const count = quick ? 500 : 5_000;
   const folder = mkdtempSync(join(tmpdir(), "mfa-bench-"));
   const { port, ca, stop } = await receiver();
-  const store = await openStore({ url: `sqlite:${join(folder, "mfa.db")}` });
-  const keyring = await openKeyring(parseKeys(newKeys()), store);
+  const opened = await openStore({ url: `sqlite:${join(folder, "mfa.db")}` });
+  const keyring = await openKeyring(parseKeys(newKeys()), opened);
+  const store = bindingStore(opened, keyring);
   const { post, close } = createPost({ destinations: createDestinations(["127.0.0.0/8", "::1/128"]), ca });
   const clock = () => new Date();
   const sealedSecret = await keyring.seal(Buffer.alloc(32, 7), secretCell(key));
@@ -67,14 +69,14 @@ export async function benchWebhooks({ quick }) {
     });
     for (let n = 0; n < count; n += 1) await eventRepository(tx).insert(eventOf(n, count));
   });
-  await placeEvents(store, "dev");
-  const rounds = createRounds({
+  await sequenceEvents(store, "dev");
+  const dispatcher = createDispatcher({
     ...{ store, keyring, clock, timeOf: async () => clock(), post },
     onFailed: (failed) => process.stderr.write(`${JSON.stringify(failed)}\n`),
     onTrouble: (error) => process.stderr.write(`${error}\n`),
   });
   const [startMs, startCpu] = [performance.now(), process.cpuUsage()];
-  await rounds.look();
+  await dispatcher.look();
   for (;;) {
     const row = await store.read((tx) => webhookEndpointRepository(tx).find(key));
     if (row.position === count) break;
@@ -82,7 +84,7 @@ export async function benchWebhooks({ quick }) {
   }
   const ms = performance.now() - startMs;
   const { user, system } = process.cpuUsage(startCpu);
-  await rounds.stop();
+  await dispatcher.stop();
   close();
   stop();
   await store.close();
