@@ -7,7 +7,6 @@ import { type App, createFeatures } from "./compose/features.ts";
 import { createServices, methods } from "./compose/services.ts";
 import { type Config, pushWaysOf } from "./config/config.ts";
 import { unknownScopes } from "./config/granted-scopes.ts";
-import { consolePages } from "./console/console-files.ts";
 import { type Caller, ownerOf } from "./core/caller.ts";
 import { repeat } from "./core/repeat.ts";
 import { createKdfPool, type KdfPool } from "./crypto/kdf-pool.ts";
@@ -44,6 +43,7 @@ import { createRecognise } from "./rpc/access/recognise.ts";
 import { createTicketAuthentication } from "./rpc/access/ticket-authentication.ts";
 import { type OpenedIssuer, openIssuer } from "./rpc/access/tokens/configured.ts";
 import { telling } from "./rpc/access/tokens/told.ts";
+import { pageFiles } from "./rpc/gateway/page-files.ts";
 import { HealthState } from "./rpc/grpc/health.ts";
 import { createLoad } from "./rpc/limits/load.ts";
 import { limitRates } from "./rpc/limits/rates.ts";
@@ -237,7 +237,8 @@ async function assemble(config: Config, opened: Store, { issuers, ca, locations 
     loopbackOrigins: config.mode === "dev",
     peers: { recognise: createRecognise({ authenticate, own: ownBearers, limits, clock }), ...cutLog(log) },
     pages: new Map([
-      ...(config.passkeyPages ? consolePages() : []),
+      ...(config.passkeyPages ? pageFiles("console") : []),
+      ...pageFiles("prompt"),
       ["/.well-known/webauthn", wellKnown(relatedOrigins)] as const,
       ["/prompt/open", createPromptOpening(prompts, limits)] as const,
     ]),

@@ -207,8 +207,11 @@ interface Rule {
 }
 
 const kinds: ReadonlySet<string> = new Set(Object.keys(FactorType).filter((name) => /^[A-Z]/.test(name)));
+/** What users read calls kinds by names of every language, which may be alike. */
 const isOfKinds = (path: string) =>
-  path === "factors/index.ts" || (/^factors\/[^/]+\//.test(path) && !isIn("factors/import/")(path));
+  path === "factors/index.ts" ||
+  isIn("prompt/page/words/")(path) ||
+  (/^factors\/[^/]+\//.test(path) && !isIn("factors/import/")(path));
 
 const forbiddenInHandlers =
   /\btry\b|\bConnectError\b|\bCode\.|\bstore\.|\bDate\.now\b|\bnew Date\(|\brandomBytes\b|\bprocess\.env\b|\bcaller\.role\b|\bconsole\b|\b(?:log|logger)\.\w+\(/;

@@ -170,7 +170,10 @@ describe("the console", () => {
 
   test("runs nothing inline, and nobody may embed it", async () => {
     const { origin, page } = await start();
-    for (const path of ["/console/", "/console/console.js", "/console/console.css"]) {
+    const html = await (await fetch(`${origin}/console/`)).text();
+    const loaded = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path);
+    expect(loaded).toHaveLength(2);
+    for (const path of ["/console/", ...loaded]) {
       const { headers, status } = await fetch(`${origin}${path}`);
       expect(status).toBe(200);
       expect(headers.get("content-security-policy")).toMatch(/^default-src 'none'; .*frame-ancestors 'none'/);

@@ -46,7 +46,7 @@ export interface StaticPage {
   readonly status: number;
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
   /** The cache lifetime; none by default. */
   readonly maxAgeS?: number;
 }
@@ -56,6 +56,8 @@ export interface AskedPage {
   readonly query: URLSearchParams;
   /** The client's address. */
   readonly ip: string;
+  /** The encodings that the client takes: its `accept-encoding`. */
+  readonly encodings: string;
 }
 
 /** Plain pages by path. Each is told the host that was asked for. */
@@ -222,7 +224,10 @@ async function show(
   { page, ip }: { readonly page: Shown; readonly ip: string },
 ): Promise<void> {
   const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
-  const { status, type, headers, body, maxAgeS } = await page(hostOf(request.headers), { query, ip });
+  const { status, type, headers, body, maxAgeS } = await page(hostOf(request.headers), {
+    ...{ query, ip },
+    encodings: String(request.headers["accept-encoding"] ?? ""),
+  });
   const kept = maxAgeS === undefined ? "no-store" : `public, max-age=${maxAgeS}`;
   const about = { "cache-control": kept, "x-content-type-options": "nosniff", ...headers };
   response.writeHead(status, { ...about, ...(type && { "content-type": type }) }).end(body);
