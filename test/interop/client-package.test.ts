@@ -12,6 +12,7 @@ import type * as Errors from "../../packages/client/src/errors.ts";
 import type * as Node from "../../packages/client/src/node.ts";
 import { appOf, enrollApp, showCode, wrongCode } from "../support/actors/authenticator-app.ts";
 import { enrollPasskey } from "../support/actors/passkey.ts";
+import { httpBrowser } from "../support/actors/prompt.ts";
 import { pairPhone, switchPushOn } from "../support/actors/push-phones.ts";
 import { engines } from "../support/engine/engines.ts";
 import { type ServiceUnderTest, serviceForTest } from "../support/worlds/service.ts";
@@ -178,17 +179,13 @@ test("the generated messages can be imported, and are those of the contract", as
   expect(generated.FactorType).toEqual(FactorType);
 });
 
-test("the example with own pages in Express logs in by password and code, and a route wants a fresh second factor", {
-  timeout: 120_000,
-}, async () => {
+/** Starts an example as a stranger has it: beside the installed package, with Express from npm. */
+async function startExample(service: ServiceUnderTest, name: string) {
   const install = ["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", folder];
   const installed = await run("npm", [...install, "express@5.3.0"], { limitMs: 100_000 });
   expect(installed.code, installed.stderr).toBe(0);
-  writeFileSync(join(folder, "express.js"), readFileSync(join(root, "packages/client/examples/express.js")));
-  const service = await serviceForTest(engine, enrolledBefore);
-  const app = await enrollApp(service, "ann");
-  service.clock.now = new Date();
-  const shop = start(process.execPath, [join(folder, "express.js")], {
+  writeFileSync(join(folder, name), readFileSync(join(root, "packages/client/examples", name)));
+  const shop = start(process.execPath, [join(folder, name)], {
     PORT: "0",
     SERVICE_TOKEN: await service.backend("mfa.challenge mfa.verify"),
     MFA_ADDRESS: `http://127.0.0.1:${service.port}`,
@@ -196,6 +193,16 @@ test("the example with own pages in Express logs in by password and code, and a 
   });
   onTestFinished(() => void shop.child.kill());
   const [, url = ""] = await shop.saw(/(http:\S+)\n/);
+  return url;
+}
+
+test("the example with own pages in Express logs in by password and code, and a route wants a fresh second factor", {
+  timeout: 120_000,
+}, async () => {
+  const service = await serviceForTest(engine, enrolledBefore);
+  const app = await enrollApp(service, "ann");
+  service.clock.now = new Date();
+  const url = await startExample(service, "express.js");
   let cookie = "";
   const visit = async (path: string, form?: Record<string, string>) => {
     const body = form && { method: "POST", body: new URLSearchParams(form) };
@@ -214,4 +221,47 @@ test("the example with own pages in Express logs in by password and code, and a 
   expect(cookie).not.toBe(waiting);
   expect((await visit("/account")).text).toContain("ann, aal2");
   expect(await visit("/keys")).toMatchObject({ status: 200, text: expect.stringContaining("Your keys") });
+});
+
+test("the example with the service's page logs in without a page, a script or a code of its own, in this browser only", {
+  timeout: 120_000,
+}, async () => {
+  const service = await serviceForTest(engine, enrolledBefore);
+  const app = await enrollApp(service, "ann");
+  service.clock.now = new Date();
+  const url = await startExample(service, "prompt.js");
+  /** The password is right: the application sends the browser to the page, with a cookie of its own. */
+  const password = async () => {
+    const body = new URLSearchParams({ user: "ann", password: "correct horse" });
+    const sent = await fetch(new URL("/password", url), { method: "POST", body, redirect: "manual" });
+    expect(sent.status).toBe(303);
+    expect(sent.headers.get("set-cookie")).toMatch(
+      /^__Host-mfa_log_in=[\w-]+; Max-Age=900; Path=\/; Secure; HttpOnly; Same/,
+    );
+    return {
+      cookie: sent.headers.get("set-cookie")?.split(";")[0] ?? "",
+      promptUrl: sent.headers.get("location") ?? "",
+    };
+  };
+  /** A browser goes through the page and comes back. */
+  const prove = async (promptUrl: string, code: string) => {
+    const browser = httpBrowser(service);
+    const promptId = (await browser.open(promptUrl)).location.split("#")[1] ?? "";
+    expect((await browser.prove(promptId, { totpCode: code })).reason).toBe("");
+    return (await browser.finish(promptId)).url;
+  };
+  const callback = async (address: URL, cookie: string) => {
+    const response = await fetch(address, { headers: { cookie } });
+    return `${response.status} ${await response.text()}`;
+  };
+  const begun = await password();
+  const back = await prove(begun.promptUrl, await app.code());
+  // The victim of a prompt that somebody else began: a good code, and no cookie, or one of another log-in.
+  expect(await callback(back, "")).toBe("403 Not logged in: OTHER_BROWSER");
+  expect(await callback(back, (await password()).cookie)).toBe("403 Not logged in: OTHER_BROWSER");
+  expect(await callback(back, begun.cookie)).toBe("200 Logged in: ann, aal2, pwd otp mfa");
+  expect(await callback(back, begun.cookie)).toMatch(/^403 Not logged in: .*the code was not accepted/);
+  const denied = new URL(back);
+  denied.searchParams.delete("code");
+  expect(await callback(denied, begun.cookie)).toBe("403 Not logged in: DENIED");
 });

@@ -30,8 +30,11 @@ export interface CompleteLogIn extends LogInRequest, LogInHooks {
 /** Why a log-in ended without a session. */
 export class LogInRefused extends Error {
   override readonly name = "LogInRefused";
-  /** DENIED by the policy or on the phone; ENROLLMENT_REQUIRED or NO_FACTOR_OFFERED where a hook is missing. */
-  readonly why: "DENIED" | "ENROLLMENT_REQUIRED" | "NO_FACTOR_OFFERED";
+  /**
+   * DENIED by the policy, on the phone or on the service's page; ENROLLMENT_REQUIRED or NO_FACTOR_OFFERED where a hook is
+   * missing; OTHER_BROWSER where a browser comes back from the page that has not begun the log-in.
+   */
+  readonly why: "DENIED" | "ENROLLMENT_REQUIRED" | "NO_FACTOR_OFFERED" | "OTHER_BROWSER";
 
   constructor(why: LogInRefused["why"]) {
     super(`the log-in was refused: ${why}`);

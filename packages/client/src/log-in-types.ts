@@ -1,5 +1,5 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
-import type { ChallengeFactor, EvaluateMfaRequestSchema } from "../../../gen/mfa/v1/challenge_pb.js";
+import type { ChallengeFactor, ChallengeTerms, EvaluateMfaRequestSchema } from "../../../gen/mfa/v1/challenge_pb.js";
 import type { AuthenticationStrength, FactorType } from "../../../gen/mfa/v1/factor_pb.js";
 import type { AssertionPayload, Expectation } from "../../../src/client/assertion.ts";
 
@@ -43,12 +43,25 @@ export interface LoggedIn {
   readonly mfaEpoch: bigint;
 }
 
-/** What a log-in still needs. */
-export type Begun =
+/** What a log-in needs where nothing is to be proved. */
+export type Unchallenged =
   | { readonly next: "done"; readonly session: LoggedIn }
-  | { readonly next: "prove"; readonly logIn: PendingLogIn; readonly factors: readonly ChallengeFactor[] }
   | { readonly next: "enroll"; readonly ticket: string; readonly kinds: readonly FactorKind[] }
   | { readonly next: "denied" };
+
+/** What a log-in still needs. */
+export type Begun =
+  | Unchallenged
+  | { readonly next: "prove"; readonly logIn: PendingLogIn; readonly factors: readonly ChallengeFactor[] };
+
+/** What was decided of a log-in; of a challenge, what it is created with. */
+export type Evaluated =
+  | Unchallenged
+  | {
+      readonly next: "challenge";
+      readonly decisionId: string;
+      readonly terms: Pick<ChallengeTerms, "purpose" | "sessionId" | "nonce" | "strength" | "allowedFactorTypes">;
+    };
 
 /** A user's answer: a typed code by the kind that it is of, or what `navigator.credentials.get` answered. */
 export type Answer =
@@ -57,6 +70,12 @@ export type Answer =
 
 /** Verifies an assertion: what `createAssertionVerifier` of `mfa-service-client/assertion` returns. */
 export type Verify = (token: string, expected: Expectation) => Promise<AssertionPayload>;
+
+/** How an assertion is verified, and whose it must be. */
+export interface Verifying {
+  readonly verify: Verify;
+  readonly tenantId: string;
+}
 
 /** What a factor needs before it can be answered: a code on its way, the options of a passkey, a number to show. */
 export type Prepared =

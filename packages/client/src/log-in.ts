@@ -7,6 +7,7 @@ import {
   ChallengePurpose,
   ChallengeState,
   type EvaluateMfaRequestSchema,
+  type RedeemChallengeResponse,
 } from "../../../gen/mfa/v1/challenge_pb.js";
 import { AuthenticationStrength, FactorType } from "../../../gen/mfa/v1/factor_pb.js";
 import { MfaDecision } from "../../../gen/mfa/v1/risk_pb.js";
@@ -15,12 +16,14 @@ import type { Mfa } from "./connection.ts";
 import type {
   Answer,
   Begun,
+  Evaluated,
   FactorKind,
   LoggedIn,
   LogInRequest,
   PendingLogIn,
   Prepared,
   Verify,
+  Verifying,
 } from "./log-in-types.ts";
 
 const CASES = {
@@ -41,8 +44,8 @@ function leftOf(challenge: Challenge | undefined): readonly ChallengeFactor[] | 
   return challenge?.state === ChallengeState.PENDING ? challenge.factors : undefined;
 }
 
-/** Asks, after the password, what the log-in needs, and begins the challenge that follows. */
-export async function beginLogIn(mfa: Mfa, { userId, client, ...request }: LogInRequest): Promise<Begun> {
+/** Asks, after the password, what the log-in needs; where it is a proof, returns what the challenge is created with. */
+export async function evaluateLogIn(mfa: Mfa, { userId, client, ...request }: LogInRequest): Promise<Evaluated> {
   const { strength = "UNSPECIFIED", firstFactorTime = new Date(), evaluation } = request;
   const [sessionId, nonce] = [secret(), secret()];
   const about = { userId, client };
@@ -62,7 +65,17 @@ export async function beginLogIn(mfa: Mfa, { userId, client, ...request }: LogIn
   // What was judged is what has to be proved, by the factors that were offered for it and no others.
   const allowedFactorTypes = [...new Set(factors.map(({ type }) => type))];
   const terms = { purpose: ChallengePurpose.LOG_IN, sessionId, nonce, strength: found.strength, allowedFactorTypes };
+  return { next: "challenge", decisionId, terms };
+}
+
+/** Asks, after the password, what the log-in needs, and begins the challenge that follows. */
+export async function beginLogIn(mfa: Mfa, request: LogInRequest): Promise<Begun> {
+  const evaluated = await evaluateLogIn(mfa, request);
+  if (evaluated.next !== "challenge") return evaluated;
+  const { decisionId, terms } = evaluated;
+  const about = { userId: request.userId, client: request.client };
   const { challenge } = await mfa.internal.createUserChallenge({ ...about, decisionId, terms });
+  const { sessionId, nonce } = terms;
   const logIn = { ...about, sessionId, nonce, challengeId: challenge?.challengeId ?? "" };
   return { next: "prove", logIn, factors: challenge?.factors ?? [] };
 }
@@ -115,18 +128,24 @@ async function verifyAgain(verify: Verify, token: string, expected: Expectation,
   }
 }
 
-/** Redeems a proven challenge, once, verifies the assertion offline and returns the session that it is good for. */
-export async function finishLogIn(
-  mfa: Mfa,
-  { userId, client, challengeId, sessionId, nonce }: PendingLogIn,
-  { verify, tenantId }: { readonly verify: Verify; readonly tenantId: string },
+/** Verifies offline what was redeemed, and returns the session that it is good for. */
+export async function sessionOf(
+  redeemed: RedeemChallengeResponse | undefined,
+  { userId, sessionId, nonce }: Pick<PendingLogIn, "userId" | "sessionId" | "nonce">,
+  { verify, tenantId }: Verifying,
 ): Promise<LoggedIn> {
-  const redeemed = await mfa.internal.redeemChallenge({ userId, client, challengeId, sessionId, nonce });
   const expected = { tenantId, userId, sessionId, nonce, acr: "aal1", purpose: "log_in" } as const;
-  const stated = await verifyAgain(verify, redeemed.assertion?.token ?? "", expected);
-  const { restrictedSession: restricted, mfaEpoch } = redeemed;
+  const stated = await verifyAgain(verify, redeemed?.assertion?.token ?? "", expected);
+  const { restrictedSession: restricted = false, mfaEpoch = 0n } = redeemed ?? {};
   return {
     ...{ sessionId, userId, restricted, mfaEpoch, authTime: stated.auth_time },
     ...{ acr: stated.acr, amr: ["pwd", ...stated.amr] },
   };
+}
+
+/** Redeems a proven challenge, once, verifies the assertion offline and returns the session that it is good for. */
+export async function finishLogIn(mfa: Mfa, logIn: PendingLogIn, verifying: Verifying): Promise<LoggedIn> {
+  const { userId, client, challengeId, sessionId, nonce } = logIn;
+  const redeemed = await mfa.internal.redeemChallenge({ userId, client, challengeId, sessionId, nonce });
+  return sessionOf(redeemed, logIn, verifying);
 }

@@ -10,5 +10,15 @@ export type {
   LogInRequest,
   PendingLogIn,
   Prepared,
+  Unchallenged,
   Verify,
+  Verifying,
 } from "./log-in-types.ts";
+export {
+  beginPromptLogIn,
+  endedPromptCookie,
+  finishPromptLogIn,
+  type PromptRequest,
+  type Returning,
+  type SentToPrompt,
+} from "./prompt-log-in.ts";
