@@ -182,7 +182,6 @@ describe.each(engines)("on a heavy user and a heavy tenant on $name", (engine) =
       )
       .sort((a, b) => placeOf(a.name) - placeOf(b.name));
     const found: string[] = [];
-    let slow = slowness();
     for (const { name, method } of tries) {
       const { principals, scope } = rpcPolicyOf(method);
       let least = Number.POSITIVE_INFINITY;
@@ -204,9 +203,11 @@ describe.each(engines)("on a heavy user and a heavy tenant on $name", (engine) =
           await longestTurn(async () => outcomes.push(await call(method, request, `Bearer ${token}`))),
         );
       }
-      found.push(`${least.toFixed(1).padStart(6)} ${name} ${outcomes.join(" ")}`);
+      // How slow the machine is differs with what else it does, so it is asked right behind what took long.
+      if (least > MOST_MS && least > MOST_MS * slowness()) {
+        found.push(`${least.toFixed(1)} ${name} ${outcomes.join(" ")}`);
+      }
     }
-    slow = Math.max(slow, slowness());
-    expect(found.filter((one) => Number(one.slice(0, 6)) > MOST_MS * slow)).toEqual([]);
+    expect(found).toEqual([]);
   });
 });
