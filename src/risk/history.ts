@@ -1,8 +1,8 @@
+import { clientName } from "../core/client-name.ts";
 import type { ClientOrigin } from "../core/client-origin.ts";
 import { parseIp, sourceOf, textOfIp } from "../core/ip-address.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import type { Owner, Tx } from "../db/store.ts";
-import { clientName } from "../trusted-devices/client-name.ts";
 import type { RiskFacts } from "./assessment.ts";
 import { distanceKm, type Locations, type Place } from "./locations.ts";
 import { riskHistoryRepository } from "./risk-histories.repository.ts";

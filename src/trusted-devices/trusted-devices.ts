@@ -1,5 +1,6 @@
 import { recordAudit } from "../audit/changes.ts";
 import type { Call } from "../core/call.ts";
+import { clientName } from "../core/client-name.ts";
 import { newId } from "../core/id.ts";
 import { Refusal } from "../core/refusal.ts";
 import { cutText } from "../core/text.ts";
@@ -9,7 +10,6 @@ import type { Owner, Tx } from "../db/store.ts";
 import { recordEvent } from "../events/events.ts";
 import type { EffectiveSettings } from "../tenant-settings/settings.ts";
 import { userRepository } from "../users/users.repository.ts";
-import { clientName } from "./client-name.ts";
 import { cappedTrust, longestTrustMs, trustedSince } from "./trust-terms.ts";
 import { nextTrustToken, readTrustToken, trustDigests, trustTokenText } from "./trust-token.ts";
 import { type TrustedDeviceRow, trustedDeviceRepository } from "./trusted-devices.repository.ts";

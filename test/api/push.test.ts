@@ -173,7 +173,7 @@ describe.each(engines)("approval on a phone on $name", (engine) => {
     const backend = await backendOf(service);
     for (const [userAgent, shown] of [
       ["Your bank. Call 0900 123456 before you answer", ""],
-      ["Shop/7.1 (iPhone; iOS 19.0) Your bank: approve this", "iOS"],
+      ["Shop/7.1 (iPhone; iOS 19.0) Your bank: approve this", "iPhone"],
       ["Mozilla/5.0 Firefox/140.0 (Your bank)", "Firefox"],
     ] as const) {
       const client = { ip: "203.0.113.7", userAgent };
