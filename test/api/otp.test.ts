@@ -387,7 +387,8 @@ describe.each(engines)("codes by text message and e-mail on $name", (engine) => 
       ].entries()) {
         service.pass(10 * MINUTE);
         await send();
-        const [newest] = await inboxOf(service, nth < 2 ? "ann" : "new");
+        // A notice of the enrollment before may come later than the code.
+        const newest = (await inboxOf(service, nth < 2 ? "ann" : "new")).find(({ code }) => code !== "");
         expect([nth, newest?.body]).toEqual([nth, `${language}: ${newest?.code}`]);
       }
     }
