@@ -5,7 +5,7 @@ import { LockProfile } from "../../gen/mfa/v1/tenant_settings_pb.js";
 import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
 import { allowTransfers } from "../support/actors/backend.ts";
 import { failure } from "../support/actors/grpc-client.ts";
-import { enrollPhone, inboxOf, newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
+import { codesFor, enrollPhone, newestCode, phone, switchOn } from "../support/actors/one-time-codes.ts";
 import { enrollPasskey } from "../support/actors/passkey.ts";
 import { engines } from "../support/engine/engines.ts";
 import { type ServiceUnderTest, serviceForTest, setTenant } from "../support/worlds/service.ts";
@@ -102,7 +102,7 @@ const cases: [reason: keyof typeof FailureReason, how: string, refuse: Refuse][]
       const { token } = await texted(service);
       service.pass(MINUTE);
       const { delivery } = await service.mfa.startSmsEnrollment({ phoneNumber: phone(1) }, token);
-      const [message] = await inboxOf(service, "ann");
+      const [message] = await codesFor(service, "ann");
       const typed = { challengeId: delivery?.challengeId ?? "", code: message?.code ?? "" };
       return service.mfa.verifySmsCode(typed, token);
     },

@@ -29,10 +29,13 @@ export async function inboxOf(service: ServiceUnderTest, userId = "") {
   return messages;
 }
 
+/** The messages with a code among them. Notices are sent beside the calls that cause them, and may come between. */
+export const codesFor = async (service: ServiceUnderTest, userId: string) =>
+  (await inboxOf(service, userId)).filter(({ code }) => code !== "");
+
 /** The newest code that was sent to a user. */
-export async function newestCode(service: ServiceUnderTest, userId: string): Promise<string> {
-  return (await inboxOf(service, userId)).find(({ code }) => code !== "")?.code ?? "";
-}
+export const newestCode = async (service: ServiceUnderTest, userId: string): Promise<string> =>
+  (await codesFor(service, userId))[0]?.code ?? "";
 
 /** Any code but this. */
 export const otherThan = (code: string): string => (code === "000000" ? "111111" : "000000");

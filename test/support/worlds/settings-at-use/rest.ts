@@ -11,7 +11,7 @@ import { enrollApp } from "../../actors/authenticator-app.ts";
 import { backendOf } from "../../actors/backend.ts";
 import { failure } from "../../actors/grpc-client.ts";
 import { begunLogIn, offeredTo } from "../../actors/log-in.ts";
-import { enrollPhone, inboxOf, switchOn } from "../../actors/one-time-codes.ts";
+import { codesFor, enrollPhone, switchOn } from "../../actors/one-time-codes.ts";
 import { application, httpBrowser } from "../../actors/prompt.ts";
 import { allowTrust } from "../../actors/trusted-clients.ts";
 import { type ServiceUnderTest, setTenant } from "../service.ts";
@@ -154,7 +154,7 @@ const templates: Lines = {
       },
     });
     await service.mfa.sendSmsCode({}, token);
-    expect((await inboxOf(service, "ann"))[0]?.body).toMatch(/^votre code/);
+    expect((await codesFor(service, "ann"))[0]?.body).toMatch(/^votre code/);
   },
   "templates.messages": async (service) => {
     await switchOn(service);
@@ -162,7 +162,7 @@ const templates: Lines = {
     const messages = [{ channel: FactorType.SMS, name: "code", locale: "en", body: "Shop: {code}" }];
     await setTenant(service, { templates: { messages } });
     await service.mfa.sendSmsCode({}, token);
-    expect((await inboxOf(service, "ann"))[0]?.body).toMatch(/^Shop: /);
+    expect((await codesFor(service, "ann"))[0]?.body).toMatch(/^Shop: /);
   },
   "templates.actions": async (service) => {
     const app = await enrollApp(service, "ann");
