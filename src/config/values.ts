@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { parseIpRange } from "../core/ip-address.ts";
+import { SAFE_URL } from "../core/safe-url.ts";
 
 /** A path of a file or folder. */
 export const filePath = v.pipe(v.string(), v.minLength(1));
@@ -34,7 +35,7 @@ export const count = (standard: number) =>
 export const httpsUrl = v.pipe(
   v.string(),
   v.regex(
-    /^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/])/,
+    SAFE_URL,
     'must begin with "https://"; plain "http://" is for this machine only (localhost, 127.0.0.1, [::1])',
   ),
 );

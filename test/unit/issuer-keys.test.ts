@@ -64,6 +64,21 @@ describe("keys by url", () => {
     expect(asked()).toBeLessThanOrEqual(4);
   });
 
+  test("an answer without an end is read no further than key sets are long", async () => {
+    let sent = 0;
+    const server = createServer((_, response) => {
+      const more = () => {
+        while (!response.destroyed && response.write("x".repeat(16_384))) sent += 16_384;
+      };
+      response.on("drain", more);
+      more();
+    });
+    const url = `http://127.0.0.1:${await portOf(server)}/jwks`;
+    await expect(issuerKeys({ url }).preload()).rejects.toThrow("more than 256 KiB");
+    // What sockets hold on the way comes on top.
+    expect(sent).toBeLessThan(16 * 1024 * 1024);
+  });
+
   test("a key is good from its first token on", async () => {
     let published = JSON.stringify({ keys: [{ ...JSON.parse(jwks).keys[0], kid: "k0" }] });
     const { asked, outcome } = await issuer((_, response) => response.end(published));
@@ -166,10 +181,12 @@ describe("keys by discovery", () => {
     await expect(verified()).rejects.toThrow(/the metadata is of the issuer ".*\/realms\/main\/"/);
   });
 
-  test("metadata that send for keys over plain http give none", async () => {
-    const server = createServer((_, response) =>
-      response.end(JSON.stringify({ issuer: name, jwks_uri: "http://10.0.0.1/jwks" })),
-    );
+  test.each([
+    ["over plain http", "http://10.0.0.1/jwks"],
+    ["to another machine by a name that begins like this one's", "http://localhost:x@keys.test/jwks"],
+    ["to a file", "file:///etc/keys.json"],
+  ])("metadata that send for keys %s give none", async (_, jwks_uri) => {
+    const server = createServer((_, response) => response.end(JSON.stringify({ issuer: name, jwks_uri })));
     const name = `http://127.0.0.1:${await portOf(server)}`;
     await expect(issuerKeys({ discoverFrom: name }).preload()).rejects.toThrow("no jwks_uri over https");
   });

@@ -47,12 +47,23 @@ export async function keysOfFile(path: string, algorithms = DEFAULT_ALGORITHMS):
 /** Where an issuer's keys are: at a url, or where the issuer's metadata say. */
 export type KeysAt = { readonly url: string } | { readonly discoverFrom: string };
 
+/** The text of an answer; throws as soon as it is longer than any key set, and reads no more of it. */
+async function textOf(response: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body ?? []) {
+    bytes += part.byteLength;
+    if (bytes > MAX_BYTES) throw new Error("more than 256 KiB");
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
 async function fetchJson(url: string, signal: AbortSignal): Promise<unknown> {
   const accept = "application/json, application/jwk-set+json";
   const response = await fetch(url, { redirect: "manual", signal, headers: { accept } });
-  const body = await response.text();
+  const body = await textOf(response);
   if (response.status !== 200) throw new Error(`status ${response.status}`);
-  if (body.length > MAX_BYTES) throw new Error("more than 256 KiB");
   return JSON.parse(body);
 }
 

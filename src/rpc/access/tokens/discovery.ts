@@ -1,3 +1,5 @@
+import { SAFE_URL } from "../../../core/safe-url.ts";
+
 /** Where an issuer's metadata may stand: OpenID Connect Discovery §4, then RFC 8414 §3. */
 export function metadataUrls(issuer: string): readonly string[] {
   const { origin, pathname } = new URL(issuer);
@@ -11,13 +13,11 @@ export function metadataUrls(issuer: string): readonly string[] {
 /** Fetches JSON; throws, saying what came instead. */
 export type FetchJson = (url: string) => Promise<unknown>;
 
-const KEYS_URL = /^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/])/;
-
 function jwksUriOf(metadata: unknown, issuer: string): string {
   const { issuer: stated, jwks_uri: url } = (metadata ?? {}) as { issuer?: unknown; jwks_uri?: unknown };
   // Who answers for another issuer is misconfigured, or answers with the keys of somebody else (RFC 8414 §3.3).
   if (stated !== issuer) throw new Error(`the metadata is of the issuer ${JSON.stringify(stated)?.slice(0, 200)}`);
-  if (typeof url !== "string" || !KEYS_URL.test(url)) throw new Error("the metadata has no jwks_uri over https");
+  if (typeof url !== "string" || !SAFE_URL.test(url)) throw new Error("the metadata has no jwks_uri over https");
   return url;
 }
 
