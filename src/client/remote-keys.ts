@@ -43,9 +43,17 @@ function keysIn(text: string): KeySet {
 
 async function load(url: string, fetchKeys: typeof fetch): Promise<KeySet> {
   const response = await fetchKeys(url, { redirect: "error", signal: AbortSignal.timeout(TIMEOUT_MS) });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  if (text.length > MAX_BYTES) throw new Error("more than 256 KiB");
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new Error(`status ${response.status}`);
+  }
+  let text = "";
+  const decoder = new TextDecoder();
+  // An answer may have no end: what is read of it is bounded, and leaving the loop drops the rest.
+  for await (const part of response.body ?? []) {
+    text += decoder.decode(part, { stream: true });
+    if (text.length > MAX_BYTES) throw new Error("more than 256 KiB");
+  }
   return keysIn(text);
 }
 

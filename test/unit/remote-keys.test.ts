@@ -38,6 +38,17 @@ const outcome = (promise: Promise<unknown>) =>
   );
 
 describe("keys by url", () => {
+  test("an answer without an end is read no further than key sets are long", async () => {
+    let sent = 0;
+    const pull = (controller: ReadableStreamDefaultController) => {
+      sent += 16_384;
+      controller.enqueue(new Uint8Array(16_384).fill(32));
+    };
+    const endless = async () => new Response(new ReadableStream({ pull }));
+    expect(await outcome(remoteKeys("https://mfa.example/jwks", endless)("a"))).toBe("undecided");
+    expect(sent).toBeLessThan(320 * 1024);
+  });
+
   test("ten log-ins at once share one fetch, and all get the key", async () => {
     const { state, key } = keySet("a");
     const found = await Promise.all(Array.from({ length: 10 }, () => outcome(key("a"))));
