@@ -1,7 +1,7 @@
 import { get, type IncomingHttpHeaders } from "node:http";
 import { join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { FactorType } from "../../gen/mfa/v1/factor_pb.js";
 import { languageOf } from "../../src/prompt/page/words/words.ts";
 import { enrollApp, wrongCode } from "../support/actors/authenticator-app.ts";
@@ -186,6 +186,52 @@ describe("the page of the hosted prompt", () => {
     await page.goto(`${origin}${pathname}${search}`);
     await page.getByRole("heading", { name: "This page has ended" }).waitFor();
     await expectAccessible(page, "ended");
+  });
+
+  test("is nothing to a browser that a prompt is passed on to, and is shown in no frame", async () => {
+    const { service, page, origin, open, logIn, button } = await promptWorld(sqlite, pages);
+    const app = await enrollApp(service, "ann");
+    const begun = await open();
+    const own = page.url();
+    const { pathname, search } = new URL(begun.promptUrl);
+    const context = await pages.browser.newContext({ locale: "en-GB" });
+    onTestFinished(() => context.close());
+    const other = await context.newPage();
+    // The address of before the opening, and that of after it, without the cookie.
+    for (const address of [`${origin}${pathname}${search}`, own]) {
+      await other.goto("about:blank");
+      await other.goto(address);
+      await other.getByRole("heading", { name: "This page has ended" }).waitFor();
+    }
+    await other.route("**/embed", (route) =>
+      route.fulfill({ contentType: "text/html", body: `<iframe src="${own}" title="prompt"></iframe>` }),
+    );
+    await other.goto(`${origin.replace("localhost", "shop.example")}/embed`);
+    await expect
+      .poll(() => other.frames().map((frame) => frame.url()))
+      .toContainEqual(expect.stringMatching(/^chrome-error:/));
+    await page.getByLabel("Code", { exact: true }).fill(await app.code());
+    await button("Confirm").click();
+    expect((await logIn(begun)).redeemed?.factorType).toBe(FactorType.TOTP);
+  });
+
+  test("goes on in each of two prompts of one browser, in whichever order", async () => {
+    const { service, page, context, open, logIn, button } = await promptWorld(sqlite, pages);
+    const app = await enrollApp(service, "ann");
+    const first = await open();
+    const address = page.url();
+    const second = await open();
+    const earlier = await context.newPage();
+    await earlier.goto(address);
+    await earlier.getByLabel("Code", { exact: true }).fill(await app.code());
+    await earlier.getByRole("button", { name: "Confirm" }).click();
+    await earlier.getByText("welcome back").waitFor();
+    expect(await page.getByRole("heading", { level: 1 }).textContent()).toBe("Confirm that it is you");
+    service.pass(30_000);
+    await page.getByLabel("Code", { exact: true }).fill(await app.code());
+    await button("Confirm").click();
+    expect((await logIn(second)).redeemed?.factorType).toBe(FactorType.TOTP);
+    expect(first.promptId).not.toBe(second.promptId);
   });
 
   test("warns where the log-in was begun elsewhere, and shows the action that is approved", async () => {
