@@ -110,5 +110,6 @@ test(`${IN_FLIGHT} calls in flight are shed, and beside them proofs are answered
   const sent = Object.values(counts).reduce((total, count) => total + count, 0);
   const ofFlood = (counts["7"] ?? 0) / sent;
   expect(answered.length / beside.length).toBeGreaterThan(Math.min(0.5, 5 * ofFlood));
-  expect(service.memory()).toBeLessThan(350);
+  // Without bounds it took 728 MiB. What the collector leaves for later differs with what else the machine does.
+  expect(service.memory()).toBeLessThan(450);
 });
